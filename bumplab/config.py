@@ -1,0 +1,208 @@
+"""What one training run is: `RunSpec` and its parts, validated when they are made.
+
+Every choice the paper leaves open is a named field here, so that a user can test whether a verdict hangs on it.
+Nothing below this module reads options or the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+Tap = Literal["down3", "bottleneck", "up1-features", "up1"]
+LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
+"""The two taps of the paper's "layer 4": before and after the block adds its own label injection."""
+
+TOLERANCE = 1.0
+"""A position is right when it is less than this many pixels off on both axes (eq. 1)."""
+
+
+def _require(ok: bool, what: str, given: object, allowed: str) -> None:
+    if not ok:
+        raise ValueError(f"{what} = {given!r}: must be {allowed}")
+
+
+def _positive_int(name: str, value: object) -> None:
+    _require(isinstance(value, int) and not isinstance(value, bool) and value > 0, name, value, "a whole number above 0")
+
+
+class _Part:
+    """Fields declared float are stored as float, so that 1 and 1.0 make the same run."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.type == "float":
+                ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+                _require(ok, f.name, value, "a finite number")
+                object.__setattr__(self, f.name, float(value))
+        self.validate()
+
+    def validate(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DataSpec(_Part):
+    """Images of one bump (Section 2): canvas side, label increments, spread and held-out square, all in pixels."""
+
+    image_size: int = 32
+    dx: float = 0.1
+    dy: float = 0.1
+    sigma: float = 1.0
+    hole: float = 0.0
+    """Side of the centred square of labels left out of training (Appendix C.2); 0 for none."""
+
+    def validate(self) -> None:
+        _positive_int("image_size", self.image_size)
+        _require(self.image_size % 8 == 0, "image_size", self.image_size, "divisible by 8 (the UNet halves it 3 times)")
+        for axis in ("dx", "dy"):
+            d = getattr(self, axis)
+            _require(0 < d <= self.image_size, axis, d, f"above 0 and at most image_size ({self.image_size})")
+            _require(d >= 0.001 * self.image_size, axis, d, "at least a thousandth of image_size (1e6 labels)")
+        _require(self.sigma > 0, "sigma", self.sigma, "above 0")
+        _require(
+            self.hole == 0 or 2 * TOLERANCE < self.hole < self.image_size,
+            "hole",
+            self.hole,
+            f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below the canvas "
+            f"({self.image_size})",
+        )
+
+
+@dataclass(frozen=True)
+class ModelSpec(_Part):
+    """The conditional UNet (Appendix B.1)."""
+
+    width: int = 64
+    encoding_dim: int = 256
+    """Length of each of the three positional encodings (t, x, y)."""
+    attention_heads: int = 4
+    attention_max_size: int = 1024
+    """Largest feature map (side, in pixels) followed by self-attention. The paper interlaces it everywhere."""
+    norm_groups: int = 1
+
+    def validate(self) -> None:
+        for name in ("width", "encoding_dim", "attention_heads", "attention_max_size", "norm_groups"):
+            _positive_int(name, getattr(self, name))
+        _require(self.encoding_dim % 2 == 0, "encoding_dim", self.encoding_dim, "even (sines and cosines)")
+        for name in ("attention_heads", "norm_groups"):
+            _require(self.width % getattr(self, name) == 0, name, getattr(self, name), f"a divisor of width {self.width}")
+
+
+@dataclass(frozen=True)
+class DiffusionSpec(_Part):
+    """The diffusion process, its objective (eq. 2) and its sampler."""
+
+    timesteps: int = 1000
+    schedule: Literal["linear", "cosine"] = "linear"
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    sampler: Literal["ancestral", "ddim"] = "ancestral"
+    sampler_steps: int = 1000
+
+    def validate(self) -> None:
+        _positive_int("timesteps", self.timesteps)
+        _positive_int("sampler_steps", self.sampler_steps)
+        _require(self.timesteps >= 2, "timesteps", self.timesteps, "at least 2")
+        _require(self.schedule in ("linear", "cosine"), "schedule", self.schedule, "'linear' or 'cosine'")
+        _require(self.prediction in ("epsilon", "v"), "prediction", self.prediction, "'epsilon' or 'v'")
+        _require(self.sampler in ("ancestral", "ddim"), "sampler", self.sampler, "'ancestral' or 'ddim'")
+        if self.sampler == "ancestral":
+            allowed = f"all {self.timesteps} timesteps with the ancestral sampler"
+            _require(self.sampler_steps == self.timesteps, "sampler_steps", self.sampler_steps, allowed)
+        allowed = f"at most timesteps ({self.timesteps})"
+        _require(self.sampler_steps <= self.timesteps, "sampler_steps", self.sampler_steps, allowed)
+
+
+@dataclass(frozen=True)
+class TrainingSpec(_Part):
+    """Optimisation (Appendix B.6): AdamW on batches of labels drawn with replacement."""
+
+    steps: int = 320_000
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    ema_decay: float = 0.0
+    """Decay of the averaged weights that are measured; 0 measures the weights themselves."""
+    precision: Literal["float32", "bf16"] = "float32"
+
+    def validate(self) -> None:
+        _positive_int("steps", self.steps)
+        _positive_int("batch_size", self.batch_size)
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or above")
+        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "at least 0 and below 1")
+        _require(self.precision in ("float32", "bf16"), "precision", self.precision, "'float32' or 'bf16'")
+
+
+@dataclass(frozen=True)
+class MeasureSpec(_Part):
+    """What is measured, and when (Appendix B.3, B.6). A measurement is also a checkpoint to resume from."""
+
+    every: int = 6_400
+    """Steps between measurements; step 0 and the last step are always measured."""
+    samples: int = 500
+    """Images drawn for each label set (training labels, off-grid, in the hole)."""
+
+    def validate(self) -> None:
+        _positive_int("every", self.every)
+        _positive_int("samples", self.samples)
+        _require(self.samples >= 20, "samples", self.samples, "at least 20 (UMAP looks at 15 neighbours)")
+
+
+@dataclass(frozen=True)
+class RunSpec(_Part):
+    """One training run: the unit of replication. Two runs with equal specs are the same run."""
+
+    data: DataSpec = field(default_factory=DataSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
+    diffusion: DiffusionSpec = field(default_factory=DiffusionSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    measure: MeasureSpec = field(default_factory=MeasureSpec)
+    seed: int = 0
+
+    def validate(self) -> None:
+        for name, kind in _PARTS.items():
+            _require(isinstance(getattr(self, name), kind), name, getattr(self, name), f"a {kind.__name__}")
+        ok = isinstance(self.seed, int) and not isinstance(self.seed, bool) and 0 <= self.seed < 2**32
+        _require(ok, "seed", self.seed, "a whole number from 0 to 2^32 - 1")
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no white space, so that equal specs have equal text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, given: Any) -> Self:
+        """The spec that `to_json` wrote. Raises ValueError for missing, unknown or invalid fields."""
+        if not isinstance(given, dict) or set(given) != {f.name for f in dataclasses.fields(cls)}:
+            raise ValueError("not a run spec: wrong top-level fields")
+        parts: dict[str, Any] = {"seed": given["seed"]}
+        for name, kind in _PARTS.items():
+            part = given[name]
+            if not isinstance(part, dict) or set(part) != {f.name for f in dataclasses.fields(kind)}:
+                raise ValueError(f"not a run spec: wrong fields in {name!r}")
+            parts[name] = kind(**part)
+        return cls(**parts)
+
+    def measured_steps(self) -> list[int]:
+        """Steps at which the run is measured: 0, every `measure.every`, and the last."""
+        return [*range(0, self.training.steps, self.measure.every), self.training.steps]
+
+    def label(self) -> str:
+        """A short name for progress lines and plots, such as ``d=0.1 hole=3 seed 2``."""
+        d = self.data
+        size = f"d={d.dx:g}" if d.dx == d.dy else f"dx={d.dx:g} dy={d.dy:g}"
+        sigma = "" if d.sigma == 1 else f" sigma={d.sigma:g}"
+        return f"{size}{sigma}{f' hole={d.hole:g}' if d.hole else ''} seed {self.seed}"
+
+
+_PARTS: dict[str, type] = {
+    "data": DataSpec,
+    "model": ModelSpec,
+    "diffusion": DiffusionSpec,
+    "training": TrainingSpec,
+    "measure": MeasureSpec,
+}

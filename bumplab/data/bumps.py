@@ -1,0 +1,94 @@
+"""Images of one Gaussian bump, and the labels of a dataset (Section 2, Appendix B.5)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bumplab.config import DataSpec
+
+OFF_GRID_MARGIN = 2.0
+"""Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
+
+
+def render(labels: Tensor, image_size: int, sigma: float) -> Tensor:
+    """Dark bumps on white: ``v = 255 (1 - exp(-(x-mx)^2 / 4 sigma^2 - (y-my)^2 / 4 sigma^2))``.
+
+    Args:
+        labels: ``[B, 2]``, (x, y) in pixels; x is the column. Pixel centres lie at ``1 .. image_size``.
+        image_size: side of the canvas in pixels.
+        sigma: spread; the bump's standard deviation is ``sqrt(2) * sigma``.
+
+    Returns:
+        ``[B, image_size, image_size]`` float32 in [0, 255], on the device of the labels.
+
+    Raises:
+        ValueError: labels of another shape or not finite, or ``sigma`` not above 0.
+    """
+    if labels.ndim != 2 or labels.shape[1] != 2:
+        raise ValueError(f"labels of shape {tuple(labels.shape)}: must be [B, 2], a row (x, y) for each image")
+    if not sigma > 0 or not math.isfinite(sigma):
+        raise ValueError(f"sigma = {sigma}: must be above 0")
+    if labels.device.type == "cpu" and not bool(torch.isfinite(labels).all()):  # on a GPU this would stall the queue
+        raise ValueError("labels hold NaN or infinity: every (x, y) must be finite")
+    pixels = torch.arange(1, image_size + 1, device=labels.device, dtype=torch.float32)
+    # exp of a sum is a product of exps: an image costs 2 N exponentials, not N^2
+    profile = torch.exp(-((pixels - labels.float()[:, :, None]) ** 2) / (4 * sigma**2))
+    return 255 * (1 - profile[:, 1, :, None] * profile[:, 0, None, :])
+
+
+def axis_labels(image_size: int, d: float) -> Tensor:
+    """``k * d`` for ``k = 0 .. ceil(image_size / d) - 1``, half-open: ``[K]`` float64."""
+    count = math.ceil(image_size / d - 1e-9)  # 32 / 0.1 must give 320 whatever the rounding
+    return torch.arange(count, dtype=torch.float64) * d
+
+
+def label_grid(image_size: int, dx: float, dy: float) -> Tensor:
+    """All labels (x, y) tiling the canvas at increments dx and dy: ``[K, 2]`` float32, y-major, in ``[0, N)``."""
+    DataSpec(image_size=image_size, dx=dx, dy=dy)  # one clear error for bad input
+    y, x = torch.meshgrid(axis_labels(image_size, dy), axis_labels(image_size, dx), indexing="ij")
+    return torch.stack([x.reshape(-1), y.reshape(-1)], dim=1).float()
+
+
+def in_hole(labels: Tensor, image_size: int, hole: float) -> Tensor:
+    """Which labels ``[K, 2]`` lie in the centred half-open square of side ``hole`` (Appendix C.2): bool ``[K]``."""
+    low, high = _hole_edges(image_size, hole)
+    return ((labels >= low - 1e-6) & (labels < high - 1e-6)).all(dim=1)
+
+
+def training_labels(data: DataSpec) -> Tensor:
+    """The labels a run is trained on: the grid without its hole, ``[K, 2]``."""
+    labels = label_grid(data.image_size, data.dx, data.dy)
+    return labels[~in_hole(labels, data.image_size, data.hole)] if data.hole else labels
+
+
+def draw_off_grid(data: DataSpec, count: int, generator: torch.Generator) -> Tensor:
+    """Labels drawn uniformly where the bump is whole, between training labels and outside the hole: ``[count, 2]``.
+
+    Each axis spans the part of ``[1 + margin, N - margin]`` that the training grid reaches: the half-open grid ends at
+    ``N - d``, and beyond it a label would ask for extrapolation, the more so the larger the increment.
+    """
+    n = data.image_size
+    low = 1 + OFF_GRID_MARGIN
+    high = torch.tensor([min(n - OFF_GRID_MARGIN, float(axis_labels(n, d)[-1])) for d in (data.dx, data.dy)])
+    high = high.clamp(min=low)
+    kept = torch.empty(0, 2)
+    while len(kept) < count:
+        drawn = low + torch.rand(count, 2, generator=generator) * (high - low)
+        kept = torch.cat([kept, drawn[~in_hole(drawn, n, data.hole)] if data.hole else drawn])
+    return kept[:count]
+
+
+def draw_in_hole(data: DataSpec, count: int, generator: torch.Generator, margin: float) -> Tensor:
+    """Labels drawn uniformly inside the hole, at least ``margin`` from its edge: ``[count, 2]``.
+
+    With the margin at the tolerance of eq. 1, a generator that copies the nearest training label scores zero here.
+    """
+    low, high = _hole_edges(data.image_size, data.hole)
+    return low + margin + torch.rand(count, 2, generator=generator) * (high - low - 2 * margin)
+
+
+def _hole_edges(image_size: int, hole: float) -> tuple[float, float]:
+    return (image_size - hole) / 2, (image_size + hole) / 2

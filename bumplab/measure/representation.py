@@ -1,0 +1,95 @@
+"""How a tap's activations represent position (Appendix B.2, B.3): UMAP as in the paper, and measures free of it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.manifold import trustworthiness
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+
+Array = NDArray[np.floating]
+
+PCA_COMPONENTS = 10
+FOLDS = 5
+NEIGHBOURS = 10
+TWONN_KEPT = 0.9
+"""Share of the neighbour-distance ratios that TwoNN keeps; the largest are outliers (Facco et al. 2017)."""
+
+
+def umap_embedding(activations: Array, seed: int) -> NDArray[np.float32]:
+    """UMAP to three dimensions with the package's defaults: ``[B, D] -> [B, 3]``.
+
+    Equal inputs and seed give equal coordinates on one system; across systems they differ.
+    """
+    from umap import UMAP  # its import compiles for seconds: only who needs it pays
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "n_jobs overridden by random_state", "spectral initialisation failed"
+        return np.asarray(UMAP(n_components=3, random_state=seed, n_jobs=1).fit_transform(activations), np.float32)
+
+
+def linear_r2(features: Array, targets: Array) -> Array:
+    """R^2 of a linear regression of each column of ``targets [B, T]`` on ``features [B, F]``, in sample: ``[T]``."""
+    return _r2(LinearRegression().fit(features, targets).predict(features), targets)
+
+
+def pca_r2(activations: Array, targets: Array) -> Array:
+    """R^2 of position on the first principal components, cross-validated: ``[T]``, at most 1, below 0 if useless."""
+    components = min(PCA_COMPONENTS, activations.shape[1], len(activations) * (FOLDS - 1) // FOLDS)
+    model = make_pipeline(PCA(components, random_state=0), LinearRegression())
+    return _r2(cross_val_predict(model, activations, targets, cv=KFold(FOLDS, shuffle=True, random_state=0)), targets)
+
+
+def intrinsic_dimension(activations: Array) -> float:
+    """TwoNN (Facco et al. 2017): the dimension d for which ratios of second to first neighbour follow ``mu^-d``."""
+    distances = NearestNeighbors(n_neighbors=3).fit(activations).kneighbors()[0][:, :2]
+    distances = distances[distances[:, 0] > 0]  # copies of one point carry no dimension
+    if len(distances) < 10:
+        return float("nan")
+    ratio = np.sort(distances[:, 1] / distances[:, 0])
+    kept = int(TWONN_KEPT * len(ratio))
+    log_ratio = np.log(ratio[:kept])
+    log_survival = -np.log(1 - np.arange(1, kept + 1) / len(ratio))
+    square = float(log_ratio @ log_ratio)
+    return float(log_ratio @ log_survival) / square if square else float("nan")
+
+
+def neighbour_order(activations: Array, labels: Array) -> float:
+    """How far neighbours among the labels are neighbours among the activations (trustworthiness): 0.5 chance, 1 all."""
+    return float(trustworthiness(activations, labels, n_neighbors=min(NEIGHBOURS, len(labels) // 2 - 1)))
+
+
+def represent(activations: Array, labels: Array, generated: Array, seed: int) -> tuple[dict[str, float], Array]:
+    """All measures of one tap's activations ``[B, D]`` and its UMAP embedding ``[B, 3]``.
+
+    R^2 is against the asked position (``labels [B, 2]``, as in the paper) and, as ``*_generated``, against the
+    position found in the image (``generated [B, 2]``; unknown ones are left out).
+    """
+    embedding = umap_embedding(activations, seed)
+    umap, pca = linear_r2(embedding, labels), pca_r2(activations, labels)
+    known = np.isfinite(generated).all(axis=1)
+    drawn = linear_r2(embedding[known], generated[known]) if known.sum() > 10 else np.full(2, np.nan)
+    row = {
+        "umap_r2": float(umap.mean()),
+        "umap_r2_x": float(umap[0]),
+        "umap_r2_y": float(umap[1]),
+        "umap_r2_generated": float(drawn.mean()),
+        "pca_r2": float(pca.mean()),
+        "pca_r2_x": float(pca[0]),
+        "pca_r2_y": float(pca[1]),
+        "dimension": intrinsic_dimension(activations),
+        "neighbour_order": neighbour_order(activations, labels),
+    }
+    return row, embedding
+
+
+def _r2(predicted: Array, targets: Array) -> Array:
+    spread = ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+    residual = ((targets - predicted) ** 2).sum(axis=0)
+    return np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), np.nan)

@@ -1,0 +1,98 @@
+"""The scales at which the claims are tried: smoke (seconds, for tests), quick (CPU), nightly (one GPU), paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A scale: the run that claims vary, and the settings they vary it over (pixels)."""
+
+    name: str
+    purpose: str
+    base: RunSpec
+    increments: tuple[float, ...]
+    """Increments of the density claim, from dense to sparse."""
+    imbalances: tuple[tuple[float, float], ...]
+    """Pairs (dense dx, sparse dy) of the coupling claim; both also occur in ``increments``."""
+    holes: tuple[float, float]
+    """Sides of the small (about 3.5 % of the canvas) and the large (about 10 %) hole."""
+
+    def run(
+        self, seed: int, *, dx: float | None = None, dy: float | None = None, hole: float = 0.0, sigma: float = 1.0
+    ) -> RunSpec:
+        """The base run with this seed and data; ``dx`` defaults to the densest increment, ``dy`` to ``dx``."""
+        dx = self.increments[0] if dx is None else dx
+        data = DataSpec(self.base.data.image_size, dx, dx if dy is None else dy, sigma, hole)
+        return replace(self.base, data=data, seed=seed)
+
+
+# v-prediction, the cosine schedule and DDIM because epsilon with the linear schedule needs ten times the steps.
+# No attention on the full-size map: it alone cost as much as the rest of the step. Float32, because at width 8 bf16 is
+# no faster. 1,000 steps and 10 sampling steps because 21 such runs are what 2 cores finish in a quarter of an hour.
+# Increments up to 4 because bumps 4 pixels apart no longer overlap: there a density effect can exist at this size.
+QUICK = Profile(
+    name="quick",
+    purpose="the whole suite on 2 CPU cores in a quarter of an hour",
+    base=RunSpec(
+        data=DataSpec(image_size=16),
+        model=ModelSpec(width=8, encoding_dim=32, attention_heads=1, attention_max_size=8),
+        diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=10),
+        training=TrainingSpec(steps=1_000, batch_size=32, learning_rate=2e-3),
+        measure=MeasureSpec(every=100, samples=200),
+    ),
+    increments=(0.1, 1.0, 2.0, 4.0),
+    imbalances=((0.1, 4.0),),
+    holes=(3.0, 5.0),
+)
+
+# Far too short to learn anything: it shows that every part runs, and its verdicts are INCONCLUSIVE.
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    purpose="every part of the suite in seconds a run; far too short to decide anything",
+    base=replace(
+        QUICK.base,
+        model=ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=4),
+        diffusion=replace(QUICK.base.diffusion, sampler_steps=2),
+        training=replace(QUICK.base.training, steps=12, batch_size=8),
+        measure=MeasureSpec(every=6, samples=24),
+    ),
+    increments=(0.5, 4.0),
+    imbalances=((0.5, 4.0),),
+)
+
+# Steps and batch are a first guess until a GPU has been measured (benchmarks/README.md).
+NIGHTLY = Profile(
+    name="nightly",
+    purpose="the paper's canvas on one GPU, every night",
+    base=RunSpec(
+        model=ModelSpec(width=32),
+        diffusion=DiffusionSpec(sampler="ddim", sampler_steps=50),
+        training=TrainingSpec(steps=40_000, batch_size=64, learning_rate=6e-4, precision="bf16"),
+        measure=MeasureSpec(every=2_000, samples=500),
+    ),
+    increments=(0.1, 0.5, 1.0, 4.0),
+    imbalances=((0.1, 1.0), (0.1, 0.5)),
+    holes=(6.0, 10.0),
+)
+
+PAPER = replace(
+    NIGHTLY,
+    name="paper",
+    purpose="the paper's own numbers (Appendix B.6): about 6 hours a run on the paper's GPUs",
+    base=RunSpec(training=TrainingSpec(precision="bf16")),
+    increments=tuple(k / 10 for k in range(1, 11)),
+)
+
+ALL = {profile.name: profile for profile in (QUICK, NIGHTLY, PAPER, SMOKE)}
+
+
+def get(name: str) -> Profile:
+    """The profile of that name. Raises ValueError naming those there are."""
+    if name not in ALL:
+        raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(ALL)}")
+    return ALL[name]

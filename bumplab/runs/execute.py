@@ -1,0 +1,64 @@
+"""Trains one run from its last checkpoint to its result. The only module that joins training, measuring and storing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from bumplab.config import RunSpec
+from bumplab.measure.evaluate import evaluate
+from bumplab.runs.progress import ProgressFile
+from bumplab.runs.store import RunRecord, RunStore
+from bumplab.training import checkpoint, speed
+from bumplab.training.loop import TrainingDiverged, TrainState, start, train
+
+
+def execute(spec: RunSpec, store: RunStore, device: str) -> None:
+    """Trains, measures and publishes ``spec``. Only for the holder of its lock.
+
+    Every measurement is a checkpoint: killed at any moment, the next call repeats at most the steps since the last
+    one and ends in the same weights and rows. A diverged run is published as failed.
+    """
+    speed.configure(device)
+    record, state = _resume(spec, store, device)
+    record.environment = speed.describe(device)
+    with ProgressFile(store.root, record.key, spec.label(), state.step, spec.training.steps) as progress:
+        for step in spec.measured_steps()[len(record.rows) :]:
+            try:
+                with _timed(record, "training"):
+                    loss = train(state, spec, step, progress.update)
+            except TrainingDiverged as error:
+                record.failed = str(error)
+                break
+            with _timed(record, "measuring"):
+                measurement = evaluate(state.averaged, spec, device)
+            record.rows.append({"step": step, "loss": loss, **measurement.row})
+            record.evidence |= {f"{step}/{name}": value for name, value in measurement.evidence.items()}
+            with _timed(record, "storing"):
+                store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+    weights = {name: value.detach().cpu().contiguous() for name, value in state.averaged.named_parameters()}
+    store.publish(record, safetensors.torch.save(weights))
+
+
+def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, TrainState]:
+    while found := store.load_partial(spec):
+        record, weights = found
+        step = int(record.rows[-1]["step"])
+        try:
+            return record, checkpoint.from_tensors(spec, safetensors.torch.load(weights), step, device)
+        except (ValueError, SafetensorError) as error:
+            store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))
+    return RunRecord(spec), start(spec, device)
+
+
+@contextmanager
+def _timed(record: RunRecord, kind: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        record.seconds[kind] = record.seconds.get(kind, 0.0) + time.perf_counter() - began

@@ -1,0 +1,76 @@
+"""What is training now: one small file a run, written by its trainer, read by whoever shows progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+INTERVAL = 1.0
+"""Seconds between two writes of one run's progress."""
+STALE = 300.0
+"""Seconds after which a file is taken for one that a killed process left; UMAP's compilation takes 30."""
+
+
+@dataclass
+class Progress:
+    """A run under way: ``step`` of ``steps``, begun at ``first`` when ``started`` (seconds since the epoch)."""
+
+    key: str
+    label: str
+    step: int
+    steps: int
+    first: int
+    started: float
+    updated: float
+
+    @property
+    def rate(self) -> float:
+        """Steps a second since the trainer took the run, measuring included; 0 when not yet known."""
+        return (self.step - self.first) / max(self.updated - self.started, 1e-9)
+
+
+class ProgressFile:
+    """Writes one run's progress at most every `INTERVAL` seconds and removes it when the run ends."""
+
+    def __init__(self, root: Path, key: str, label: str, first: int, steps: int):
+        now = time.time()
+        self.path = root / "progress" / f"{key}.json"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.progress = Progress(key, label, first, steps, first, now, 0.0)
+
+    def __enter__(self) -> ProgressFile:
+        self.update(self.progress.first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def update(self, step: int) -> None:
+        now = time.time()
+        if now - self.progress.updated < INTERVAL:
+            return
+        self.progress.step, self.progress.updated = step, now
+        replace_text(self.path, json.dumps(asdict(self.progress)))
+
+
+def running(root: Path) -> list[Progress]:
+    """The runs that are training now, by label."""
+    found = []
+    for path in (root / "progress").glob("*.json"):
+        try:
+            progress = Progress(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue  # finished a moment ago, or the plan
+        if time.time() - progress.updated < STALE:
+            found.append(progress)
+    return sorted(found, key=lambda p: p.label)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a small file so that a reader sees the old text or the new."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -1,0 +1,170 @@
+"""The run store: finished runs by the content of their spec, and checkpoints of unfinished ones.
+
+::
+
+    <root>/results/<key>/       spec.json  rows.json  evidence.safetensors  weights.safetensors  manifest.json
+    <root>/partial/<key>/<step>/    the same files of a run under way, weights with optimizer moments
+    <root>/locks/<key>.lock     held by the one process that trains the run; freed by the system if it dies
+    <root>/progress/            what is training now (see progress.py)
+    <root>/damaged/             what failed its checks, moved aside
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from bumplab.config import RunSpec
+from bumplab.runs.sealed import Damaged, seal, sweep, unseal
+
+RESULTS_FORMAT = 1
+"""Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
+
+FILES = {"spec.json", "rows.json", "evidence.safetensors", "weights.safetensors"}
+
+Row = dict[str, float]
+Arrays = dict[str, NDArray[Any]]
+
+
+def run_key(spec: RunSpec) -> str:
+    """The 20 hexadecimal digits that name a run: a hash of its spec and the results format."""
+    return hashlib.sha256(f"{RESULTS_FORMAT}:{spec.to_json()}".encode()).hexdigest()[:20]
+
+
+@dataclass
+class RunRecord:
+    """A run, finished or under way: one row of numbers a checkpoint, and the arrays behind them."""
+
+    spec: RunSpec
+    rows: list[Row] = field(default_factory=list)
+    evidence: Arrays = field(default_factory=dict)
+    """Arrays by ``<step>/<name>``: samples, labels, detections, embeddings."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by kind of work (``training``, ``measuring``, ``storing``)."""
+    environment: dict[str, Any] = field(default_factory=dict)
+    failed: str | None = None
+    """Why the seed failed (the loss diverged), or None."""
+
+    @property
+    def key(self) -> str:
+        return run_key(self.spec)
+
+
+class RunStore:
+    """Results under ``root``. Reading never executes anything: JSON and safetensors only, checked before use."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        return self.root / "results" / key
+
+    def lock(self, key: str) -> FileLock:
+        """The lock that the trainer of a run holds; the system frees it when its process ends."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{key}.lock", timeout=0)
+
+    def has(self, spec: RunSpec) -> bool:
+        """Whether a result is there; only `load` tells whether it is whole."""
+        return self.path(run_key(spec)).is_dir()
+
+    def load(self, spec: RunSpec) -> RunRecord | None:
+        """The finished run, or None. A damaged one is named, moved aside and counts as absent."""
+        read = self._read(self.path(run_key(spec)), spec)
+        return read[0] if read else None
+
+    def publish(self, record: RunRecord, weights: bytes) -> None:
+        """Stores a finished run and drops its checkpoints. Only for the holder of its lock."""
+        sweep(self.path(record.key))
+        seal(self.path(record.key), _files(record, weights))
+        shutil.rmtree(self.root / "partial" / record.key, ignore_errors=True)
+
+    def save_partial(self, record: RunRecord, weights: bytes) -> None:
+        """Stores a checkpoint at the record's last row, then drops older ones. Only for the holder of its lock."""
+        folder = self.root / "partial" / record.key / f"{int(record.rows[-1]['step']):09d}"
+        if not folder.exists():
+            sweep(folder)
+            seal(folder, _files(record, weights))
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def load_partial(self, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
+        """The newest whole checkpoint and its weights, or None. Damaged ones are moved aside."""
+        folder = self.root / "partial" / run_key(spec)
+        for checkpoint in sorted((p for p in folder.glob("[0-9]*")), reverse=True):
+            read = self._read(checkpoint, spec)
+            if read:
+                return read
+        return None
+
+    def set_aside(self, folder: Path, reason: str) -> None:
+        """Moves a damaged folder away, with a warning that names it."""
+        target = self.root / "damaged" / f"{folder.parent.name}-{folder.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        number = 0
+        while (final := target.with_name(f"{target.name}-{number}")).exists():
+            number += 1
+        try:
+            folder.rename(final)
+        except FileNotFoundError:
+            return  # another worker was faster
+        warnings.warn(f"{folder}: {reason}; moved to {final}, the run will be trained again", stacklevel=2)
+
+    def _read(self, folder: Path, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
+        if not folder.is_dir():
+            if folder.exists() or folder.is_symlink():
+                self.set_aside(folder, "is not a folder")
+            return None
+        try:
+            files = unseal(folder, FILES)
+            return _record(files, spec), files["weights.safetensors"]
+        except Damaged as error:
+            if folder.exists():
+                self.set_aside(folder, str(error))
+            return None
+
+
+def _files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
+    body = {
+        "format": RESULTS_FORMAT,
+        "rows": [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in record.rows],
+        "seconds": record.seconds,
+        "environment": record.environment,
+        "failed": record.failed,
+    }
+    evidence = {name: np.ascontiguousarray(value) for name, value in record.evidence.items()}
+    return {
+        "spec.json": record.spec.to_json().encode(),
+        "rows.json": json.dumps(body, sort_keys=True).encode(),
+        "evidence.safetensors": safetensors.numpy.save(evidence),
+        "weights.safetensors": weights,
+    }
+
+
+def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
+    if files["spec.json"] != spec.to_json().encode():
+        raise Damaged("spec.json is not the spec that its folder's name stands for")
+    try:
+        body = json.loads(files["rows.json"])
+        rows = [{str(k): math.nan if v is None else float(v) for k, v in row.items()} for row in body["rows"]]
+        steps = [row["step"] for row in rows]
+        if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
+            raise Damaged("rows.json is of another format or has other steps than its spec")
+        evidence = safetensors.numpy.load(files["evidence.safetensors"])
+        return RunRecord(spec, rows, evidence, dict(body["seconds"]), dict(body["environment"]), body["failed"])
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error

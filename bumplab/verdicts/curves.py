@@ -1,0 +1,50 @@
+"""A run's learning curves, and the steps at which they cross a level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bumplab.verdicts.intervals import Bounds
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One run's rows as arrays over its measured steps. ``failed`` says why the seed failed, or is None."""
+
+    rows: Sequence[Mapping[str, float]]
+    failed: str | None = None
+
+    @property
+    def steps(self) -> Curve:
+        return self["step"]
+
+    def __getitem__(self, name: str) -> Curve:
+        """The curve of that name, such as ``on_grid.accuracy``: ``[checkpoints]``."""
+        return np.array([row[name] for row in self.rows], dtype=np.float64)
+
+    def corrected(self, labels: str, axis: str = "") -> Curve:
+        """Accuracy on a label set relative to its ceiling, the accuracy on the true images of the same labels."""
+        return self[f"{labels}.accuracy{axis}"] / self[f"{labels}.ceiling{axis}"]
+
+    def crossing(self, curve: Curve, level: float) -> Bounds:
+        """The step at which ``curve`` rises above ``level`` and stays there at the next checkpoint too.
+
+        Interpolated between checkpoints: (step, step). A curve that never does: (last step, infinity).
+        """
+        steps = self.steps
+        above = curve > level
+        for i in range(len(steps) - 1):
+            if above[i] and above[i + 1]:
+                if i == 0:
+                    return float(steps[0]), float(steps[0])
+                share = (level - curve[i - 1]) / (curve[i] - curve[i - 1])
+                at = float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
+                return at, at
+        return float(steps[-1]), math.inf
