@@ -26,7 +26,9 @@ def _require(ok: bool, what: str, given: object, allowed: str) -> None:
 
 
 def _positive_int(name: str, value: object) -> None:
-    _require(isinstance(value, int) and not isinstance(value, bool) and value > 0, name, value, "a whole number above 0")
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value > 0, name, value, "a whole number above 0"
+    )
 
 
 class _Part:
@@ -90,7 +92,9 @@ class ModelSpec(_Part):
             _positive_int(name, getattr(self, name))
         _require(self.encoding_dim % 2 == 0, "encoding_dim", self.encoding_dim, "even (sines and cosines)")
         for name in ("attention_heads", "norm_groups"):
-            _require(self.width % getattr(self, name) == 0, name, getattr(self, name), f"a divisor of width {self.width}")
+            _require(
+                self.width % getattr(self, name) == 0, name, getattr(self, name), f"a divisor of width {self.width}"
+            )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class DoubleConv(nn.Module):
         self.norm2 = nn.GroupNorm(groups, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))
+        h: Tensor = self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))
         return F.gelu(x + h) if self.residual else h
 
 
@@ -52,7 +52,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # a view when channels-last
+        pixels: Tensor = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # a view when channels-last
         q, k, v = self.qkv(self.norm(pixels)).view(batch, -1, 3, self.heads, channels // self.heads).unbind(2)
         attended = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         pixels = pixels + self.project(attended.transpose(1, 2).reshape(batch, -1, channels))
@@ -81,10 +81,17 @@ class Block(nn.Module):
         self.inject = nn.Sequential(nn.SiLU(), nn.Linear(condition, outputs))
 
     def features(self, x: Tensor) -> Tensor:
-        return self.change(self.mix(x))  # type: ignore[no-any-return]
+        """What the block makes of its input before it is told the condition: ``[B, out, H, W]``."""
+        mixed: Tensor = self.change(self.mix(x))
+        return mixed
+
+    def injection(self, condition: Tensor) -> Tensor:
+        """What the condition ``[B, C]`` adds to every pixel: ``[B, out, 1, 1]``."""
+        added: Tensor = self.inject(condition)
+        return added[:, :, None, None]
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.features(x) + self.inject(condition)[:, :, None, None]
+        return self.features(x) + self.injection(condition)
 
 
 class UNet(nn.Module):
@@ -134,7 +141,7 @@ class UNet(nn.Module):
         down3 = self.down3(F.max_pool2d(x3, 2), c)
         bottleneck = self.bottleneck(self.attend_down3(down3))
         features = self.up1.features(_up(bottleneck, x3))
-        up1 = features + self.up1.inject(c)[:, :, None, None]
+        up1 = features + self.up1.injection(c)
         if record is not None:
             for tap, activation in zip(TAPS, (down3, bottleneck, features, up1), strict=True):
                 record(tap, activation)

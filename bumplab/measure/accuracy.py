@@ -40,7 +40,7 @@ def failure_modes(found: Detections, labels: NDArray[np.float64]) -> NDArray[np.
 
 
 def accuracy(positions: NDArray[np.float64], labels: NDArray[np.float64]) -> dict[str, float]:
-    """Shares in [0, 1] of positions that are right: ``accuracy`` on both axes (eq. 1), ``accuracy_x``, ``accuracy_y``."""
+    """Shares in [0, 1] of right positions: ``accuracy`` (both axes, eq. 1), ``accuracy_x`` and ``accuracy_y``."""
     right = within_tolerance(positions, labels)
     return {
         "accuracy": float(right.all(axis=1).mean()),

@@ -51,9 +51,7 @@ def start(spec: RunSpec, device: str) -> TrainState:
     return TrainState(0, network, averaged, optimizer, device)
 
 
-def train(
-    state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int], None] = lambda step: None
-) -> float:
+def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int], None] = lambda step: None) -> float:
     """Trains in place up to step ``until`` and returns the mean loss of those steps (NaN if there were none).
 
     ``on_step`` is called with the count of finished steps after each. Raises `TrainingDiverged`.

@@ -1,4 +1,4 @@
-"""What a claim is: a sentence of the paper, the runs it needs, its effects as numbers and the regions that support it."""
+"""What a claim is: a sentence of the paper, the runs it needs, its effects and the regions that support it."""
 
 from __future__ import annotations
 

@@ -91,18 +91,18 @@ def place(interval: Interval, against: Interval, region: Region) -> Verdict:
 
 def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: float, judging: int) -> PartVerdict:
     effects: list[Bounds | None] = []
-    problems: list[str] = []
+    problems: dict[str, list[int]] = {}
     for seed, runs in enumerate(by_seed):
         effect, problem = _effect(part, runs)
         effects.append(effect)
         if problem:
-            problems.append(f"{problem} (seed {seed})")
+            problems.setdefault(problem, []).append(seed)
     interval: Interval | None = None
     verdict: Verdict = "INCONCLUSIVE"
     known = [effect for effect in effects if effect is not None]
     try:
         if problems:  # a seed that fails is never dropped: the rest would be a selection
-            raise Undefined("; ".join(problems))
+            raise Undefined("; ".join(f"{problem} (seeds {str(at)[1:-1]})" for problem, at in problems.items()))
         interval = part.interval(known, alpha)
         verdict = place(interval, part.interval(known, alpha / max(judging, 1)), part.region)
         reason = _describe(interval, part, alpha)

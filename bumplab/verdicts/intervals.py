@@ -1,4 +1,6 @@
-"""Confidence intervals valid at three to eight training runs. Seeds are never bootstrapped: at 3 seeds that covers 70 %.
+"""Confidence intervals valid at three to eight training runs.
+
+Seeds are never bootstrapped: at 3 seeds a nominal 95 % interval then covers 70 %.
 
 All limits are one-sided: each is exceeded with probability at most ``alpha``.
 """

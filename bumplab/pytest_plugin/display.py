@@ -1,0 +1,108 @@
+"""Progress while claims train: bars in a terminal, plain lines elsewhere, the same with and without xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bumplab.runs.progress import Progress, running
+
+REFRESH = 1.0
+LINE_EVERY = 30.0
+"""Seconds between two plain lines when the output is no terminal."""
+
+
+class ProgressDisplay:
+    """A thread that shows what the store's progress files say, from `start` to `stop`."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        # pytest captures descriptor 1 while a test runs; this copy still reaches the user
+        self._stream = os.fdopen(os.dup(sys.__stdout__.fileno() if sys.__stdout__ else 1), "w")
+        self.console = Console(file=self._stream)
+        self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._began, self._done_at_start, self.elapsed = time.time(), -1, 0.0
+
+    def start(self) -> None:
+        (self.root / "progress" / "plan.json").unlink(missing_ok=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        with self._lock:
+            self._hide()
+        self._stream.flush()
+        self.elapsed = round(time.time() - self._began, 1)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps the bars off the terminal while pytest writes to it."""
+        with self._lock:
+            self._hide()
+            yield
+
+    def _hide(self) -> None:
+        if self.live and self.live.is_started:
+            self.live.stop()
+
+    def _loop(self) -> None:
+        last_line = time.time()
+        while not self._stop.wait(REFRESH):
+            runs, status = running(self.root), self._status()
+            if not runs or status is None:
+                continue
+            with self._lock:
+                if self._stop.is_set():
+                    return
+                if self.live:
+                    if not self.live.is_started:
+                        self.live.start()
+                    self.live.update(_table(runs, status), refresh=True)
+                elif time.time() - last_line >= LINE_EVERY:
+                    last_line = time.time()
+                    current = ", ".join(f"{run.label} at step {run.step}/{run.steps}" for run in runs)
+                    self._stream.write(f"[bumplab] {status}: {current}\n")
+                    self._stream.flush()
+
+    def _status(self) -> str | None:
+        """Such as ``7 of 21 runs done, about 6 min to go``."""
+        try:
+            plan = json.loads((self.root / "progress" / "plan.json").read_text())
+        except (OSError, ValueError):
+            return None
+        stored = {key for key in plan if (self.root / "results" / key).is_dir()}
+        if self._done_at_start < 0:
+            self._done_at_start = len(stored)
+        active = [run for run in running(self.root) if run.key in plan]
+        rate = sum(run.rate for run in active)
+        left = sum(steps for key, steps in plan.items() if key not in stored) - sum(run.step for run in active)
+        remaining = f", about {_minutes(left / rate)} to go" if rate > 0 else ""
+        return f"{len(stored)} of {len(plan)} runs done{remaining}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _table(runs: list[Progress], status: str) -> Table:
+    table = Table(title=status, title_justify="left", box=None, show_header=False)
+    for run in runs:
+        width = 30
+        filled = round(width * run.step / run.steps)
+        table.add_row(
+            run.label, "━" * filled + "[dim]" + "━" * (width - filled) + "[/dim]", f"{run.step}/{run.steps} steps"
+        )
+    return table

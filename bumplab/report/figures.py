@@ -1,0 +1,103 @@
+"""The report's figures: learning curves as SVG, sample sheets as PNG, manifolds as plain numbers."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bumplab.config import LAYER_4
+from bumplab.measure.accuracy import MODES
+from bumplab.runs.store import RunRecord
+from bumplab.verdicts.curves import Curve, Curves
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart with any colour vision (Okabe and Ito)
+MARKERS = ("o", "s", "^", "D")
+GAP = 2
+"""White pixels between the images of a sample sheet."""
+
+
+def curve(curves: Curves, name: str) -> Curve:
+    """A run's curve by its name in a claim; ``<set>.corrected<_axis>`` is accuracy relative to its ceiling."""
+    labels, _, measure = name.partition(".")
+    if measure.startswith("corrected"):
+        return curves.corrected(labels, measure.removeprefix("corrected"))
+    return curves[name]
+
+
+def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str]) -> str:
+    """One panel a condition: each seed a thin line, their mean a thick one. A data URI of an SVG."""
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
+        figure = Figure(figsize=(3.1 * len(conditions) + 0.6, 2.9), layout="constrained")
+        axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
+        for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
+            for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
+                for run in runs:
+                    axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
+                common = min(len(run.steps) for run in runs)
+                mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
+                axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
+            axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
+            axis.grid(alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return data_uri("image/svg+xml", buffer.getvalue())
+
+
+def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid") -> dict[str, Any]:
+    """The samples kept at a checkpoint as one sheet: image, its size, and asked and found positions on it in pixels."""
+    images = record.evidence[f"{step}/{labels}.images"]
+    asked, found = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))
+    modes = record.evidence[f"{step}/{labels}.modes"]
+    side, pitch = 5, record.spec.data.image_size + GAP
+    sheet: NDArray[np.uint8] = np.full((side * pitch + GAP, side * pitch + GAP), 200, np.uint8)
+    marks = []
+    for i, image in enumerate(images[: side * side]):
+        top, left = GAP + i // side * pitch, GAP + i % side * pitch
+        sheet[top : top + pitch - GAP, left : left + pitch - GAP] = image
+        # label 1 is the centre of the first pixel, which spans 0 .. 1 on the sheet
+        marks.append(
+            {
+                "asked": [round(left + float(asked[i, 0]) - 0.5, 2), round(top + float(asked[i, 1]) - 0.5, 2)],
+                "found": _on_sheet(found[i], left, top),
+                "mode": MODES[int(modes[i])],
+            }
+        )
+    png = cv2.imencode(".png", sheet)[1].tobytes()
+    return {"step": step, "image": data_uri("image/png", png), "size": len(sheet), "marks": marks}
+
+
+def _on_sheet(position: NDArray[np.floating], left: int, top: int) -> list[float] | None:
+    if not np.isfinite(position).all():
+        return None
+    return [round(left + float(position[0]) - 0.5, 2), round(top + float(position[1]) - 0.5, 2)]
+
+
+def manifold(record: RunRecord) -> dict[str, Any]:
+    """The 3D embeddings of every checkpoint, centred and scaled to a unit ball, with the labels that colour them."""
+    frames = []
+    for row in record.rows:
+        step = int(row["step"])
+        taps = {}
+        for tap in LAYER_4:
+            points = record.evidence[f"{step}/{tap}.embedding"].astype(np.float64)
+            points -= points.mean(axis=0)
+            points /= max(float(np.abs(points).max()), 1e-9)
+            taps[tap] = np.round(points, 2).tolist()
+        frames.append({"step": step, "taps": taps})
+    last = int(record.rows[-1]["step"])
+    labels = np.round(record.evidence[f"{last}/embedding.labels"].astype(np.float64), 2).tolist()
+    return {"frames": frames, "labels": labels, "extent": record.spec.data.image_size}
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

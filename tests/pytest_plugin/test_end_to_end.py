@@ -1,0 +1,141 @@
+"""`pytest claims` as a user runs it, at the smoke profile: real training, workers, store, report and outcomes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bumplab import profiles
+from bumplab.runs.store import RunStore
+
+ROOT = Path(__file__).parents[2]
+CLAIMS = ["phases", "density", "coupling", "hole"]
+
+
+def command(folder, *arguments):
+    options = ["--profile", "smoke", "--seeds", "2", "--runs-dir", folder / "runs", "--report", folder / "report.html"]
+    return [sys.executable, "-m", "pytest", "claims", *map(str, options), *arguments]
+
+
+def run_claims(folder, *arguments):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    return subprocess.run(
+        command(folder, *arguments), cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def modified(folder):
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "runs" / "results").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which all claims have been tried by two workers, one of which was killed with its session."""
+    folder = tmp_path_factory.mktemp("claims")
+    session = subprocess.Popen(command(folder, "-n", "2"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    while not list((folder / "runs").glob("partial/*/*/manifest.json")) and session.poll() is None:
+        time.sleep(0.05)
+    os.killpg(session.pid, signal.SIGKILL)
+    session.wait()
+    return folder, run_claims(folder, "-n", "2")
+
+
+def test_a_killed_session_is_finished_by_the_next(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 xfailed" in done.stdout
+    profile = profiles.get("smoke")
+    store = RunStore(folder / "runs")
+    for seed in range(2):
+        record = store.load(profile.run(seed))
+        assert record is not None
+        assert [row["step"] for row in record.rows] == [0, 6, 12]
+    assert len(modified(folder)) == 10  # 2 increments, 1 imbalance, 2 holes, by 2 seeds: shared, not repeated
+
+
+def test_the_summary_names_every_claim_and_the_report(finished):
+    folder, done = finished
+    for claim in CLAIMS:
+        assert re.search(rf"^{claim} +INCONCLUSIVE ", done.stdout, re.MULTILINE)
+    assert f"report: {folder / 'report.html'}" in done.stdout
+
+
+def test_progress_is_plain_lines_in_a_log(finished, monkeypatch):
+    """The first plain line comes after 30 s: the display itself is asked, on this very store."""
+    from bumplab.pytest_plugin.display import ProgressDisplay
+    from bumplab.runs.progress import ProgressFile
+
+    folder, _ = finished
+    display = ProgressDisplay(folder / "runs")
+    with ProgressFile(folder / "runs", "0" * 20, "d=0.5 seed 0", 0, 12):
+        assert re.fullmatch(r"10 of 10 runs done.*", display._status() or "")
+
+
+def test_the_json_beside_the_report_holds_verdicts_and_rows(finished):
+    folder, _ = finished
+    body = json.loads((folder / "report.json").read_text())
+    assert [claim["claim"] for claim in body["claims"]] == CLAIMS
+    assert {claim["verdict"] for claim in body["claims"]} == {"INCONCLUSIVE"}
+    assert len(body["runs"]) == 10
+    for claim in body["claims"]:
+        for runs in claim["conditions"].values():
+            assert [run["spec"]["seed"] for run in runs] == [0, 1]
+            assert all(len(body["runs"][run["key"]]["rows"]) == 3 for run in runs)
+
+
+def test_a_second_session_trains_nothing_and_says_the_same(finished):
+    folder, _ = finished
+    before, verdicts = modified(folder), json.loads((folder / "report.json").read_text())["claims"]
+    done = run_claims(folder)
+    assert "4 xfailed" in done.stdout
+    assert modified(folder) == before
+    assert json.loads((folder / "report.json").read_text())["claims"] == verdicts
+
+
+def test_a_subset_writes_a_report_of_that_subset(finished):
+    folder, _ = finished
+    done = run_claims(folder, "-k", "density", "--report", str(folder / "subset.html"))
+    assert "3 deselected, 1 xfailed" in done.stdout
+    assert [c["claim"] for c in json.loads((folder / "subset.json").read_text())["claims"]] == ["density"]
+    assert "density" in (folder / "subset.html").read_text()
+
+
+def test_strict_claims_fail_and_the_report_is_written_all_the_same(finished):
+    folder, _ = finished
+    done = run_claims(folder, "-k", "hole", "--strict-claims", "--report", str(folder / "strict.html"))
+    assert done.returncode == 1
+    assert "INCONCLUSIVE" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert (folder / "strict.html").exists()
+
+
+def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
+    folder, _ = finished
+    profile, store = profiles.get("smoke"), RunStore(folder / "runs")
+    before = store.load(profile.run(0))
+    rows = store.path(before.key) / "rows.json"
+    rows.write_bytes(rows.read_bytes()[:-7])
+    done = run_claims(folder, "-k", "phases", "--report", str(folder / "again.html"))
+    assert "does not match its checksum; moved to" in done.stdout
+    assert list((folder / "runs" / "damaged").iterdir())
+    after = store.load(profile.run(0))
+    assert after.rows == pytest.approx(before.rows, nan_ok=True) or str(after.rows) == str(before.rows)
+
+
+def test_an_error_in_a_claim_is_reported_as_an_error(finished):
+    """A store whose lock folder is a file: the claim cannot train, and the report says so."""
+    folder, _ = finished
+    broken = folder / "broken"
+    (broken / "runs" / "progress").mkdir(parents=True)
+    (broken / "runs" / "locks").write_text("")
+    done = run_claims(broken, "-k", "hole")
+    assert done.returncode == 1
+    (claim,) = json.loads((broken / "report.json").read_text())["claims"]
+    assert (claim["claim"], claim["verdict"]) == ("hole", "ERROR")
+    assert "locks" in claim["reason"]

@@ -1,0 +1,108 @@
+"""RunSpec: validated when made, one text for equal specs."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bumplab import profiles
+from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
+
+BAD = [
+    (DataSpec, {"dx": 0.0}, "dx"),
+    (DataSpec, {"dy": -1.0}, "dy"),
+    (DataSpec, {"dx": 33.0}, "dx"),
+    (DataSpec, {"dx": 1e-9}, "dx"),
+    (DataSpec, {"sigma": 0.0}, "sigma"),
+    (DataSpec, {"sigma": float("nan")}, "sigma"),
+    (DataSpec, {"sigma": "1"}, "sigma"),
+    (DataSpec, {"hole": 32.0}, "hole"),
+    (DataSpec, {"hole": 1.0}, "hole"),
+    (DataSpec, {"image_size": 20}, "image_size"),
+    (DataSpec, {"image_size": 16.0}, "image_size"),
+    (DataSpec, {"image_size": True}, "image_size"),
+    (ModelSpec, {"width": 0}, "width"),
+    (ModelSpec, {"encoding_dim": 7}, "encoding_dim"),
+    (ModelSpec, {"width": 6, "attention_heads": 4}, "attention_heads"),
+    (ModelSpec, {"width": 6, "norm_groups": 4, "attention_heads": 1}, "norm_groups"),
+    (DiffusionSpec, {"schedule": "sigmoid"}, "schedule"),
+    (DiffusionSpec, {"prediction": "x0"}, "prediction"),
+    (DiffusionSpec, {"sampler": "heun"}, "sampler"),
+    (DiffusionSpec, {"sampler_steps": 50}, "sampler_steps"),
+    (DiffusionSpec, {"sampler": "ddim", "sampler_steps": 1001}, "sampler_steps"),
+    (TrainingSpec, {"steps": 0}, "steps"),
+    (TrainingSpec, {"learning_rate": 0.0}, "learning_rate"),
+    (TrainingSpec, {"ema_decay": 1.0}, "ema_decay"),
+    (TrainingSpec, {"precision": "float16"}, "precision"),
+    (MeasureSpec, {"samples": 10}, "samples"),
+    (MeasureSpec, {"every": -5}, "every"),
+    (RunSpec, {"seed": -1}, "seed"),
+    (RunSpec, {"seed": 2**32}, "seed"),
+    (RunSpec, {"data": None}, "data"),
+]
+
+
+@pytest.mark.parametrize(("part", "fields", "named"), BAD)
+def test_bad_input_is_one_line_that_names_field_value_and_what_is_allowed(part, fields, named):
+    with pytest.raises(ValueError, match="must be") as error:
+        part(**fields)
+    message = str(error.value)
+    assert message.startswith(f"{named} = {fields[named]!r}")
+    assert "\n" not in message
+
+
+def test_whole_numbers_and_floats_make_the_same_run():
+    assert DataSpec(dx=1, dy=1) == DataSpec(dx=1.0, dy=1.0)
+    assert RunSpec(DataSpec(dx=1)).to_json() == RunSpec(DataSpec(dx=1.0)).to_json()
+
+
+@given(
+    st.sampled_from([8, 16, 32]),
+    st.floats(0.1, 8),
+    st.floats(0.1, 4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["epsilon", "v"]),
+)
+def test_a_spec_survives_its_json(size, d, sigma, seed, prediction):
+    spec = RunSpec(DataSpec(size, d, d, sigma), diffusion=DiffusionSpec(prediction=prediction), seed=seed)
+    again = RunSpec.from_dict(json.loads(spec.to_json()))
+    assert again == spec
+    assert again.to_json() == spec.to_json()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d.pop("seed"), lambda d: d.update(extra=1), lambda d: d["data"].pop("dx")]
+)
+def test_a_spec_with_other_fields_is_refused(damage):
+    given_dict = dataclasses.asdict(RunSpec())
+    damage(given_dict)
+    with pytest.raises(ValueError, match="not a run spec"):
+        RunSpec.from_dict(given_dict)
+
+
+@pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
+def test_step_0_and_the_last_step_are_measured_once(steps):
+    spec = RunSpec(training=TrainingSpec(steps=steps), measure=MeasureSpec(every=100))
+    measured = spec.measured_steps()
+    assert measured == sorted(set(measured))
+    assert (measured[0], measured[-1]) == (0, steps)
+
+
+def test_the_paper_profile_is_the_papers():
+    spec = profiles.get("paper").run(0)
+    assert (spec.data.image_size, spec.data.dx, spec.data.sigma) == (32, 0.1, 1.0)
+    assert (spec.training.steps, spec.training.batch_size, spec.training.learning_rate) == (320_000, 16, 3e-4)
+    assert (spec.diffusion.prediction, spec.diffusion.schedule, spec.diffusion.sampler) == (
+        "epsilon",
+        "linear",
+        "ancestral",
+    )
+    assert (spec.measure.samples, spec.measure.every) == (500, 6_400)
+    assert profiles.get("paper").increments == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def test_an_unknown_profile_names_those_there_are():
+    with pytest.raises(ValueError, match="quick, nightly, paper, smoke"):
+        profiles.get("huge")
