@@ -33,10 +33,9 @@ class ProgressDisplay:
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._loop, daemon=True)
-        self._began, self._done_at_start, self.elapsed = time.time(), -1, 0.0
+        self._began, self.elapsed = time.time(), 0.0
 
     def start(self) -> None:
-        (self.root / "progress" / "plan.json").unlink(missing_ok=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -84,8 +83,8 @@ class ProgressDisplay:
         except (OSError, ValueError):
             return None
         stored = {key for key in plan if (self.root / "results" / key).is_dir()}
-        if self._done_at_start < 0:
-            self._done_at_start = len(stored)
+        if not plan:
+            return None  # the workers have not collected yet
         active = [run for run in running(self.root) if run.key in plan]
         rate = sum(run.rate for run in active)
         left = sum(steps for key, steps in plan.items() if key not in stored) - sum(run.step for run in active)

@@ -112,13 +112,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     runs = [run for claim in claims for runs in claim.plan(settings.profile, settings.seeds).values() for run in runs]
     plan = session.config.stash[plan_key] = list(dict.fromkeys(runs))
     if plan and not session.config.option.collectonly:
-        folder = settings.store.root / "progress"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # under xdist the controller collects nothing: it learns the plan from this file
-            replace_text(folder / "plan.json", json.dumps({run_key(run): run.training.steps for run in plan}))
-        except OSError as error:
-            raise pytest.UsageError(f"--runs-dir {settings.store.root}: cannot be written ({error})") from error
+        # under xdist the controller collects nothing: it learns the plan from this file
+        steps = {run_key(run): run.training.steps for run in plan}
+        replace_text(settings.store.root / "progress" / "plan.json", json.dumps(steps))
 
 
 class Experiment:
@@ -167,11 +163,14 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A claim that ends in an error has no verdict: the report says so and names the error."""
     report = yield
     claim = _claim_of(item)
-    if claim and report.failed and PROPERTY not in dict(report.user_properties):
-        error = str(report.longrepr).strip().splitlines()[-1]
+    if claim and call.excinfo and report.failed and PROPERTY not in dict(report.user_properties):
+        error = call.excinfo.exconly()
         entry = {"claim": claim.id, "verdict": "ERROR", "reason": error, "statement": claim.statement}
         report.user_properties.append((PROPERTY, json.dumps({**entry, "source": claim.source})))
     return report
@@ -183,7 +182,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     claims = config.rootpath / "claims"
     chosen = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
     if _is_controller(config) and not config.option.collectonly and any(_within(path, claims) for path in chosen):
-        config.stash[display_key] = ProgressDisplay(config.stash[settings_key].store.root)
+        root = config.stash[settings_key].store.root
+        try:
+            (root / "progress").mkdir(parents=True, exist_ok=True)
+            replace_text(root / "progress" / "plan.json", "{}")
+        except OSError as error:
+            raise pytest.UsageError(f"--runs-dir {root}: cannot be written ({error})") from error
+        config.stash[display_key] = ProgressDisplay(root)
         config.stash[display_key].start()
 
 

@@ -125,7 +125,7 @@ def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
     assert "does not match its checksum; moved to" in done.stdout
     assert list((folder / "runs" / "damaged").iterdir())
     after = store.load(profile.run(0))
-    assert after.rows == pytest.approx(before.rows, nan_ok=True) or str(after.rows) == str(before.rows)
+    assert str(after.rows) == str(before.rows)  # as text, because NaN is not equal to itself
 
 
 def test_an_error_in_a_claim_is_reported_as_an_error(finished):

@@ -1,0 +1,187 @@
+"""Rendering, label grids, holes and the label sets drawn for measuring, against values worked out by hand."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bumplab.config import TOLERANCE, DataSpec
+from bumplab.data.bumps import draw_in_hole, draw_off_grid, in_hole, label_grid, render, training_labels
+
+coordinates = st.floats(0, 16, width=32)
+
+
+@given(x=coordinates, y=coordinates, sigma=st.floats(0.25, 4))
+def test_render_equals_the_papers_formula_pixel_by_pixel(x, y, sigma):
+    image = render(torch.tensor([[x, y]]), 16, sigma)[0]
+    for row in range(16):
+        for column in range(16):
+            exponent = (column + 1 - x) ** 2 / (4 * sigma**2) + (row + 1 - y) ** 2 / (4 * sigma**2)
+            assert float(image[row, column]) == pytest.approx(255 * (1 - math.exp(-exponent)), abs=1e-3)
+
+
+def test_render_puts_x_on_columns_and_counts_pixels_from_one():
+    image = render(torch.tensor([[3.0, 10.0]]), 16, 1.0)[0]
+    assert divmod(int(image.argmin()), 16) == (9, 2)
+    assert float(image.min()) == 0.0
+
+
+def test_render_of_a_batch_is_the_images_one_by_one():
+    labels = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) * 8
+    together = render(labels, 8, 1.5)
+    assert together.shape == (5, 8, 8)
+    assert together.dtype == torch.float32
+    assert torch.equal(together, torch.cat([render(label[None], 8, 1.5) for label in labels]))
+    assert render(labels[:0], 8, 1.0).shape == (0, 8, 8)
+
+
+@given(
+    x=st.floats(-1e6, 1e6, width=32),
+    y=st.floats(-1e6, 1e6, width=32),
+    sigma=st.floats(0.01, 100),
+    size=st.sampled_from([8, 16, 32]),
+)
+def test_grey_values_stay_between_0_and_255(x, y, sigma, size):
+    image = render(torch.tensor([[x, y]]), size, sigma)
+    assert image.shape == (1, size, size)
+    assert bool(((image >= 0) & (image <= 255)).all())
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 3), (2, 1), (1, 2, 2), (0,)])
+def test_render_refuses_labels_of_another_shape(shape):
+    with pytest.raises(ValueError, match="must be \\[B, 2\\]"):
+        render(torch.zeros(shape), 16, 1.0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_render_refuses_labels_that_are_not_finite(bad):
+    with pytest.raises(ValueError, match="finite"):
+        render(torch.tensor([[1.0, 2.0], [bad, 3.0]]), 16, 1.0)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
+def test_render_refuses_sigma_not_above_zero(sigma):
+    with pytest.raises(ValueError, match="sigma"):
+        render(torch.tensor([[1.0, 2.0]]), 16, sigma)
+
+
+@pytest.mark.parametrize(
+    ("dx", "dy", "count"), [(1.0, 1.0, 1_024), (0.1, 0.1, 102_400), (0.1, 1.0, 10_240), (3.0, 5.0, 11 * 7)]
+)
+def test_label_grid_counts_on_the_papers_canvas(dx, dy, count):
+    labels = label_grid(32, dx, dy)
+    assert labels.shape == (count, 2)
+    assert labels.dtype == torch.float32
+
+
+def test_label_grid_keeps_dx_and_dy_apart():
+    labels = label_grid(32, 0.5, 4.0)
+    assert labels[:, 0].unique().tolist() == [k / 2 for k in range(64)]
+    assert labels[:, 1].unique().tolist() == [4.0 * k for k in range(8)]
+    assert len(labels.unique(dim=0)) == 64 * 8
+
+
+@given(
+    n=st.sampled_from([8, 16, 24, 32]), dx=st.integers(20, 3_200), dy=st.integers(20, 3_200), hundredths=st.booleans()
+)
+def test_label_grid_is_k_times_d_below_n(n, dx, dy, hundredths):
+    """Increments are decimals (hundredths or tenths of a pixel), so the exact values are known as fractions."""
+    unit = 100 if hundredths else 10
+    exact = [min(Fraction(d, unit), Fraction(n)) for d in (dx, dy)]
+    labels = label_grid(n, *map(float, exact))
+    for axis, d in enumerate(exact):
+        count = math.ceil(n / d)
+        values = labels[:, axis].unique().numpy()
+        assert len(values) == count
+        assert np.array_equal(values, np.array([float(k * d) for k in range(count)], dtype=np.float32))
+        assert values.max() < n
+    assert len(labels) == math.ceil(n / exact[0]) * math.ceil(n / exact[1])
+
+
+@pytest.mark.parametrize(("n", "d"), [(16, 0.0), (16, -1.0), (16, 17.0), (16, math.nan), (15, 1.0), (0, 1.0)])
+def test_label_grid_refuses_what_is_no_grid(n, d):
+    with pytest.raises(ValueError, match="must be"):
+        label_grid(n, d, d)
+
+
+@pytest.mark.parametrize("d", [1.0, 0.1])
+@pytest.mark.parametrize(("hole", "share"), [(6.0, 36 / 1024), (10.0, 100 / 1024)])
+def test_holes_leave_out_the_papers_shares(d, hole, share):
+    """6x6 of 32x32 is 3.5 %, 10x10 is 9.8 %, and exactly the labels of the half-open centred square are missing."""
+    every = label_grid(32, d, d)
+    kept = training_labels(DataSpec(32, d, d, hole=hole))
+    assert 1 - len(kept) / len(every) == pytest.approx(share, abs=1e-12)
+    tenths = {tuple(pair) for pair in (every * 10).round().int().tolist()}
+    low, high = round(10 * (16 - hole / 2)), round(10 * (16 + hole / 2))
+    missing = {(x, y) for x, y in tenths if low <= x < high and low <= y < high}
+    assert {tuple(pair) for pair in (kept * 10).round().int().tolist()} == tenths - missing
+    assert not in_hole(kept, 32, hole).any()
+
+
+def test_without_a_hole_the_whole_grid_is_trained():
+    assert torch.equal(training_labels(DataSpec(32, 1.0, 0.5)), label_grid(32, 1.0, 0.5))
+
+
+@given(
+    n=st.sampled_from([16, 32]),
+    dx=st.sampled_from([0.1, 0.3, 1.0, 2.0, 4.0]),
+    dy=st.sampled_from([0.1, 1.0, 4.0]),
+    hole=st.sampled_from([0.0, 3.0, 5.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_off_grid_labels_lie_between_training_labels(n, dx, dy, hole, seed):
+    """2 px or more inside the outer pixel centres (1 and N), in the grid's hull, outside the hole, and off the grid."""
+    labels = draw_off_grid(DataSpec(n, dx, dy, hole=hole), 64, torch.Generator().manual_seed(seed))
+    assert labels.shape == (64, 2)
+    assert labels.dtype == torch.float32
+    assert float(labels.min()) >= 3
+    assert float(labels.max()) <= n - 2
+    assert float(labels[:, 0].max()) <= (math.ceil(round(n / dx, 6)) - 1) * dx + 1e-5
+    assert float(labels[:, 1].max()) <= (math.ceil(round(n / dy, 6)) - 1) * dy + 1e-5
+    if hole:
+        edge = hole / 2
+        assert not bool(((labels - n / 2).abs() < edge - 1e-5).all(dim=1).any())
+    assert len(labels.unique(dim=0)) > 60
+
+
+def test_off_grid_labels_fill_the_interior():
+    labels = draw_off_grid(DataSpec(32, 0.1, 0.1), 4_000, torch.Generator().manual_seed(0))
+    assert labels.mean(dim=0).tolist() == pytest.approx([16.5, 16.5], abs=0.5)
+    assert labels.std(dim=0).tolist() == pytest.approx([27 / 12**0.5] * 2, abs=0.3)
+
+
+@given(
+    n=st.sampled_from([16, 32]),
+    d=st.sampled_from([0.1, 0.5, 1.0, 4.0]),
+    hole=st.sampled_from([3.0, 5.0, 6.0, 10.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_no_training_label_is_within_tolerance_of_a_label_in_the_hole(n, d, hole, seed):
+    """So that a generator that copies the nearest training label scores zero in the hole."""
+    data = DataSpec(n, d, d, hole=hole)
+    asked = draw_in_hole(data, 50, torch.Generator().manual_seed(seed), margin=TOLERANCE)
+    assert bool(((asked - n / 2).abs() <= hole / 2 - TOLERANCE + 1e-5).all())
+    x, y = training_labels(data).T
+    close = (asked[:, :1] - x).abs() < TOLERANCE - 1e-5
+    assert not bool((close & ((asked[:, 1:] - y).abs() < TOLERANCE - 1e-5)).any())
+
+
+@pytest.mark.parametrize(("n", "hole"), [(16, 12.0), (16, 15.0), (32, 30.0)])
+def test_a_hole_that_leaves_no_off_grid_labels_is_refused(n, hole, monkeypatch):
+    """Rather than drawn from for ever: the hole covers all that lies 2 px inside the outer pixel centres."""
+    draws, rand = iter(range(1_000)), torch.rand
+    monkeypatch.setattr(torch, "rand", lambda *size, **more: (next(draws), rand(*size, **more))[1])
+    with pytest.raises(ValueError, match="hole"):
+        draw_off_grid(DataSpec(n, 0.5, 0.5, hole=hole), 10, torch.Generator().manual_seed(0))
+
+
+def test_label_sets_depend_on_the_generator_alone():
+    data = DataSpec(16, 0.5, 0.5, hole=5.0)
+    for draw in (draw_off_grid, lambda *given: draw_in_hole(*given, margin=1.0)):
+        first, again, other = (draw(data, 9, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)

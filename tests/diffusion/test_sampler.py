@@ -1,0 +1,93 @@
+"""The sampling loop, with a denoiser that knows the answer."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from bumplab.config import DiffusionSpec
+from bumplab.diffusion.objective import target
+from bumplab.diffusion.sampler import sample, sampling_timesteps
+from bumplab.diffusion.schedule import alphas_cumprod
+
+SHAPE = (3, 1, 8, 8)
+X0 = torch.rand(SHAPE, generator=torch.Generator().manual_seed(5)) * 1.9 - 0.95
+NOISE = torch.randn(SHAPE, generator=torch.Generator().manual_seed(6))
+
+
+class Oracle:
+    """Answers with the exact prediction for the image ``X0`` and remembers how it was called."""
+
+    def __init__(self, spec):
+        self.spec, self.calls = spec, []
+        self.levels = alphas_cumprod(spec.schedule, spec.timesteps)
+
+    def __call__(self, x, t, last):
+        assert x.shape == SHAPE
+        assert t.shape == (SHAPE[0],)
+        assert len(t.unique()) == 1
+        self.calls.append((int(t[0]), last))
+        level = self.levels[t[0]]
+        noise = (x.double() - level.sqrt() * X0) / (1 - level).sqrt()
+        return target(self.spec.prediction, X0.double(), noise, level).float()
+
+
+def specs():
+    for schedule in ("linear", "cosine"):
+        for prediction in ("epsilon", "v"):
+            yield DiffusionSpec(1000, schedule, prediction, "ddim", 25)
+            yield DiffusionSpec(1000, schedule, prediction, "ancestral", 1000)
+
+
+every_spec = pytest.mark.parametrize("spec", list(specs()), ids=lambda s: f"{s.schedule}-{s.prediction}-{s.sampler}")
+
+
+@every_spec
+def test_an_exact_denoiser_recovers_the_image(spec):
+    images = sample(Oracle(spec), NOISE.clone(), spec, torch.Generator().manual_seed(0))
+    assert images.shape == (3, 8, 8)
+    assert images.dtype == torch.float32
+    assert torch.allclose(images, X0[:, 0], atol=1e-3)
+
+
+@every_spec
+def test_timesteps_fall_and_only_the_last_is_flagged(spec):
+    oracle = Oracle(spec)
+    sample(oracle, NOISE.clone(), spec, torch.Generator().manual_seed(0))
+    timesteps, flags = zip(*oracle.calls, strict=True)
+    assert list(timesteps) == sampling_timesteps(spec.timesteps, spec.sampler_steps)
+    assert all(a > b for a, b in pairwise(timesteps))
+    assert flags == (*[False] * (len(flags) - 1), True)
+    if spec.sampler == "ancestral":
+        assert set(timesteps) == set(range(1000))
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+def test_only_the_ancestral_sampler_draws_noise(sampler):
+    """A denoiser that answers zero leaves DDIM's result to the first noise, the ancestral one's to fresh noise too."""
+    spec = DiffusionSpec(20, "linear", "epsilon", sampler, 20)
+
+    def images(seed):
+        return sample(lambda x, t, last: torch.zeros_like(x), NOISE * 0.1, spec, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(images(1), images(1))
+    assert torch.equal(images(1), images(2)) == (sampler == "ddim")
+
+
+@every_spec
+def test_samples_never_leave_the_range_of_images(spec):
+    images = sample(lambda x, t, last: 50 * torch.sin(9 * x), NOISE.clone(), spec, torch.Generator().manual_seed(0))
+    assert float(images.abs().max()) <= 1
+
+
+def test_a_denoiser_of_nan_gives_nan_rather_than_an_image():
+    spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
+    images = sample(lambda x, t, last: x * torch.nan, NOISE.clone(), spec, torch.Generator())
+    assert bool(images.isnan().all())
+
+
+def test_the_first_noise_is_left_as_it_was():
+    spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
+    noise = NOISE.clone()
+    sample(Oracle(spec), noise, spec, torch.Generator())
+    assert torch.equal(noise, NOISE)

@@ -1,0 +1,132 @@
+"""The measures of a representation, on planted manifolds, planes and noise."""
+
+import numpy as np
+import pytest
+import skdim
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bumplab.measure.representation import (
+    intrinsic_dimension,
+    linear_r2,
+    neighbour_order,
+    pca_r2,
+    represent,
+    umap_embedding,
+)
+
+random = np.random.default_rng(0)
+LABELS = random.uniform(0, 32, (300, 2))
+PLANE = LABELS @ random.standard_normal((2, 200)) + 0.5 * random.standard_normal((300, 200))
+"""Positions on a plane in 200 dimensions, with a little noise."""
+NOISE = random.standard_normal((300, 200))
+
+
+@given(seed=st.integers(0, 2**32), scale=st.floats(0.1, 10))
+def test_linear_r2_is_one_on_linear_data(seed, scale):
+    features = np.random.default_rng(seed).standard_normal((40, 3))
+    targets = scale * features @ np.array([[1.0, 0.5], [-2.0, 1.0], [0.0, 3.0]]) + [7.0, -1.0]
+    assert linear_r2(features, targets) == pytest.approx([1.0, 1.0], abs=1e-9)
+
+
+def test_linear_r2_is_near_zero_on_noise_and_per_column():
+    assert np.abs(linear_r2(NOISE[:, :3], LABELS)).max() < 0.05
+    x_only = linear_r2(LABELS[:, :1], LABELS)
+    assert x_only[0] == pytest.approx(1.0)
+    assert abs(x_only[1]) < 0.05
+
+
+def test_linear_r2_of_the_planted_share():
+    """Half the variance explained is an R^2 of one half."""
+    draws = np.random.default_rng(1).standard_normal((20_000, 2))
+    assert linear_r2(draws[:, :1], draws.sum(axis=1, keepdims=True)) == pytest.approx([0.5], abs=0.02)
+
+
+def test_r2_of_a_constant_position_is_unknown():
+    targets = np.column_stack([LABELS[:, 0], np.full(300, 4.0)])
+    for r2 in (linear_r2(PLANE[:, :3], targets), pca_r2(PLANE, targets)):
+        assert np.isfinite(r2[0])
+        assert np.isnan(r2[1])
+
+
+def test_pca_r2_is_high_on_a_plane_and_low_on_noise():
+    """Cross-validated: on noise it does not rise with the number of components, as in-sample R^2 would."""
+    assert pca_r2(PLANE, LABELS).min() > 0.95
+    assert pca_r2(NOISE, LABELS).max() <= 0.1
+    assert pca_r2(NOISE[:24], LABELS[:24]).max() <= 0.1
+    assert linear_r2(NOISE[:24, :10], LABELS[:24]).max() > 0.2
+
+
+@pytest.mark.parametrize("shape", [(24, 2), (24, 200), (20, 1), (8, 50)])
+def test_pca_r2_works_with_few_images_or_dimensions(shape):
+    activations = np.random.default_rng(2).standard_normal(shape)
+    assert np.isfinite(pca_r2(activations, LABELS[: shape[0]])).all()
+
+
+def manifold(dimension, count=2_000, ambient=60):
+    """A curved manifold of this dimension in many: sines and cosines of uniform points, rotated."""
+    local = np.random.default_rng(dimension).uniform(0, 1, (count, dimension))
+    curved = np.concatenate([local, np.sin(2 * local), np.cos(2 * local)], axis=1)
+    return curved @ np.linalg.qr(np.random.default_rng(9).standard_normal((ambient, ambient)))[0][: curved.shape[1]]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 5])
+def test_intrinsic_dimension_of_planted_manifolds(dimension):
+    found = intrinsic_dimension(manifold(dimension))
+    assert found == pytest.approx(dimension, rel=0.2)
+    assert found == pytest.approx(skdim.id.TwoNN().fit(manifold(dimension)).dimension_, rel=0.05)
+
+
+@settings(max_examples=10)
+@given(scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_intrinsic_dimension_ignores_scale_and_shift(scale, shift):
+    data = manifold(2, 300)
+    assert intrinsic_dimension(data * scale + shift) == pytest.approx(intrinsic_dimension(data), rel=1e-3)
+
+
+def test_intrinsic_dimension_with_copies_of_points():
+    data = manifold(2, 1_000)
+    few_copies = np.concatenate([data, data[:100]])
+    assert intrinsic_dimension(few_copies) == pytest.approx(2, rel=0.3)
+    assert np.isnan(intrinsic_dimension(np.zeros((50, 8))))
+    assert np.isnan(intrinsic_dimension(np.repeat(data[:20], 3, axis=0)))
+    assert np.isnan(intrinsic_dimension(data[:9]))
+
+
+def test_intrinsic_dimension_of_a_lattice_is_unknown_or_a_number():
+    """On a lattice first and second neighbours are equally far: no ratio, so no dimension, and no crash."""
+    lattice = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
+    assert np.isnan(intrinsic_dimension(lattice))
+
+
+def test_neighbour_order_is_one_on_the_plane_and_half_by_chance():
+    assert neighbour_order(PLANE, LABELS) > 0.95
+    assert neighbour_order(LABELS * 3.0, LABELS) == pytest.approx(1.0)
+    assert neighbour_order(NOISE, LABELS) == pytest.approx(0.5, abs=0.06)
+
+
+def test_umap_recovers_a_planted_plane_and_repeats():
+    """Also through other global seeds: only ``seed`` counts."""
+    np.random.seed(1)
+    first = umap_embedding(PLANE, 5)
+    np.random.seed(2)
+    assert np.array_equal(first, umap_embedding(PLANE, 5))
+    assert first.shape == (300, 3)
+    assert first.dtype == np.float32
+    assert linear_r2(first, LABELS).min() > 0.8
+    assert not np.array_equal(first, umap_embedding(PLANE, 6))
+
+
+def test_represent_measures_asked_and_generated_positions_apart():
+    """Generated positions are x and y swapped, and a few unknown: R^2 is against each, means are of x and y."""
+    generated = LABELS[:, ::-1].copy()
+    generated[:20] = np.nan
+    row, embedding = represent(PLANE, LABELS, generated, 5)
+    assert embedding.shape == (300, 3)
+    assert min(row["umap_r2"], row["umap_r2_generated"], row["pca_r2"], row["neighbour_order"]) > 0.8
+    assert row["umap_r2"] == pytest.approx((row["umap_r2_x"] + row["umap_r2_y"]) / 2)
+    assert row["pca_r2"] == pytest.approx((row["pca_r2_x"] + row["pca_r2_y"]) / 2)
+    assert row["umap_r2_generated"] == pytest.approx(float(linear_r2(embedding[20:], LABELS[20:]).mean()), abs=1e-6)
+    unknown, _ = represent(PLANE[:24], LABELS[:24], np.full((24, 2), np.nan), 5)
+    assert np.isnan(unknown["umap_r2_generated"])
+    assert np.isfinite(unknown["umap_r2"])

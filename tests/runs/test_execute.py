@@ -1,0 +1,160 @@
+"""A run that is killed and resumed is the run that was never killed; a diverged run is a result."""
+
+import random
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bumplab import profiles
+from bumplab.runs import execute as module
+from bumplab.runs.execute import execute
+from bumplab.runs.planner import obtain
+from bumplab.runs.progress import ProgressFile, running
+from bumplab.runs.store import RunRecord, RunStore, run_key
+
+SMOKE = profiles.get("smoke").run(3)
+# two taps are embedded at each checkpoint: few checkpoints, an averaged network, and more steps than checkpoints
+SPEC = replace(
+    SMOKE,
+    training=replace(SMOKE.training, steps=12, ema_decay=0.5),
+    measure=replace(SMOKE.measure, every=3, samples=24),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The store of a run that nobody interrupted."""
+    store = RunStore(tmp_path_factory.mktemp("whole"))
+    execute(SPEC, store, "cpu")
+    return store
+
+
+def assert_same_run(store, whole):
+    weights = [(s.path(run_key(SPEC)) / "weights.safetensors").read_bytes() for s in (store, whole)]
+    assert weights[0] == weights[1]
+    found, expected = store.load(SPEC), whole.load(SPEC)
+    assert [row["step"] for row in found.rows] == SPEC.measured_steps()
+    for row, other in zip(found.rows, expected.rows, strict=True):
+        assert row.keys() == other.keys()
+        np.testing.assert_array_equal(list(row.values()), list(other.values()))  # NaN equals NaN
+    assert found.evidence.keys() == expected.evidence.keys()
+    for name, value in expected.evidence.items():
+        np.testing.assert_array_equal(found.evidence[name], value)
+
+
+def test_a_run_is_published_whole_and_cleaned_up(whole):
+    record = whole.load(SPEC)
+    assert record.failed is None
+    assert [row["step"] for row in record.rows] == [0, 3, 6, 9, 12]
+    assert np.isfinite([row["loss"] for row in record.rows[1:]]).all()
+    assert set(record.seconds) == {"training", "measuring", "storing"}
+    assert record.environment["threads"] == 1
+    assert running(whole.root) == []
+    assert whole.load_partial(SPEC) is None
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from bumplab.config import RunSpec
+from bumplab.runs.execute import execute
+from bumplab.runs.store import RunStore
+import json
+store, spec = RunStore(Path(sys.argv[1])), RunSpec.from_dict(json.loads(sys.argv[2]))
+with store.lock("test"):
+    execute(spec, store, "cpu")
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, whole):
+    store, delay = RunStore(tmp_path), random.uniform(0, 0.15)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), SPEC.to_json()])
+    partial = tmp_path / "partial" / run_key(SPEC)
+    deadline = time.monotonic() + 120
+    while not any(path.name >= "000000003" for path in partial.glob("[0-9]*")):
+        assert process.poll() is None, "it ended before its second checkpoint was seen"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+    assert not store.has(SPEC), f"killed too late, {delay:.3f} s after its second checkpoint"
+    record, _ = store.load_partial(SPEC)
+    assert 2 <= len(record.rows) < len(SPEC.measured_steps())
+
+    execute(SPEC, store, "cpu")
+    assert_same_run(store, whole)
+
+
+def test_a_run_interrupted_between_checkpoints_and_while_storing_ends_the_same(tmp_path, whole, monkeypatch):
+    """Interrupted three times in one run: in training, before a checkpoint is stored, and before it is published."""
+    store, trained = RunStore(tmp_path), []
+    moments = iter(["train", "save_partial", "publish"])
+
+    def update(self, step):
+        trained.append(step)
+        if moment == "train" and step == 5:
+            raise KeyboardInterrupt
+
+    def interrupt_at(name, when):
+        original = getattr(RunStore, name)
+
+        def method(self, record, weights):
+            if moment == name and when(record):
+                raise KeyboardInterrupt
+            original(self, record, weights)
+
+        monkeypatch.setattr(RunStore, name, method)
+
+    monkeypatch.setattr(ProgressFile, "update", update)
+    interrupt_at("save_partial", lambda record: len(record.rows) == 4)
+    interrupt_at("publish", lambda record: True)
+    for moment in moments:  # noqa: B007 read by the functions above
+        with pytest.raises(KeyboardInterrupt):
+            execute(SPEC, store, "cpu")
+        assert not store.has(SPEC)
+    moment = None
+    execute(SPEC, store, "cpu")
+    assert_same_run(store, whole)
+    repeated = sorted(step for step in set(trained) if trained.count(step) > 1)
+    assert set(repeated) <= {3, 4, 5, 6, 7, 8, 9, 12}, "more was repeated than the steps since the last checkpoint"
+
+
+def test_a_checkpoint_without_moments_is_not_resumed_from(tmp_path, whole):
+    """Right checksums, wrong tensors: training starts again."""
+    store = RunStore(tmp_path)
+    first = whole.load(SPEC)
+    record = RunRecord(SPEC, first.rows[:2], {}, {}, {})
+    store.save_partial(record, (whole.path(run_key(SPEC)) / "weights.safetensors").read_bytes())
+    with pytest.warns(UserWarning, match="checkpoint tensor"):
+        resumed, state = module._resume(SPEC, store, "cpu")
+    assert (resumed.rows, state.step) == ([], 0)
+
+
+DIVERGING = replace(
+    SMOKE,
+    training=replace(SMOKE.training, learning_rate=1e30, steps=6),
+    measure=replace(SMOKE.measure, every=3, samples=24),
+)
+EVERY_STEP = replace(DIVERGING, measure=replace(DIVERGING.measure, every=1))
+
+
+def no_training(*args):
+    raise AssertionError("trained again")
+
+
+@pytest.mark.parametrize("spec", [DIVERGING, EVERY_STEP], ids=["between checkpoints", "just before a checkpoint"])
+def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monkeypatch, spec):
+    store = RunStore(tmp_path)
+    (record,) = obtain([spec], [spec], store, "cpu")
+    assert record.failed
+    assert "loss" in record.failed
+    assert 1 <= len(record.rows) < len(spec.measured_steps())
+    assert running(tmp_path) == []
+    monkeypatch.setattr(module, "execute", no_training)
+    (again,) = obtain([spec], [spec], store, "cpu")
+    assert again.failed == record.failed

@@ -1,0 +1,187 @@
+"""Workers that share a store train each run once, help each other, and survive each other's death."""
+
+import subprocess
+import sys
+import time
+import types
+from dataclasses import replace
+
+import pytest
+
+from bumplab import profiles
+from bumplab.runs.planner import obtain, train_if_free
+from bumplab.runs.store import RunRecord, RunStore, run_key
+
+SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
+
+# A worker in a process of its own. Its `execute` notes begin and end in a log and publishes a record made by hand.
+WORKER = """
+import os, sys, time, types
+from pathlib import Path
+from bumplab import profiles
+from bumplab.runs.planner import obtain
+from bumplab.runs.store import RunRecord, RunStore
+
+root, seconds = Path(sys.argv[1]), float(sys.argv[2])
+needed, plan = ([profiles.get("smoke").run(int(seed)) for seed in text] for text in sys.argv[3:5])
+
+def note(what, seed):
+    with open(root / "log", "a") as file:
+        file.write(f"{what} {seed} {os.getpid()}\\n")
+
+def execute(spec, store, device):
+    note("begin", spec.seed)
+    time.sleep(seconds)
+    store.publish(RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()]), b"")
+    note("end", spec.seed)
+
+sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
+sys.modules["bumplab.runs.execute"].execute = execute
+(root / f"ready-{os.getpid()}").touch()
+while not (root / "go").exists():
+    time.sleep(0.01)
+records = obtain(needed, plan, RunStore(root), "cpu")
+assert "torch" not in sys.modules
+print(*(record.spec.seed for record in records))
+"""
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """Starts workers; ends those that are left."""
+    started = []
+
+    def start(needed, plan="", seconds=0.3):
+        arguments = [sys.executable, "-c", WORKER, str(tmp_path), str(seconds), needed, plan]
+        started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def go(root, workers):
+    wait_for(lambda: len(list(root.glob("ready-*"))) == workers)
+    (root / "go").touch()
+
+
+def log(root):
+    path = root / "log"
+    return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def by_hand(spec):
+    return RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()])
+
+
+@pytest.fixture
+def fake_execute(monkeypatch):
+    """Replaces training in this process; gives the list of trained seeds."""
+    trained = []
+
+    def execute(spec, store, device):
+        trained.append(spec.seed)
+        store.publish(by_hand(spec), b"")
+
+    fake = types.ModuleType("fake")
+    fake.execute = execute
+    monkeypatch.setitem(sys.modules, "bumplab.runs.execute", fake)
+    return trained
+
+
+@pytest.mark.parametrize("orders", [("012", "210"), ("012", "012"), ("012", "120", "201")])
+def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, workers, orders):
+    processes = [workers(order, plan="012") for order in orders]
+    go(tmp_path, len(orders))
+    for process, order in zip(processes, orders, strict=True):
+        out, _ = process.communicate(timeout=60)
+        assert out.split() == list(order)
+    begun = [seed for what, seed, _ in log(tmp_path) if what == "begin"]
+    assert sorted(begun) == ["0", "1", "2"]
+
+
+def test_a_waiting_worker_helps_with_the_plan(tmp_path, workers, store, fake_execute):
+    holder = workers("0", seconds=4)
+    go(tmp_path, 1)
+    wait_for(lambda: log(tmp_path))
+    records = obtain(SPECS[:1], SPECS, store, "cpu")
+    assert [record.spec.seed for record in records] == [0]
+    assert fake_execute == [1, 2]
+    assert holder.wait(timeout=60) == 0
+    assert [(what, seed) for what, seed, _ in log(tmp_path)] == [("begin", "0"), ("end", "0")]
+    help_ended = store.path(run_key(SPECS[2])).stat().st_mtime
+    assert help_ended < store.path(run_key(SPECS[0])).stat().st_mtime, "it helped only after it had waited"
+
+
+def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, workers, store, fake_execute):
+    victim = workers("0", seconds=600)
+    go(tmp_path, 1)
+    wait_for(lambda: log(tmp_path))
+    assert not train_if_free(SPECS[0], store, "cpu"), "trained what another process is training"
+    victim.kill()
+    victim.wait()
+    assert (tmp_path / "locks" / f"{run_key(SPECS[0])}.lock").exists()
+    (record,) = obtain(SPECS[:1], SPECS[:1], store, "cpu")
+    assert (record.spec, fake_execute) == (SPECS[0], [0])
+
+
+def test_results_come_in_the_order_asked_for_even_twice_the_same(store, fake_execute):
+    asked = [SPECS[i] for i in (2, 0, 2, 1)]
+    assert [record.spec for record in obtain(asked, [], store, "cpu")] == asked
+    assert fake_execute == [2, 0, 1]
+
+
+def test_what_is_stored_is_neither_trained_nor_waited_for(store, fake_execute):
+    for spec in SPECS:
+        store.publish(by_hand(spec), b"")
+    with store.lock(run_key(SPECS[0])):
+        assert len(obtain(SPECS, SPECS, store, "cpu")) == 3
+    assert not train_if_free(SPECS[0], store, "cpu")
+    assert fake_execute == []
+
+
+def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(store, fake_execute):
+    assert obtain([], SPECS, store, "cpu") == []
+    assert fake_execute == []
+
+
+def test_a_damaged_result_is_trained_again(store, fake_execute):
+    for spec in SPECS:
+        store.publish(by_hand(spec), b"")
+    (store.path(run_key(SPECS[1])) / "rows.json").write_bytes(b"{}")
+    with pytest.warns(UserWarning, match=run_key(SPECS[1])):
+        records = obtain(SPECS, SPECS, store, "cpu")
+    assert [record.spec.seed for record in records] == [0, 1, 2]
+    assert fake_execute == [1]
+
+
+def test_a_failed_run_counts_as_trained(store, fake_execute):
+    failed = replace(by_hand(SPECS[0]), failed="the loss is nan")
+    store.publish(failed, b"")
+    (record,) = obtain(SPECS[:1], SPECS[:1], store, "cpu")
+    assert (record.failed, fake_execute) == ("the loss is nan", [])
+
+
+def test_an_error_in_training_is_raised_and_frees_the_lock(store, monkeypatch, fake_execute):
+    def broken(spec, store, device):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["bumplab.runs.execute"], "execute", broken)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            obtain(SPECS[:1], [], store, "cpu")
+    assert len(obtain(SPECS[:1], [], store, "cpu")) == 1

@@ -1,0 +1,96 @@
+"""Progress files: what a trainer writes is what others read, and nothing else is taken for it."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from bumplab.runs import progress as module
+from bumplab.runs.progress import INTERVAL, STALE, Progress, ProgressFile, replace_text, running
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_000.0
+
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_what_a_trainer_writes_is_read(tmp_path, clock):
+    with ProgressFile(tmp_path, "k1", "d=1 seed 0", first=6, steps=12) as file:
+        assert running(tmp_path) == [Progress("k1", "d=1 seed 0", 6, 12, 6, 1_000.0, 1_000.0)]
+        clock.now += 2
+        file.update(10)
+        (read,) = running(tmp_path)
+        assert (read.step, read.first, read.updated) == (10, 6, 1_002.0)
+        assert read.rate == pytest.approx(2)
+
+
+def test_the_rate_of_a_run_that_has_just_begun_is_zero():
+    assert Progress("k", "l", 6, 12, 6, 5.0, 5.0).rate == 0
+
+
+def test_writes_are_at_most_one_an_interval(tmp_path, clock, monkeypatch):
+    written = []
+    monkeypatch.setattr(module, "replace_text", lambda path, text: written.append(json.loads(text)["step"]))
+    with ProgressFile(tmp_path, "k1", "a", 0, 1000) as file:
+        for step in range(1, 101):
+            clock.now += INTERVAL / 10
+            file.update(step)
+    assert written[0] == 0
+    assert 10 <= len(written) <= 11
+
+
+def test_the_file_is_removed_at_the_end_and_after_an_error(tmp_path):
+    with ProgressFile(tmp_path, "k1", "a", 0, 10):
+        assert len(running(tmp_path)) == 1
+    assert running(tmp_path) == []
+
+    def interrupted():
+        with ProgressFile(tmp_path, "k1", "a", 0, 10):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list((tmp_path / "progress").iterdir()) == []
+
+
+def test_runs_are_listed_by_label(tmp_path):
+    with ProgressFile(tmp_path, "k1", "b", 0, 10), ProgressFile(tmp_path, "k2", "a", 0, 10):
+        assert [p.label for p in running(tmp_path)] == ["a", "b"]
+
+
+def test_a_stale_file_is_ignored(tmp_path, clock):
+    file = ProgressFile(tmp_path, "k1", "a", 0, 10)
+    file.update(0)
+    clock.now += STALE - 1
+    assert len(running(tmp_path)) == 1
+    clock.now += 2
+    assert running(tmp_path) == []
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", b"null", b"[]", b"{}", b'{"key": 1, "other": 2}'])
+def test_garbage_is_ignored(tmp_path, garbage):
+    with ProgressFile(tmp_path, "k1", "a", 0, 10) as file:
+        (file.path.parent / "garbage.json").write_bytes(garbage)
+        (file.path.parent / "plan.json").write_text('{"seeds": 3}')
+        (file.path.parent / ".half.json-1").write_text(json.dumps(asdict(file.progress)))
+        assert [p.key for p in running(tmp_path)] == ["k1"]
+
+
+def test_no_progress_folder_means_no_runs(tmp_path):
+    assert running(tmp_path) == []
+
+
+def test_replaced_text_is_the_new_text_and_leaves_no_other_file(tmp_path):
+    for text in ("old, and longer", "new"):
+        replace_text(tmp_path / "page.html", text)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("page.html", "new")]

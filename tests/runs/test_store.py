@@ -1,0 +1,297 @@
+"""The store gives back what was published, names and refuses what was damaged, and executes nothing."""
+
+import hashlib
+import json
+import math
+import os
+import pickle
+import shutil
+import warnings
+import zipfile
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from bumplab import profiles
+from bumplab.config import DataSpec, RunSpec
+from bumplab.runs import store as module
+from bumplab.runs.sealed import MANIFEST, seal
+from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+
+SPEC = profiles.get("smoke").run(0)
+WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
+
+
+def make_record(spec=SPEC, checkpoints=None, **changes):
+    rows = [{"step": s, "loss": math.nan if s == 0 else 0.5, "a.b": s / 7} for s in spec.measured_steps()]
+    rows = rows[:checkpoints]
+    evidence = {f"{row['step']}/x": np.arange(12, dtype=np.float16).reshape(3, 4) + row["step"] for row in rows}
+    evidence["0/modes"] = np.array([0, 3, 255], dtype=np.uint8)
+    return RunRecord(spec, rows, evidence, {"training": 1.5}, {"torch": "2", "threads": 1}, **changes)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path)
+
+
+def reseal(folder, **changes):
+    """Puts other files into a folder, with a manifest that agrees with them."""
+    files = {name: (folder / name).read_bytes() for name in FILES} | changes
+    shutil.rmtree(folder)
+    seal(folder, files)
+
+
+def leaves(part, path=()):
+    for field in fields(part):
+        value = getattr(part, field.name)
+        yield from leaves(value, (*path, field.name)) if is_dataclass(value) else [((*path, field.name), value)]
+
+
+def with_leaf(part, path, value):
+    inner = value if len(path) == 1 else with_leaf(getattr(part, path[0]), path[1:], value)
+    return replace(part, **{path[0]: inner})
+
+
+# a run in which every field has another valid value, but for those that constrain each other
+OTHER = {
+    "image_size": 24, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
+    "sampler": "ddim", "precision": "bf16", "ema_decay": 0.5, "weight_decay": 0.5, "timesteps": 2000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [path for path, _ in leaves(RunSpec())], ids=".".join)
+def test_the_key_changes_with_every_field(path):
+    base = with_leaf(RunSpec(), ("diffusion",), replace(RunSpec().diffusion, sampler="ddim", sampler_steps=20))
+    if path[-1] == "sampler":
+        base = RunSpec(diffusion=replace(RunSpec().diffusion, sampler_steps=1000))
+    value = dict(leaves(base))[path]
+    other = OTHER.get(path[-1], value * 2 if not isinstance(value, str) else None)
+    if path[-1] == "seed":
+        other = 1
+    changed = with_leaf(base, path, other)
+    assert other != value
+    assert run_key(changed) != run_key(base)
+    assert run_key(with_leaf(changed, path, value)) == run_key(base)
+
+
+def test_the_key_tells_neither_1_from_1_0_nor_one_process_from_another():
+    assert run_key(RunSpec(data=DataSpec(dx=1, sigma=2))) == run_key(RunSpec(data=DataSpec(dx=1.0, sigma=2.0)))
+    assert run_key(SPEC) == run_key(RunSpec.from_dict(json.loads(SPEC.to_json())))
+    assert set(run_key(SPEC)) <= set("0123456789abcdef")
+
+
+def test_the_key_changes_with_the_results_format(monkeypatch):
+    before = run_key(SPEC)
+    monkeypatch.setattr(module, "RESULTS_FORMAT", module.RESULTS_FORMAT + 1)
+    assert run_key(SPEC) != before
+
+
+def assert_equal(found, record):
+    assert found.spec == record.spec
+    assert [list(row) for row in found.rows] == [sorted(row) for row in record.rows]
+    for row, expected in zip(found.rows, record.rows, strict=True):
+        np.testing.assert_array_equal([row[k] for k in row], [expected[k] for k in row])
+    assert found.evidence.keys() == record.evidence.keys()
+    for name, value in record.evidence.items():
+        assert found.evidence[name].dtype == value.dtype
+        np.testing.assert_array_equal(found.evidence[name], value)
+    assert (found.seconds, found.environment, found.failed) == (record.seconds, record.environment, record.failed)
+
+
+def test_what_is_published_is_loaded(store):
+    record = make_record()
+    record.evidence["0/view"] = np.arange(12.0).reshape(3, 4).T  # not contiguous
+    assert store.load(SPEC) is None
+    assert not store.has(SPEC)
+    store.publish(record, WEIGHTS)
+    assert store.has(SPEC)
+    assert_equal(store.load(SPEC), record)
+    assert math.isnan(store.load(SPEC).rows[0]["loss"])
+    assert store.load(replace(SPEC, seed=1)) is None
+
+
+def test_a_failed_run_keeps_its_reason(store):
+    store.publish(make_record(checkpoints=1, failed="the loss is nan"), WEIGHTS)
+    found = store.load(SPEC)
+    assert found.failed == "the loss is nan"
+    assert len(found.rows) == 1
+
+
+def refuse(store, folder):
+    """The damaged result is warned about by name, moved aside, absent, and can be published anew."""
+    with pytest.warns(UserWarning, match=run_key(SPEC)):
+        assert store.load(SPEC) is None
+    assert not os.path.lexists(folder)
+    assert len(list((store.root / "damaged").iterdir())) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.load(SPEC) is None
+        store.publish(make_record(), WEIGHTS)
+        assert_equal(store.load(SPEC), make_record())
+
+
+@pytest.mark.parametrize("name", [*sorted(FILES), MANIFEST])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "symlink"])
+def test_a_damaged_result_is_named_moved_aside_and_replaced(store, name, damage):
+    store.publish(make_record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    content = (folder / name).read_bytes()
+    if damage == "truncate":
+        (folder / name).write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        (folder / name).write_bytes(content[:5] + bytes([content[5] ^ 1]) + content[6:])
+    else:
+        (folder / name).unlink()
+        if damage == "symlink":
+            (store.root / "copy").write_bytes(content)
+            (folder / name).symlink_to(store.root / "copy")
+    refuse(store, folder)
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "link"])
+def test_what_is_not_a_folder_is_moved_aside(store, kind):
+    folder = store.path(run_key(SPEC))
+    folder.parent.mkdir(parents=True)
+    if kind == "file":
+        folder.write_bytes(b"x")
+    else:
+        target = store.root / "target"
+        if kind == "link":
+            target.mkdir()
+        folder.symlink_to(target)
+    refuse(store, folder)
+
+
+def test_each_damaged_result_is_kept(store):
+    for _ in range(3):
+        store.publish(make_record(), WEIGHTS)
+        (store.path(run_key(SPEC)) / "rows.json").write_bytes(b"")
+        with pytest.warns(UserWarning, match="rows.json"):
+            store.load(SPEC)
+    assert len(list((store.root / "damaged").iterdir())) == 3
+
+
+def test_the_result_of_another_spec_is_refused(store):
+    other = replace(SPEC, seed=1)
+    store.publish(make_record(other), WEIGHTS)
+    store.path(run_key(other)).rename(store.path(run_key(SPEC)))
+    refuse(store, store.path(run_key(SPEC)))
+
+
+def body_with(**changes):
+    def change(folder):
+        body = json.loads((folder / "rows.json").read_text())
+        return {"rows.json": json.dumps({**body, **changes}).encode()}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        body_with(format=module.RESULTS_FORMAT + 1),
+        body_with(rows=[]),
+        body_with(rows=[{"step": 5.0}]),
+        body_with(rows=[{"loss": 1.0}]),
+        body_with(rows=[{"step": "six"}]),
+        body_with(rows=[[1, 2]]),
+        body_with(seconds=3),
+        lambda folder: {"rows.json": b"[]"},
+        lambda folder: {"rows.json": b"{"},
+        lambda folder: {"rows.json": b"\xff"},
+        lambda folder: {"evidence.safetensors": b""},
+        lambda folder: {"spec.json": b"{}"},
+    ],
+)
+def test_a_result_of_another_shape_is_refused_even_with_right_checksums(store, change):
+    store.publish(make_record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    reseal(folder, **change(folder))
+    refuse(store, folder)
+
+
+class Plant:
+    """Unpickled, it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def hostile(kind, tmp_path):
+    bomb = pickle.dumps(Plant(tmp_path / "executed"))
+    if kind == "pickle":
+        return bomb
+    archive = tmp_path / "archive"
+    with zipfile.ZipFile(archive, "w") as file:  # what torch.save and numpy's npz are
+        file.writestr("archive/data.pkl", bomb)
+        file.writestr("x.npy", bomb)
+    return archive.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip"])
+def test_a_pickle_as_evidence_is_refused_and_not_executed(store, tmp_path, kind):
+    store.publish(make_record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    content = hostile(kind, tmp_path)
+    reseal(folder, **{"evidence.safetensors": content})
+    sums = json.loads((folder / MANIFEST).read_text())
+    assert sums["evidence.safetensors"]["sha256"] == hashlib.sha256(content).hexdigest()
+    refuse(store, folder)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip"])
+def test_a_pickle_as_weights_is_refused_and_not_executed(store, tmp_path, kind):
+    """Weights are read where training resumes; of a finished run they are not read at all."""
+    from bumplab.runs.execute import _resume
+
+    store.save_partial(make_record(checkpoints=2), WEIGHTS)
+    (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    reseal(folder, **{"weights.safetensors": hostile(kind, tmp_path)})
+    with pytest.warns(UserWarning, match=run_key(SPEC)):
+        record, state = _resume(SPEC, store, "cpu")
+    assert (record.rows, state.step) == ([], 0)
+    assert not folder.exists()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_the_newest_checkpoint_is_used_and_older_ones_dropped(store):
+    assert store.load_partial(SPEC) is None
+    for count in (1, 2):
+        store.save_partial(make_record(checkpoints=count), WEIGHTS)
+    found, weights = store.load_partial(SPEC)
+    assert_equal(found, make_record(checkpoints=2))
+    assert weights == WEIGHTS
+    assert [path.name for path in (store.root / "partial" / run_key(SPEC)).iterdir()] == ["000000006"]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_an_older_whole_one(store):
+    folder = store.root / "partial" / run_key(SPEC)
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    shutil.copytree(folder, store.root / "kept")
+    store.save_partial(make_record(checkpoints=2), WEIGHTS)
+    shutil.copytree(store.root / "kept", folder, dirs_exist_ok=True)  # as if killed before the older one was dropped
+    assert len(store.load_partial(SPEC)[0].rows) == 2
+    (folder / "000000006" / "weights.safetensors").write_bytes(WEIGHTS[:-1])
+    with pytest.warns(UserWarning, match="weights.safetensors"):
+        found, _ = store.load_partial(SPEC)
+    assert_equal(found, make_record(checkpoints=1))
+
+
+def test_publishing_drops_the_checkpoints_and_what_killed_writers_left(store):
+    other = replace(SPEC, seed=1)
+    for spec in (SPEC, other):
+        store.save_partial(make_record(spec, checkpoints=1), WEIGHTS)
+    orphan = store.path(run_key(SPEC)).with_name(f".tmp-{run_key(SPEC)}-1")
+    orphan.mkdir(parents=True)
+    store.publish(make_record(), WEIGHTS)
+    assert store.load_partial(SPEC) is None
+    assert store.load_partial(other) is not None
+    assert not orphan.exists()
+    assert not (store.root / "damaged").exists()

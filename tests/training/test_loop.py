@@ -1,0 +1,176 @@
+"""Training: it learns, repeats exactly, touches no global randomness, and fails loudly."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from bumplab import profiles
+from bumplab.config import DataSpec
+from bumplab.measure.evaluate import evaluate
+from bumplab.training.loop import TrainingDiverged, start, train
+
+SPEC = profiles.get("smoke").run(0)
+
+
+def with_training(**changes):
+    return replace(SPEC, training=replace(SPEC.training, **changes))
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten().cpu() for p in network.parameters()])
+
+
+def trained(spec, until=12, **more):
+    state = start(spec, "cpu")
+    train(state, spec, until, **more)
+    return state
+
+
+def test_loss_falls():
+    """From about 1, the variance of the target, by more than half in 60 steps."""
+    spec = with_training(batch_size=32, learning_rate=1e-2)
+    state = start(spec, "cpu")
+    first, *_, last = [train(state, spec, until) for until in range(10, 71, 10)]
+    assert last < first / 2
+
+
+@pytest.mark.parametrize(
+    ("sampler", "schedule", "prediction"), [("ddim", "cosine", "v"), ("ddim", "linear", "epsilon")]
+)
+def test_the_loss_of_a_silent_network_is_the_spread_of_the_target(sampler, schedule, prediction):
+    """With a head of zeros: 1 for epsilon; between noise and image, so about 1 and below 1.2, for v."""
+    spec = replace(SPEC, diffusion=replace(SPEC.diffusion, sampler=sampler, schedule=schedule, prediction=prediction))
+    spec = replace(spec, training=replace(spec.training, batch_size=64))
+    state = start(spec, "cpu")
+    torch.nn.init.zeros_(state.network.head.weight)
+    torch.nn.init.zeros_(state.network.head.bias)
+    assert train(state, spec, 1) == pytest.approx(1.0, abs=0.03 if prediction == "epsilon" else 0.2)
+
+
+def test_equal_seeds_repeat_bit_for_bit_and_others_differ():
+    first, again, other = (weights(trained(profiles.get("smoke").run(seed)).network) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_untrained_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    first = weights(start(SPEC, "cpu").network)
+    torch.manual_seed(2)
+    assert torch.equal(weights(start(with_training(ema_decay=0.9), "cpu").network), first)
+    assert not torch.equal(weights(start(replace(SPEC, seed=1), "cpu").network), first)
+
+
+def test_stopping_and_going_on_equals_going_through():
+    state = trained(SPEC, 5)
+    train(state, SPEC, 12)
+    assert torch.equal(weights(state.network), weights(trained(SPEC).network))
+
+
+def test_measuring_leaves_the_training_as_it_was():
+    """UMAP resets torch's threads, and sampling draws numbers: neither may reach the weights."""
+    spec = with_training(ema_decay=0.9)
+    state = trained(spec, 6)
+    assert state.network.training
+    for network in (state.averaged, state.network):
+        before, mode = weights(network), network.training
+        evaluate(network, spec, "cpu")
+        assert torch.equal(weights(network), before)
+        assert network.training == mode
+    torch.set_num_threads(2)
+    train(state, spec, 12)
+    undisturbed = trained(spec)
+    assert torch.equal(weights(state.network), weights(undisturbed.network))
+    assert torch.equal(weights(state.averaged), weights(undisturbed.averaged))
+
+
+@pytest.mark.parametrize("spec", [SPEC, with_training(ema_decay=0.9)], ids=["plain", "ema"])
+def test_global_randomness_is_neither_read_nor_moved(spec):
+    torch.manual_seed(3)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    state = start(spec, "cpu")
+    assert torch.equal(torch.get_rng_state(), before), "start moved torch's global generator"
+    train(state, spec, 2)
+    assert torch.equal(torch.get_rng_state(), before), "train moved torch's global generator"
+    evaluate(state.averaged, spec, "cpu")
+    assert torch.equal(torch.get_rng_state(), before), "evaluate moved torch's global generator"
+    assert np.array_equal(np.random.get_state()[1], numpy_before)
+
+
+def test_averaged_weights_follow_the_recursion():
+    spec = with_training(ema_decay=0.9)
+    state = start(spec, "cpu")
+    expected = weights(state.network)
+    assert torch.equal(weights(state.averaged), expected)
+    for step in range(1, 4):
+        train(state, spec, step)
+        expected = 0.9 * expected + 0.1 * weights(state.network)
+    assert torch.allclose(weights(state.averaged), expected, atol=1e-6)
+    assert not torch.equal(weights(state.averaged), weights(state.network))
+    assert start(SPEC, "cpu").averaged.head.weight.requires_grad
+
+
+def test_without_averaging_the_network_itself_is_measured():
+    state = start(SPEC, "cpu")
+    assert state.averaged is state.network
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, 1e38])
+def test_an_absurd_learning_rate_is_reported_as_divergence(learning_rate):
+    with pytest.raises(TrainingDiverged, match="between steps 0 and 6"):
+        trained(with_training(learning_rate=learning_rate), 6)
+
+
+def test_every_finished_step_is_reported_once():
+    seen = []
+    state = trained(SPEC, 4, on_step=seen.append)
+    assert math.isnan(train(state, SPEC, 4, on_step=seen.append))
+    train(state, SPEC, 6, on_step=seen.append)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_bf16_trains_in_float32_weights():
+    state = start(with_training(precision="bf16"), "cpu")
+    mean = train(state, with_training(precision="bf16"), 3)
+    assert mean == pytest.approx(train(start(SPEC, "cpu"), SPEC, 3), rel=0.1)
+    assert {p.dtype for p in state.network.parameters()} == {torch.float32}
+
+
+class Allocated(TorchDispatchMode):
+    """Bytes of all tensors made while active: a bound on the peak that no order of freeing can hide."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.total += sum(t.numel() * t.element_size() for t in tree_flatten(result)[0] if isinstance(t, torch.Tensor))
+        return result
+
+
+def test_memory_does_not_grow_with_the_number_of_images():
+    """102,400 images of 32x32 are 419 MB; beyond a run of 1,024, training on them makes labels only: below 20 MB."""
+    totals = []
+    for d in (1.0, 0.1):
+        spec = replace(SPEC, data=DataSpec(32, d, d))
+        state = start(spec, "cpu")
+        with Allocated() as allocated:
+            train(state, spec, 1)
+        totals.append(allocated.total)
+    assert 0 < totals[1] - totals[0] < 20e6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees no CUDA device")
+def test_three_steps_on_a_gpu_start_from_the_weights_of_the_cpu():
+    state = start(SPEC, "cuda")
+    assert torch.equal(weights(state.network), weights(start(SPEC, "cpu").network))
+    assert math.isfinite(train(state, SPEC, 3))
+    assert state.step == 3
+    assert next(state.network.parameters()).device.type == "cuda"

@@ -1,0 +1,150 @@
+"""Intervals against SciPy and against simulation: each limit is exceeded as seldom as it says."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bumplab.verdicts.intervals import Undefined, fieller, student_t
+
+DRAWS = 2_000
+
+
+def exact(values):
+    return [(float(v), float(v)) for v in values]
+
+
+def assert_rate(hits, alpha, draws=DRAWS):
+    """The count is within four standard errors of draws * alpha."""
+    assert abs(hits - draws * alpha) < 4 * math.sqrt(draws * alpha * (1 - alpha))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+@pytest.mark.parametrize("alpha", [0.05, 0.0125])
+def test_student_t_is_scipys_interval(n, alpha):
+    values = np.random.default_rng(n).normal(3, 2, n)
+    interval = student_t(exact(values), alpha)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * alpha)
+    assert interval.estimate == pytest.approx(values.mean())
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_each_one_sided_limit_covers_the_mean_as_often_as_stated(n):
+    alpha, mean = 0.05, 1.7
+    samples = np.random.default_rng(100 + n).normal(mean, 0.8, (DRAWS, n))
+    intervals = [student_t(exact(sample), alpha) for sample in samples]
+    assert_rate(sum(interval.low > mean for interval in intervals), alpha)
+    assert_rate(sum(interval.high < mean for interval in intervals), alpha)
+
+
+def test_censored_effects_leave_the_limit_open_on_their_side():
+    effects = [*exact([1.0, 1.2, 0.9]), (1.1, math.inf)]
+    interval = student_t(effects, 0.05)
+    assert interval.high == math.inf
+    assert interval.low == pytest.approx(student_t(exact([1.0, 1.2, 0.9, 1.1]), 0.05).low)
+    assert interval.estimate is None
+    below = student_t([*exact([1.0, 1.2, 0.9]), (-math.inf, 1.1)], 0.05)
+    assert below.low == -math.inf
+    assert below.high == pytest.approx(student_t(exact([1.0, 1.2, 0.9, 1.1]), 0.05).high)
+    both = student_t([(-math.inf, 1.0), (1.0, math.inf)], 0.05)
+    assert (both.low, both.high) == (-math.inf, math.inf)
+
+
+def test_bounds_take_each_seed_at_its_least_and_at_its_most():
+    interval = student_t([(1.0, 2.0), (3.0, 5.0), (2.0, 2.0)], 0.05)
+    assert interval.low == pytest.approx(student_t(exact([1, 3, 2]), 0.05).low)
+    assert interval.high == pytest.approx(student_t(exact([2, 5, 2]), 0.05).high)
+
+
+def test_resolution_floors_the_spread():
+    assert student_t(exact([0.5, 0.5, 0.5]), 0.05).low == 0.5
+    floored = student_t(exact([0.5, 0.5, 0.5]), 0.05, resolution=0.01)
+    half = stats.t.ppf(0.95, 2) * 0.01 / math.sqrt(3)
+    assert (floored.low, floored.high) == pytest.approx((0.5 - half, 0.5 + half))
+    spread = exact([0.1, 0.5, 0.9])
+    assert student_t(spread, 0.05, resolution=0.01) == student_t(spread, 0.05)
+
+
+@pytest.mark.parametrize("interval", [student_t, fieller])
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_seed_gives_no_interval(interval, count):
+    with pytest.raises(Undefined, match="one seed"):
+        interval([(1.0, 1.0)] * count, 0.05)
+
+
+numbers = st.floats(-100, 100)
+bounds = st.tuples(numbers, st.floats(0, 50) | st.just(math.inf), st.booleans()).map(
+    lambda given: (given[0], given[0] + given[1]) if given[2] else (given[0] - given[1], given[0])
+)
+
+
+@given(effects=st.lists(bounds, min_size=2, max_size=8), at=st.integers(0, 7), side=st.integers(0, 1))
+def test_opening_one_side_of_one_seed_never_narrows(effects, at, side):
+    """Only an infinite bound contains what any finite one gave: a finite one also moves the spread over seeds."""
+    before = student_t(effects, 0.05)
+    low, high = effects[at % len(effects)]
+    opened = [*effects]
+    opened[at % len(effects)] = (low, math.inf) if side else (-math.inf, high)
+    after = student_t(opened, 0.05)
+    assert after.low <= before.low
+    assert after.high >= before.high
+
+
+@given(values=st.lists(numbers, min_size=2, max_size=8), by=st.floats(0, 50))
+def test_widening_all_seeds_by_the_same_amount_never_narrows(values, by):
+    before = student_t(exact(values), 0.05)
+    after = student_t([(v - by, v + by) for v in values], 0.05)
+    slack = 1e-9 * (1 + max(map(abs, values)) + by)
+    assert after.low <= before.low + slack
+    assert after.high >= before.high - slack
+
+
+@given(effects=st.lists(bounds, min_size=2, max_size=8), alphas=st.tuples(*[st.floats(0.001, 0.4)] * 2))
+def test_a_smaller_alpha_never_narrows(effects, alphas):
+    wide, narrow = student_t(effects, min(alphas)), student_t(effects, max(alphas))
+    assert wide.low <= narrow.low + 1e-9
+    assert wide.high >= narrow.high - 1e-9
+
+
+pairs = st.lists(st.tuples(st.floats(-10, 10), st.floats(1, 20)), min_size=3, max_size=8)
+
+
+@given(pairs=pairs, alphas=st.tuples(*[st.floats(0.01, 0.3)] * 2))
+def test_fieller_holds_its_estimate_and_never_narrows_at_a_smaller_alpha(pairs, alphas):
+    try:
+        wide = fieller(pairs, min(alphas))
+    except Undefined:
+        assume(False)
+    narrow = fieller(pairs, max(alphas))
+    slack = 1e-6 * (1 + abs(wide.low) + abs(wide.high))
+    assert wide.low <= wide.estimate + slack
+    assert wide.high >= wide.estimate - slack
+    assert wide.low <= narrow.low + slack
+    assert wide.high >= narrow.high - slack
+
+
+@pytest.mark.parametrize("n", [3, 5])
+@pytest.mark.parametrize("ratio", [0.0, 0.4, 1.2])
+def test_fieller_covers_a_planted_ratio(n, ratio):
+    """Top and bottom are correlated, as times of one seed are."""
+    alpha, random = 0.05, np.random.default_rng(n)
+    bottom = 100 + random.normal(0, 10, (DRAWS, n))
+    top = ratio * 100 + 0.3 * (bottom - 100) + random.normal(0, 8, (DRAWS, n))
+    intervals = [fieller(list(zip(*pair, strict=True)), alpha) for pair in zip(top, bottom, strict=True)]
+    assert_rate(sum(interval.low > ratio for interval in intervals), alpha)
+    assert_rate(sum(interval.high < ratio for interval in intervals), alpha)
+
+
+def test_fieller_of_equal_ratios_is_that_ratio():
+    interval = fieller([(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)], 0.05)
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("bottoms", [(-1.0, 1.0, 0.5), (0.1, 5.0, 0.2), (0.0, 0.0, 0.0), (-5.0, -5.1, -5.2)])
+def test_fieller_is_undefined_where_the_denominator_may_be_zero_or_below(bottoms):
+    with pytest.raises(Undefined, match="cannot be told from zero"):
+        fieller([(1.0, bottom) for bottom in bottoms], 0.05)
