@@ -19,6 +19,9 @@ LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
 TOLERANCE = 1.0
 """A position is right when it is less than this many pixels off on both axes (eq. 1)."""
 
+OFF_GRID_MARGIN = 2.0
+"""Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
+
 
 def _require(ok: bool, what: str, given: object, allowed: str) -> None:
     if not ok:
@@ -66,12 +69,13 @@ class DataSpec(_Part):
             _require(0 < d <= self.image_size, axis, d, f"above 0 and at most image_size ({self.image_size})")
             _require(d >= 0.001 * self.image_size, axis, d, "at least a thousandth of image_size (1e6 labels)")
         _require(self.sigma > 0, "sigma", self.sigma, "above 0")
+        most = self.image_size - 2 * (1 + OFF_GRID_MARGIN)
         _require(
-            self.hole == 0 or 2 * TOLERANCE < self.hole < self.image_size,
+            self.hole == 0 or 2 * TOLERANCE < self.hole < most,
             "hole",
             self.hole,
-            f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below the canvas "
-            f"({self.image_size})",
+            f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below {most:g} (no whole bump "
+            f"is left outside otherwise)",
         )
 
 

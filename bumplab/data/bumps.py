@@ -7,10 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bumplab.config import DataSpec
-
-OFF_GRID_MARGIN = 2.0
-"""Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
+from bumplab.config import OFF_GRID_MARGIN, DataSpec
 
 
 def render(labels: Tensor, image_size: int, sigma: float) -> Tensor:

@@ -18,6 +18,12 @@ Array = NDArray[np.floating]
 PCA_COMPONENTS = 10
 FOLDS = 5
 NEIGHBOURS = 10
+MEASURES = (
+    *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated"),
+    *("pca_r2", "pca_r2_x", "pca_r2_y"),
+    *("dimension", "neighbour_order"),
+)
+"""What `represent` measures of one tap, in this order."""
 TWONN_KEPT = 0.9
 """Share of the neighbour-distance ratios that TwoNN keeps; the largest are outliers (Facco et al. 2017)."""
 
@@ -71,22 +77,18 @@ def represent(activations: Array, labels: Array, generated: Array, seed: int) ->
     R^2 is against the asked position (``labels [B, 2]``, as in the paper) and, as ``*_generated``, against the
     position found in the image (``generated [B, 2]``; unknown ones are left out).
     """
+    if not np.isfinite(activations).all():  # a network that broke down: every measure is unknown
+        return dict.fromkeys(MEASURES, float("nan")), np.full((len(labels), 3), np.nan, np.float32)
     embedding = umap_embedding(activations, seed)
     umap, pca = linear_r2(embedding, labels), pca_r2(activations, labels)
     known = np.isfinite(generated).all(axis=1)
     drawn = linear_r2(embedding[known], generated[known]) if known.sum() > 10 else np.full(2, np.nan)
-    row = {
-        "umap_r2": float(umap.mean()),
-        "umap_r2_x": float(umap[0]),
-        "umap_r2_y": float(umap[1]),
-        "umap_r2_generated": float(drawn.mean()),
-        "pca_r2": float(pca.mean()),
-        "pca_r2_x": float(pca[0]),
-        "pca_r2_y": float(pca[1]),
-        "dimension": intrinsic_dimension(activations),
-        "neighbour_order": neighbour_order(activations, labels),
-    }
-    return row, embedding
+    values = (
+        *(float(umap.mean()), float(umap[0]), float(umap[1]), float(drawn.mean())),
+        *(float(pca.mean()), float(pca[0]), float(pca[1])),
+        *(intrinsic_dimension(activations), neighbour_order(activations, labels)),
+    )
+    return dict(zip(MEASURES, values, strict=True)), embedding
 
 
 def _r2(predicted: Array, targets: Array) -> Array:

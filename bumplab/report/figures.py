@@ -89,7 +89,7 @@ def manifold(record: RunRecord) -> dict[str, Any]:
         step = int(row["step"])
         taps = {}
         for tap in LAYER_4:
-            points = record.evidence[f"{step}/{tap}.embedding"].astype(np.float64)
+            points = np.nan_to_num(record.evidence[f"{step}/{tap}.embedding"].astype(np.float64))
             points -= points.mean(axis=0)
             points /= max(float(np.abs(points).max()), 1e-9)
             taps[tap] = np.round(points, 2).tolist()

@@ -82,6 +82,7 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
         manifolds=manifolds,
         symbols=SYMBOLS,
         number=_number,
+        limits=_limits,
         script=Markup(script),
         script_hash=digest,
         training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
@@ -99,5 +100,12 @@ def _run(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None, infinite: str = "open") -> str:
-    return infinite if value is None else f"{value:.3g}"
+def _number(value: float | None, absent: str = "open") -> str:
+    return absent if value is None else f"{value:.3g}"
+
+
+def _limits(part: Mapping[str, Any]) -> str:
+    """An interval's limits; one that is infinite is open, and without an interval there are none."""
+    if part["low"] is None and part["high"] is None:
+        return "none"
+    return f"{_number(part['low'])} to {_number(part['high'])}"

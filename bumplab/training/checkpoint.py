@@ -12,7 +12,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def to_tensors(state: TrainState) -> dict[str, Tensor]:
-    """The state as contiguous CPU tensors: ``weights.*``, ``averaged.*`` (with EMA) and the optimizer's moments."""
+    """The state as contiguous CPU tensors: ``weights.*``, ``averaged.*`` (with EMA) and the optimizer's moments.
+
+    They may share memory with the state: write them before it trains on.
+    """
     tensors = {f"weights.{name}": value for name, value in state.network.named_parameters()}
     if state.averaged is not state.network:
         tensors |= {f"averaged.{name}": value for name, value in state.averaged.named_parameters()}

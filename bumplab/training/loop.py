@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bumplab.training import speed
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became NaN or infinite: the seed failed, and is to be counted as failed."""
+    """Loss or weights became NaN or infinite: the seed failed, and is to be counted as failed."""
 
 
 @dataclass
@@ -42,9 +43,7 @@ def start(spec: RunSpec, device: str) -> TrainState:
     network = speed.place(network, device)
     averaged = network
     if spec.training.ema_decay:
-        averaged = UNet(spec.model, spec.data.image_size)
-        averaged.load_state_dict(network.state_dict())
-        averaged = speed.place(averaged, device).requires_grad_(False)
+        averaged = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=spec.training.learning_rate, weight_decay=spec.training.weight_decay, fused=True
     )
@@ -67,6 +66,8 @@ def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int],
     mean = float(total) / (until - first) if until > first else math.nan
     if until > first and not math.isfinite(mean):
         raise TrainingDiverged(f"the loss is {mean} between steps {first} and {until}")
+    if not all(bool(torch.isfinite(weight).all()) for weight in state.network.parameters()):
+        raise TrainingDiverged(f"weights are not finite at step {until}: the loss of the next step would not be either")
     return mean
 
 

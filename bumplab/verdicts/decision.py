@@ -82,7 +82,9 @@ def decide(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> ClaimVerdict:
 
 def place(interval: Interval, against: Interval, region: Region) -> Verdict:
     """Where an interval lies: inside the region, or, by the wider interval ``against``, outside it, or neither."""
-    if interval.low > region.low and interval.high < region.high:
+    above = interval.low > region.low or region.low == -math.inf
+    below = interval.high < region.high or region.high == math.inf
+    if above and below:
         return "SUPPORTED"
     if against.high <= region.low or against.low >= region.high:
         return "CONTRADICTED"
@@ -102,7 +104,7 @@ def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: flo
     known = [effect for effect in effects if effect is not None]
     try:
         if problems:  # a seed that fails is never dropped: the rest would be a selection
-            raise Undefined("; ".join(f"{problem} (seeds {str(at)[1:-1]})" for problem, at in problems.items()))
+            raise Undefined("; ".join(f"{problem} ({_seeds(at)})" for problem, at in problems.items()))
         interval = part.interval(known, alpha)
         verdict = place(interval, part.interval(known, alpha / max(judging, 1)), part.region)
         reason = _describe(interval, part, alpha)
@@ -142,6 +144,10 @@ def _describe(interval: Interval, part: Part, alpha: float) -> str:
         f"{estimate} {part.unit}, {100 * (1 - alpha):.4g} % limits {interval.low:.3g} to {interval.high:.3g}; "
         f"supported {part.region}"
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _plain(value: float) -> float | None:

@@ -107,6 +107,11 @@ def test_phases_are_not_supported_where_there_are_not_three(world, verdicts, why
     assert why in found.reason
 
 
+def test_the_order_of_phases_is_contradicted_where_bumps_are_right_at_once():
+    order = verdict("phases", phases_world(200, 140), 8).parts[0]
+    assert order.verdict == "CONTRADICTED", order.reason
+
+
 def test_labels_shuffled_for_one_seed_alone_is_not_supported():
     true, false = phases_world(), phases_world(right=np.inf)
     worlds = iter([true, true, false, true, true])
@@ -172,8 +177,9 @@ def test_a_lower_ceiling_is_not_slower_learning():
         sets = {f"{s}__accuracy": accuracy for s in ("on_grid", "off_grid")}
         return run(random, **sets, **{f"{s}__ceiling": ceiling for s in ("on_grid", "off_grid")})
 
-    found = verdict("density", world, 5)
-    assert found.verdict == "CONTRADICTED", found.reason
+    corrected, off_grid, raw = verdict("density", world, 5).parts
+    assert (corrected.verdict, off_grid.verdict) == ("CONTRADICTED", "CONTRADICTED")
+    assert raw.verdict != "CONTRADICTED", "in this world raw accuracy must look like a density effect"
 
 
 # --- coupling -------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Oracle:
     """Answers with the exact prediction for the image ``X0`` and remembers how it was called."""
 
     def __init__(self, spec):
-        self.spec, self.calls = spec, []
+        self.spec, self.calls, self.noises = spec, [], []
         self.levels = alphas_cumprod(spec.schedule, spec.timesteps)
 
     def __call__(self, x, t, last):
@@ -29,6 +29,7 @@ class Oracle:
         self.calls.append((int(t[0]), last))
         level = self.levels[t[0]]
         noise = (x.double() - level.sqrt() * X0) / (1 - level).sqrt()
+        self.noises.append(noise)
         return target(self.spec.prediction, X0.double(), noise, level).float()
 
 
@@ -60,6 +61,19 @@ def test_timesteps_fall_and_only_the_last_is_flagged(spec):
     assert flags == (*[False] * (len(flags) - 1), True)
     if spec.sampler == "ancestral":
         assert set(timesteps) == set(range(1000))
+
+
+@every_spec
+def test_each_step_lands_on_the_noise_level_of_the_next(spec):
+    """With the exact image known, DDIM keeps the first noise throughout; the ancestral one keeps unit variance."""
+    oracle = Oracle(spec)
+    sample(oracle, NOISE.clone(), spec, torch.Generator().manual_seed(0))
+    noises = torch.stack(oracle.noises)
+    if spec.sampler == "ddim":
+        assert torch.allclose(noises, noises[0].expand_as(noises), atol=1e-3)
+    else:
+        assert float(noises.var()) == pytest.approx(1, abs=0.1)
+        assert not torch.allclose(noises[0], noises[-1], atol=0.5)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral"])

@@ -155,13 +155,30 @@ def test_a_constant_image_shows_no_bump(grey):
     assert count_bumps(np.full((32, 32), grey, np.uint8)) == 0
 
 
+def test_edges_and_stripes_are_no_bumps():
+    """Dark as a bump, but of another shape: the correlation tells."""
+    half, stripe = np.full((32, 32), 255, np.uint8), np.full((32, 32), 255, np.uint8)
+    half[:, :16] = 0
+    stripe[:, 15:18] = 0
+    for picture in (half, stripe):
+        assert count_bumps(picture) == count_bumps(picture.T.copy()) == 0
+
+
 @pytest.mark.parametrize(
     ("contrast", "noise", "counts", "least"),
-    [(1.0, 25.0, (1, 2, 3, 4), 0.98), (0.5, 10.0, (1, 2, 3, 4), 0.95), (1.0, 25.0, (0,), 0.98)],
-    ids=["clear", "faint", "blank"],
+    [
+        (1.0, 25.0, (1, 2, 3, 4), 0.98),
+        (0.5, 10.0, (1, 2, 3, 4), 0.95),
+        (1.0, 25.0, (0,), 0.98),
+        (1.0, 50.0, (0,), 0.96),
+    ],
+    ids=["clear", "faint", "blank", "blank-loud"],
 )
 def test_accuracy_of_the_counter_on_noisy_images(contrast, noise, counts, least):
-    """Measured on 2,000 images each: 0.999 clear, 0.993 faint, 1.0 blank."""
+    """Measured on 400 to 1,600 images each: 0.999 clear, 0.995 faint, 1.0 blank, 0.994 blank at noise 40.
+
+    Without the discount on bumps centred outside the canvas the last would be 0.958.
+    """
     random = np.random.default_rng(20)
     right = 0
     for k in range(400):

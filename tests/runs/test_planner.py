@@ -154,6 +154,18 @@ def test_what_is_stored_is_neither_trained_nor_waited_for(store, fake_execute):
     assert fake_execute == []
 
 
+def test_what_another_published_before_the_lock_was_had_is_not_trained_again(store, monkeypatch, fake_execute):
+    lock = RunStore.lock
+
+    def lock_late(self, key):
+        self.publish(by_hand(SPECS[0]), b"")
+        return lock(self, key)
+
+    monkeypatch.setattr(RunStore, "lock", lock_late)
+    assert not train_if_free(SPECS[0], store, "cpu")
+    assert fake_execute == []
+
+
 def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(store, fake_execute):
     assert obtain([], SPECS, store, "cpu") == []
     assert fake_execute == []

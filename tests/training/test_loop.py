@@ -83,7 +83,9 @@ def test_measuring_leaves_the_training_as_it_was():
         assert torch.equal(weights(network), before)
         assert network.training == mode
     torch.set_num_threads(2)
-    train(state, spec, 12)
+    threads = set()
+    train(state, spec, 12, on_step=lambda step: threads.add(torch.get_num_threads()))
+    assert threads == {1}
     undisturbed = trained(spec)
     assert torch.equal(weights(state.network), weights(undisturbed.network))
     assert torch.equal(weights(state.averaged), weights(undisturbed.averaged))
