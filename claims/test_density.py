@@ -28,8 +28,9 @@ def learning_slope(accuracy):
         if any(low <= 0 for low, _ in times):
             raise Undefined("an untrained network is already past half its ceiling")
         # a level that is not reached leaves the slope open on the side it would move to
-        least = sum(w * math.log2(low if w > 0 else high) for w, (low, high) in zip(weights, times, strict=True))
-        most = sum(w * math.log2(high if w > 0 else low) for w, (low, high) in zip(weights, times, strict=True))
+        terms = [(w, low, high) for w, (low, high) in zip(weights, times, strict=True) if w]
+        least = sum(w * math.log2(low if w > 0 else high) for w, low, high in terms)
+        most = sum(w * math.log2(high if w > 0 else low) for w, low, high in terms)
         return float(least), float(most)
 
     return effect
@@ -54,7 +55,8 @@ CLAIM = Claim(
             "off-grid",
             "log2 steps / log2 increment",
             Region(low=LEAST_SLOPE),
-            WHY,
+            WHY + " Off-grid, increments above 2 pixels also test generalisation: a copy of the nearest training label "
+            "is too far off there, however long it is trained. So this part never decides alone.",
             learning_slope(lambda run: run.corrected("off_grid")),
         ),
         Part(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -17,6 +18,8 @@ from rich.table import Table
 
 from bumplab.runs.progress import Progress, running
 
+PLAN = Path("progress") / "plan.json"
+"""Where, below the run store, a worker says what the session needs."""
 REFRESH = 1.0
 LINE_EVERY = 30.0
 """Seconds between two plain lines when the output is no terminal."""
@@ -76,12 +79,17 @@ class ProgressDisplay:
                     self._stream.write(f"[bumplab] {status}: {current}\n")
                     self._stream.flush()
 
+    def plan(self) -> dict[str, Any]:
+        """What the workers were asked for: ``runs`` (steps by key) and ``claims``; empty until they have collected."""
+        try:
+            told = json.loads((self.root / PLAN).read_text())
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
     def _status(self) -> str | None:
         """Such as ``7 of 21 runs done, about 6 min to go``."""
-        try:
-            plan = json.loads((self.root / "progress" / "plan.json").read_text())
-        except (OSError, ValueError):
-            return None
+        plan = self.plan().get("runs", {})
         stored = {key for key in plan if (self.root / "results" / key).is_dir()}
         if not plan:
             return None  # the workers have not collected yet

@@ -18,8 +18,8 @@ import pytest
 from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
-from bumplab.pytest_plugin.display import ProgressDisplay
-from bumplab.runs.planner import obtain
+from bumplab.pytest_plugin.display import PLAN, ProgressDisplay
+from bumplab.runs.planner import obtain, train_if_free
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts.claim import Claim
@@ -113,8 +113,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     plan = session.config.stash[plan_key] = list(dict.fromkeys(runs))
     if plan and not session.config.option.collectonly:
         # under xdist the controller collects nothing: it learns the plan from this file
-        steps = {run_key(run): run.training.steps for run in plan}
-        replace_text(settings.store.root / "progress" / "plan.json", json.dumps(steps))
+        told = {
+            "runs": {run_key(run): run.training.steps for run in plan},
+            "claims": [{"claim": c.id, "statement": c.statement, "source": c.source} for c in claims],
+        }
+        replace_text(settings.store.root / PLAN, json.dumps(told))
 
 
 class Experiment:
@@ -130,7 +133,10 @@ class Experiment:
         __tracebackhide__ = True
         conditions = claim.plan(self.settings.profile, self.settings.seeds)
         needed = [run for runs in conditions.values() for run in runs]
-        records = obtain(needed, self.plan, self.settings.store, self.settings.device)
+        try:
+            records = obtain(needed, self.plan, self.settings.store, self.settings.device)
+        except OSError as error:
+            pytest.fail(f"run store {self.settings.store.root}: {error}. What was finished is kept.", pytrace=False)
         curves = {record.key: Curves(record.rows, record.failed) for record in records}
         runs = {name: [curves[run_key(run)] for run in specs] for name, specs in conditions.items()}
         verdict = decide(claim, runs)
@@ -185,7 +191,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         root = config.stash[settings_key].store.root
         try:
             (root / "progress").mkdir(parents=True, exist_ok=True)
-            replace_text(root / "progress" / "plan.json", "{}")
+            replace_text(root / PLAN, "{}")
         except OSError as error:
             raise pytest.UsageError(f"--runs-dir {root}: cannot be written ({error})") from error
         config.stash[display_key] = ProgressDisplay(root)
@@ -218,18 +224,33 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     _config = config
 
 
+def _help(config: pytest.Config) -> None:
+    """A worker that has no test left trains what nobody has taken, for those that still wait."""
+    settings = config.stash[settings_key]
+    try:
+        while any(train_if_free(run, settings.store, settings.device) for run in config.stash.get(plan_key, [])):
+            pass
+    except OSError:
+        return  # the claim that needs the run meets the same error and reports it
+
+
 def _is_controller(config: pytest.Config) -> bool:
     return not hasattr(config, "workerinput")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     display = config.stash.get(display_key, None)
     if display is None:
+        if not _is_controller(config) and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            _help(config)
         return
     display.stop()
     entries, settings = config.stash[entries_key], config.stash[settings_key]
+    for claim in display.plan().get("claims", []):
+        not_tried = {"verdict": "ERROR", "reason": "no verdict: its worker died or the session was stopped"}
+        entries.setdefault(claim["claim"], {**claim, **not_tried})
     if entries:
         from bumplab.report.page import write
 

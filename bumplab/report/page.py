@@ -69,7 +69,8 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
         if conditions and all(conditions.values()):
             charts[claim["claim"]] = figures.learning_curves(conditions, claim["curves"])
         if claim["claim"] == "phases":
-            shown = [records[run["key"]] for run in next(iter(claim.get("conditions", {"": []}).values()))]
+            dense = next(iter(claim.get("conditions", {"": []}).values()))
+            shown = [records[run["key"]] for run in dense if run["key"] in records]
             manifolds = {str(record.spec.seed): figures.manifold(record) for record in shown[:MANIFOLD_SEEDS]}
             sheets = {
                 str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]

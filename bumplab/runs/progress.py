@@ -62,11 +62,11 @@ def running(root: Path) -> list[Progress]:
     for path in (root / "progress").glob("*.json"):
         try:
             progress = Progress(**json.loads(path.read_text()))
+            if time.time() - progress.updated < STALE and progress.rate >= 0:
+                found.append(progress)
         except (OSError, ValueError, TypeError):
-            continue  # finished a moment ago, or the plan
-        if time.time() - progress.updated < STALE:
-            found.append(progress)
-    return sorted(found, key=lambda p: p.label)
+            continue  # finished a moment ago, or the plan, or not ours
+    return sorted(found, key=lambda p: str(p.label))
 
 
 def replace_text(path: Path, text: str) -> None:

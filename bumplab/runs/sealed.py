@@ -45,11 +45,11 @@ def unseal(folder: Path, names: set[str]) -> dict[str, bytes]:
             raise Damaged(f"{path.name} is a symbolic link")
     try:
         sums = json.loads(_read(folder / MANIFEST, 1 << 20))
-    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and JSONDecodeError
         raise Damaged(f"{MANIFEST} is not JSON") from error
     if not isinstance(sums, dict) or set(sums) != names:
         raise Damaged(f"{MANIFEST} does not list {', '.join(sorted(names))}")
-    if {path.name for path in folder.iterdir()} != names | {MANIFEST}:
+    if set(_names(folder)) != names | {MANIFEST}:
         raise Damaged("files are missing or foreign")
     files = {name: _read(folder / name, MAX_BYTES) for name in sorted(names)}
     for name, data in files.items():
@@ -62,6 +62,13 @@ def sweep(folder: Path) -> None:
     """Removes what killed writers of ``folder`` left behind. Only for the holder of its lock."""
     for orphan in folder.parent.glob(f".tmp-{folder.name}-*"):
         shutil.rmtree(orphan, ignore_errors=True)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError as error:  # another worker has just moved it aside
+        raise Damaged(f"{folder.name} is gone") from error
 
 
 def _read(path: Path, limit: int) -> bytes:

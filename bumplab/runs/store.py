@@ -83,8 +83,15 @@ class RunStore:
 
     def load(self, spec: RunSpec) -> RunRecord | None:
         """The finished run, or None. A damaged one is named, moved aside and counts as absent."""
-        read = self._read(self.path(run_key(spec)), spec)
-        return read[0] if read else None
+        folder = self.path(run_key(spec))
+        read = self._read(folder, spec)
+        if read is None:
+            return None
+        record = read[0]
+        if record.failed is None and len(record.rows) != len(spec.measured_steps()):
+            self.set_aside(folder, "rows.json ends before the run does")
+            return None
+        return record
 
     def publish(self, record: RunRecord, weights: bytes) -> None:
         """Stores a finished run and drops its checkpoints. Only for the holder of its lock."""
@@ -166,5 +173,5 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
             raise Damaged("rows.json is of another format or has other steps than its spec")
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
         return RunRecord(spec, rows, evidence, dict(body["seconds"]), dict(body["environment"]), body["failed"])
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error

@@ -43,6 +43,12 @@ class Part:
     effect: Callable[[Mapping[str, Curves]], Bounds]
     interval: IntervalOf = student_t
     judges: bool = True
+    pair: str = ""
+    """What the two numbers are, where ``effect`` gives a numerator and a denominator instead of bounds."""
+
+
+FIRST_SEED = 10
+"""Seeds below it are for choosing profiles; verdicts are reached with seeds that no choice has seen."""
 
 
 @dataclass(frozen=True)
@@ -63,5 +69,5 @@ class Claim:
 
     def plan(self, profile: Profile, seeds: int) -> dict[str, list[RunSpec]]:
         """The runs of each condition, one a seed."""
-        by_seed = [self.runs(profile, seed) for seed in range(seeds)]
+        by_seed = [self.runs(profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
         return {condition: [runs[condition] for runs in by_seed] for condition in by_seed[0]}

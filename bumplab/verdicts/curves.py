@@ -36,15 +36,19 @@ class Curves:
     def crossing(self, curve: Curve, level: float) -> Bounds:
         """The step at which ``curve`` rises above ``level`` and stays there at the next checkpoint too.
 
-        Interpolated between checkpoints: (step, step). A curve that never does: (last step, infinity).
+        Interpolated between checkpoints: (step, step). A curve that never does: (last step, infinity); one that is
+        above at the last checkpoint alone may stay there: (interpolated step, infinity).
         """
         steps = self.steps
         above = curve > level
-        for i in range(len(steps) - 1):
-            if above[i] and above[i + 1]:
+        last = len(steps) - 1
+        for i in range(last + 1):
+            if above[i] and (i == last or above[i + 1]):
                 if i == 0:
                     return float(steps[0]), float(steps[0])
                 share = (level - curve[i - 1]) / (curve[i] - curve[i - 1])
+                if math.isnan(share):  # unknown just before: somewhere between the two
+                    return float(steps[i - 1]), math.inf if i == last else float(steps[i])
                 at = float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
-                return at, at
+                return at, math.inf if i == last else at
         return float(steps[-1]), math.inf

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bumplab.verdicts.claim import Claim, Part, Region
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, Region
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.intervals import Bounds, Interval, Undefined
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
 
 FAMILY_ALPHA = 0.05
-"""Chance, at most, that any claim of the suite is falsely SUPPORTED, or that any is falsely CONTRADICTED."""
+"""Chance, at most, that any claim of the suite is falsely SUPPORTED, or that any is falsely CONTRADICTED.
+
+It holds for a number of seeds fixed beforehand: adding seeds until a verdict changes multiplies it.
+"""
 CLAIMS = ("phases", "density", "coupling", "hole")
 """The claims that share `FAMILY_ALPHA`, in equal parts (Bonferroni). A claim that is added is added here."""
 
@@ -39,6 +42,7 @@ class PartVerdict:
     region: str
     why: str
     judges: bool
+    pair: str
     effects: list[list[float | None] | None]
     estimate: float | None
     low: float | None
@@ -94,7 +98,7 @@ def place(interval: Interval, against: Interval, region: Region) -> Verdict:
 def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: float, judging: int) -> PartVerdict:
     effects: list[Bounds | None] = []
     problems: dict[str, list[int]] = {}
-    for seed, runs in enumerate(by_seed):
+    for seed, runs in enumerate(by_seed, FIRST_SEED):
         effect, problem = _effect(part, runs)
         effects.append(effect)
         if problem:
@@ -106,7 +110,7 @@ def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: flo
         if problems:  # a seed that fails is never dropped: the rest would be a selection
             raise Undefined("; ".join(f"{problem} ({_seeds(at)})" for problem, at in problems.items()))
         interval = part.interval(known, alpha)
-        verdict = place(interval, part.interval(known, alpha / max(judging, 1)), part.region)
+        verdict = place(interval, _wider(part, known, alpha / max(judging, 1)), part.region)
         reason = _describe(interval, part, alpha)
     except Undefined as undefined:
         reason = str(undefined)
@@ -118,11 +122,20 @@ def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: flo
         str(part.region),
         part.why,
         part.judges,
+        part.pair,
         [None if e is None else [_plain(e[0]), _plain(e[1])] for e in effects],
-        interval.estimate if interval else None,
+        _plain(interval.estimate) if interval and interval.estimate is not None else None,
         _plain(interval.low) if interval else None,
         _plain(interval.high) if interval else None,
     )
+
+
+def _wider(part: Part, effects: Sequence[Bounds], alpha: float) -> Interval:
+    """The interval that may contradict; without limits where it is undefined at this stricter rate."""
+    try:
+        return part.interval(effects, alpha)
+    except Undefined:
+        return Interval(None, -math.inf, math.inf)
 
 
 def _effect(part: Part, runs: Mapping[str, Curves]) -> tuple[Bounds | None, str | None]:

@@ -13,6 +13,7 @@ import pytest
 
 from bumplab import profiles
 from bumplab.runs.store import RunStore
+from bumplab.verdicts.claim import FIRST_SEED
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ["phases", "density", "coupling", "hole"]
@@ -53,7 +54,7 @@ def test_a_killed_session_is_finished_by_the_next(finished):
     profile = profiles.get("smoke")
     store = RunStore(folder / "runs")
     for seed in range(2):
-        record = store.load(profile.run(seed))
+        record = store.load(profile.run(FIRST_SEED + seed))
         assert record is not None
         assert [row["step"] for row in record.rows] == [0, 6, 12]
     assert len(modified(folder)) == 10  # 2 increments, 1 imbalance, 2 holes, by 2 seeds: shared, not repeated
@@ -85,7 +86,7 @@ def test_the_json_beside_the_report_holds_verdicts_and_rows(finished):
     assert len(body["runs"]) == 10
     for claim in body["claims"]:
         for runs in claim["conditions"].values():
-            assert [run["spec"]["seed"] for run in runs] == [0, 1]
+            assert [run["spec"]["seed"] for run in runs] == [FIRST_SEED, FIRST_SEED + 1]
             assert all(len(body["runs"][run["key"]]["rows"]) == 3 for run in runs)
 
 
@@ -118,13 +119,13 @@ def test_strict_claims_fail_and_the_report_is_written_all_the_same(finished):
 def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
     folder, _ = finished
     profile, store = profiles.get("smoke"), RunStore(folder / "runs")
-    before = store.load(profile.run(0))
+    before = store.load(profile.run(FIRST_SEED))
     rows = store.path(before.key) / "rows.json"
     rows.write_bytes(rows.read_bytes()[:-7])
     done = run_claims(folder, "-k", "phases", "--report", str(folder / "again.html"))
     assert "does not match its checksum; moved to" in done.stdout
     assert list((folder / "runs" / "damaged").iterdir())
-    after = store.load(profile.run(0))
+    after = store.load(profile.run(FIRST_SEED))
     assert str(after.rows) == str(before.rows)  # as text, because NaN is not equal to itself
 
 

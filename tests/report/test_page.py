@@ -48,7 +48,7 @@ def written(tmp_path_factory):
         store.publish(record_of(spec, rng), b"")
     part = {
         "name": HOSTILE, "unit": "u", "verdict": "SUPPORTED", "reason": "r", "region": "above 0", "why": HOSTILE,
-        "judges": True, "effects": [[1.0, 1.0], [0.5, None]], "estimate": 1.0, "low": 0.5, "high": None,
+        "judges": True, "pair": "", "effects": [[1.0, 1.0], [0.5, None]], "estimate": 1.0, "low": 0.5, "high": None,
     }  # fmt: skip
     claims = [
         {
