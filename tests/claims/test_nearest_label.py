@@ -27,7 +27,7 @@ def hole_claim():
 
 
 def measured(spec, labels, drawn):
-    """Accuracy and ceiling, as `evaluate` gives them, of perfect bumps drawn at ``drawn`` where ``labels`` was asked."""
+    """Accuracy and ceiling, as in `evaluate`, of perfect bumps at ``drawn`` where ``labels`` were asked."""
     found = {}
     for name, at in (("accuracy", drawn), ("ceiling", labels)):
         images, _ = quantise(render(at, spec.data.image_size, spec.data.sigma).numpy())
