@@ -35,7 +35,7 @@ def curve(curves: Curves, name: str) -> Curve:
 def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str]) -> str:
     """One panel a condition: each seed a thin line, their mean a thick one. A data URI of an SVG."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
-        figure = Figure(figsize=(3.1 * len(conditions) + 0.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(max(6.6, 3.1 * len(conditions) + 0.6), 2.9), layout="constrained")
         axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
         for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
             for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):

@@ -204,7 +204,8 @@ def coupling_world(t_x, t_y, t_dense=100, t_sparse=400, r2_x=None, r2_y=None, ch
         jitter = np.exp(random.normal(0, 0.03))  # one for both axes: they are learned by one network
         x, y = (c + rising(t * pace * jitter, 0.9 - c) for t, c in zip(times, chance, strict=True))
         curves = {f"{s}__accuracy{a}": v for s in ("on_grid", "off_grid") for a, v in (("_x", x), ("_y", y))}
-        r2 = {f"up1__umap_r2{a}": rising(t * pace) for a, t in (("_x", r2_x or t_x), ("_y", r2_y or t_y))}
+        by_axis = (("_x", r2_x or t_x), ("_y", r2_y or t_y))
+        r2 = {f"up1__{kind}_r2{a}": rising(t * pace) for kind in ("umap", "pca") for a, t in by_axis}
         return run(random, **curves, **r2)
 
     return world
