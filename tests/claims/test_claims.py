@@ -47,6 +47,7 @@ def run(random, noise=0.01, **given):
     values = {f"{s}.ceiling{a}": FLAT + 0.9 for s in ("on_grid", "off_grid", "in_hole") for a in ACCURACIES}
     values |= {f"{s}.accuracy{a}": FLAT + 0.02 for s in ("on_grid", "off_grid", "in_hole") for a in ACCURACIES}
     values |= {f"up1-features.umap_r2{a}": FLAT + 0.2 for a in ACCURACIES}
+    values |= {f"{s}.correct": FLAT + 0.01 for s in ("off_grid", "in_hole")}
     values |= {"on_grid.none": FLAT + 0.9, "on_grid.several": FLAT + 0.06}
     values |= {"on_grid.single-wrong": FLAT + 0.03, "on_grid.correct": FLAT + 0.01, "up1-features.dimension": FLAT + 9}
     values |= {name.replace("__", ".").replace("up1.", "up1-features."): value for name, value in given.items()}
@@ -221,7 +222,7 @@ def test_coupling_is_supported_where_x_and_y_are_learned_together(seeds):
 @pytest.mark.parametrize(
     ("world", "verdicts", "why"),
     [
-        (coupling_world(t_x=100, t_y=400), {"CONTRADICTED"}, "R^2"),
+        (coupling_world(t_x=100, t_y=400), {"CONTRADICTED"}, "kappa"),
         (coupling_world(t_x=100, t_y=400, r2_x=200, r2_y=200), {"CONTRADICTED"}, ""),
         (coupling_world(t_x=205, t_y=200, r2_x=100, r2_y=600), {"CONTRADICTED"}, "R^2"),
         (coupling_world(t_x=205, t_y=200, t_dense=200, t_sparse=200), {"INCONCLUSIVE"}, "kappa is undefined"),
@@ -264,13 +265,15 @@ def test_a_factorised_generator_has_kappa_zero():
 # --- hole -----------------------------------------------------------------------------------------------------------
 
 
-def hole_world(inside, outside=0.9, at=200):
-    """Accuracy at the end in the small and in the large hole, and outside (the ceiling is 0.9)."""
+def hole_world(inside, outside=0.9, at=200, in_hole_accuracy=None):
+    """Right bumps at the end in the small and in the large hole, and outside (the ceiling is 0.9)."""
 
     def world(random, condition, pace):
         top = inside[condition == "10 % hole"]
-        outer = rising(at * pace, outside)
-        curves = {"on_grid__accuracy": outer, "off_grid__accuracy": outer, "in_hole__accuracy": rising(at * pace, top)}
+        outer, inner = rising(at * pace, outside), rising(at * pace, top)
+        curves = {f"{s}__{key}": outer for s in ("on_grid", "off_grid") for key in ("accuracy", "correct")}
+        curves["in_hole__correct"] = inner
+        curves["in_hole__accuracy"] = inner if in_hole_accuracy is None else FLAT + in_hole_accuracy
         return run(random, noise=0.003, **curves)
 
     return world
@@ -289,11 +292,21 @@ def test_hole_is_supported_where_it_is_generated(seeds):
         (hole_world((0.0, 0.0)), {"CONTRADICTED"}, "3.5 %"),
         (hole_world((0.88, 0.0)), {"CONTRADICTED"}, "10 % against"),
         (hole_world((0.5, 0.5)), {"CONTRADICTED"}, "3.5 %"),
+        # blank images in the hole: their centroid is its middle, and Algorithm 1 calls them right
+        (hole_world((0.0, 0.0), in_hole_accuracy=0.9), {"CONTRADICTED"}, "3.5 %"),
         (hole_world((0.02, 0.02), outside=0.02), {"INCONCLUSIVE"}, "not learned outside"),
         (hole_world((0.9, 0.9), outside=0.4), {"INCONCLUSIVE"}, "not learned outside"),
         (hole_world((0.9, 0.9), at=np.inf), {"INCONCLUSIVE"}, "not learned outside"),
     ],
-    ids=["nearest label", "large hole not", "half as accurate", "untrained", "half trained", "never trained"],
+    ids=[
+        "nearest label",
+        "large hole not",
+        "half as accurate",
+        "nothing drawn",
+        "untrained",
+        "half trained",
+        "never trained",
+    ],
 )
 def test_hole_is_not_supported_where_it_is_not_generated(world, verdicts, why, seeds):
     found = verdict("hole", world, seeds)

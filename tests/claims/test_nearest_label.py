@@ -9,7 +9,7 @@ import torch
 import bumplab
 from bumplab import profiles
 from bumplab.data.bumps import render, training_labels
-from bumplab.measure.accuracy import accuracy, detect
+from bumplab.measure.accuracy import MODES, accuracy, detect, failure_modes
 from bumplab.measure.detector import quantise
 from bumplab.measure.evaluate import label_sets
 from bumplab.verdicts.claim import FIRST_SEED
@@ -31,7 +31,10 @@ def measured(spec, labels, drawn):
     found = {}
     for name, at in (("accuracy", drawn), ("ceiling", labels)):
         images, _ = quantise(render(at, spec.data.image_size, spec.data.sigma).numpy())
-        found[name] = accuracy(detect(images, spec.data.sigma).positions, labels.double().numpy())["accuracy"]
+        seen, asked = detect(images, spec.data.sigma), labels.double().numpy()
+        found[name] = accuracy(seen.positions, asked)["accuracy"]
+        if name == "accuracy":
+            found["correct"] = float((failure_modes(seen, asked) == MODES.index("correct")).mean())
     return found
 
 
