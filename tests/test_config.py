@@ -70,6 +70,7 @@ def test_a_spec_survives_its_json(size, d, sigma, seed, prediction):
     again = RunSpec.from_dict(json.loads(spec.to_json()))
     assert again == spec
     assert again.to_json() == spec.to_json()
+    assert spec.to_json() == json.dumps(json.loads(spec.to_json()), sort_keys=True, separators=(",", ":"))
 
 
 @pytest.mark.parametrize(
