@@ -63,8 +63,9 @@ class ProgressDisplay:
     def _loop(self) -> None:
         last_line = time.time()
         while not self._stop.wait(REFRESH):
-            runs, status = running(self.root), self._status()
-            if not runs or status is None:
+            runs = running(self.root)
+            status = self._status(runs) if runs else None
+            if status is None:
                 continue
             with self._lock:
                 if self._stop.is_set():
@@ -87,13 +88,13 @@ class ProgressDisplay:
             return {}
         return told if isinstance(told, dict) else {}
 
-    def _status(self) -> str | None:
+    def _status(self, runs: list[Progress]) -> str | None:
         """Such as ``7 of 21 runs done, about 6 min to go``."""
         plan = self.plan().get("runs", {})
         stored = {key for key in plan if (self.root / "results" / key).is_dir()}
         if not plan:
             return None  # the workers have not collected yet
-        active = [run for run in running(self.root) if run.key in plan]
+        active = [run for run in runs if run.key in plan]
         rate = sum(run.rate for run in active)
         left = sum(steps for key, steps in plan.items() if key not in stored) - sum(run.step for run in active)
         remaining = f", about {_minutes(left / rate)} to go" if rate > 0 else ""

@@ -105,6 +105,11 @@ def _claim_of(item: pytest.Item) -> Claim | None:
     return claim if isinstance(claim, Claim) else None
 
 
+def _about(claim: Claim) -> dict[str, str]:
+    """What every entry says of its claim, with a verdict or without."""
+    return {"claim": claim.id, "statement": claim.statement, "source": claim.source}
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The plan is what the selected claims need: each run once, in the order of the claims."""
     settings = session.config.stash[settings_key]
@@ -115,7 +120,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         # under xdist the controller collects nothing: it learns the plan from this file
         told = {
             "runs": {run_key(run): run.training.steps for run in plan},
-            "claims": [{"claim": c.id, "statement": c.statement, "source": c.source} for c in claims],
+            "claims": [_about(claim) for claim in claims],
         }
         replace_text(settings.store.root / PLAN, json.dumps(told))
 
@@ -149,9 +154,8 @@ class Experiment:
 
     def _record(self, claim: Claim, conditions: dict[str, list[RunSpec]], verdict: ClaimVerdict) -> None:
         entry = {
+            **_about(claim),
             **verdict.as_dict(),
-            "statement": claim.statement,
-            "source": claim.source,
             "prediction": claim.prediction,
             "curves": dict(claim.curves),
             "conditions": {
@@ -176,9 +180,8 @@ def pytest_runtest_makereport(
     report = yield
     claim = _claim_of(item)
     if claim and call.excinfo and report.failed and PROPERTY not in dict(report.user_properties):
-        error = call.excinfo.exconly()
-        entry = {"claim": claim.id, "verdict": "ERROR", "reason": error, "statement": claim.statement}
-        report.user_properties.append((PROPERTY, json.dumps({**entry, "source": claim.source})))
+        entry = {**_about(claim), "verdict": "ERROR", "reason": call.excinfo.exconly()}
+        report.user_properties.append((PROPERTY, json.dumps(entry)))
     return report
 
 
@@ -260,7 +263,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             "seeds": settings.seeds,
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
             "elapsed": display.elapsed,
-            "claims": [entries[claim] for claim in sorted(entries)],
+            "claims": list(entries.values()),
         }
         try:
             write(report, settings.store, settings.report)

@@ -70,12 +70,12 @@ def test_the_summary_names_every_claim_and_the_report(finished):
 def test_progress_is_plain_lines_in_a_log(finished, monkeypatch):
     """The first plain line comes after 30 s: the display itself is asked, on this very store."""
     from bumplab.pytest_plugin.display import ProgressDisplay
-    from bumplab.runs.progress import ProgressFile
+    from bumplab.runs.progress import ProgressFile, running
 
     folder, _ = finished
     display = ProgressDisplay(folder / "runs")
     with ProgressFile(folder / "runs", "0" * 20, "d=0.5 seed 0", 0, 12):
-        assert re.fullmatch(r"10 of 10 runs done.*", display._status() or "")
+        assert re.fullmatch(r"10 of 10 runs done.*", display._status(running(folder / "runs")) or "")
 
 
 def test_the_json_beside_the_report_holds_verdicts_and_rows(finished):
