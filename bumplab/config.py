@@ -14,7 +14,9 @@ from typing import Any, Literal, Self
 
 Tap = Literal["down3", "bottleneck", "up1-features", "up1"]
 LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
-"""The two taps of the paper's "layer 4": before and after the block adds its own label injection."""
+"""The two taps of the paper's "layer 4", followed through training: before and after its own label injection."""
+LAST_TAPS: tuple[Tap, Tap] = ("down3", "bottleneck")
+"""Taps looked at when training ends: what they would add earlier is not worth a UMAP at every checkpoint."""
 
 TOLERANCE = 1.0
 """A position is right when it is less than this many pixels off on both axes (eq. 1)."""
@@ -60,6 +62,8 @@ class DataSpec(_Part):
     sigma: float = 1.0
     hole: float = 0.0
     """Side of the centred square of labels left out of training (Appendix C.2); 0 for none."""
+    pairing: Literal["true", "shuffled"] = "true"
+    """Control: shuffled gives each image the label of another, the same one for the whole run."""
 
     def validate(self) -> None:
         _positive_int("image_size", self.image_size)
@@ -77,6 +81,7 @@ class DataSpec(_Part):
             f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below {most:g} (no whole bump "
             f"is left outside otherwise)",
         )
+        _require(self.pairing in ("true", "shuffled"), "pairing", self.pairing, "'true' or 'shuffled'")
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,11 @@ class ModelSpec(_Part):
     attention_max_size: int = 1024
     """Largest feature map (side, in pixels) followed by self-attention. The paper interlaces it everywhere."""
     norm_groups: int = 1
+    kind: Literal["joint", "factorized"] = "joint"
+    """Control: factorized is two such networks that each see one coordinate; their product is the image (Fig. 1a)."""
 
     def validate(self) -> None:
+        _require(self.kind in ("joint", "factorized"), "kind", self.kind, "'joint' or 'factorized'")
         for name in ("width", "encoding_dim", "attention_heads", "attention_max_size", "norm_groups"):
             _positive_int(name, getattr(self, name))
         _require(self.encoding_dim % 2 == 0, "encoding_dim", self.encoding_dim, "even (sines and cosines)")
@@ -110,6 +118,7 @@ class DiffusionSpec(_Part):
     prediction: Literal["epsilon", "v"] = "epsilon"
     sampler: Literal["ancestral", "ddim"] = "ancestral"
     sampler_steps: int = 1000
+    """Fewer than ``timesteps`` are evenly spaced among them (respacing, Nichol and Dhariwal 2021)."""
 
     def validate(self) -> None:
         _positive_int("timesteps", self.timesteps)
@@ -118,9 +127,6 @@ class DiffusionSpec(_Part):
         _require(self.schedule in ("linear", "cosine"), "schedule", self.schedule, "'linear' or 'cosine'")
         _require(self.prediction in ("epsilon", "v"), "prediction", self.prediction, "'epsilon' or 'v'")
         _require(self.sampler in ("ancestral", "ddim"), "sampler", self.sampler, "'ancestral' or 'ddim'")
-        if self.sampler == "ancestral":
-            allowed = f"all {self.timesteps} timesteps with the ancestral sampler"
-            _require(self.sampler_steps == self.timesteps, "sampler_steps", self.sampler_steps, allowed)
         allowed = f"at most timesteps ({self.timesteps})"
         _require(self.sampler_steps <= self.timesteps, "sampler_steps", self.sampler_steps, allowed)
 
@@ -154,11 +160,20 @@ class MeasureSpec(_Part):
     """Steps between measurements; step 0 and the last step are always measured."""
     samples: int = 500
     """Images drawn for each label set (training labels, off-grid, in the hole)."""
+    last_samples: int = 0
+    """Images drawn at the last step for the sets off-grid and in the hole, where more are wanted there; 0: no more."""
+    source: Literal["network", "nearest-label", "true"] = "network"
+    """Control: what is measured in place of the network's samples: true images of the nearest training labels, as a
+    generator would draw that only copies, or those of the labels asked for."""
 
     def validate(self) -> None:
         _positive_int("every", self.every)
         _positive_int("samples", self.samples)
         _require(self.samples >= 20, "samples", self.samples, "at least 20 (UMAP looks at 15 neighbours)")
+        ok = isinstance(self.last_samples, int) and (self.last_samples == 0 or self.last_samples >= self.samples)
+        _require(ok, "last_samples", self.last_samples, f"0, or at least samples ({self.samples})")
+        sources = ("network", "nearest-label", "true")
+        _require(self.source in sources, "source", self.source, "'network', 'nearest-label' or 'true'")
 
 
 @dataclass(frozen=True)
@@ -204,7 +219,13 @@ class RunSpec(_Part):
         d = self.data
         size = f"d={d.dx:g}" if d.dx == d.dy else f"dx={d.dx:g} dy={d.dy:g}"
         sigma = "" if d.sigma == 1 else f" sigma={d.sigma:g}"
-        return f"{size}{sigma}{f' hole={d.hole:g}' if d.hole else ''} seed {self.seed}"
+        hole = f" hole={d.hole:g}" if d.hole else ""
+        control = " ".join(
+            word
+            for word, ordinary in ((d.pairing, "true"), (self.model.kind, "joint"), (self.measure.source, "network"))
+            if word != ordinary
+        )
+        return f"{size}{sigma}{hole}{f' {control}' if control else ''} seed {self.seed}"
 
 
 _PARTS: dict[str, type] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
 
@@ -20,6 +21,11 @@ class Profile:
     """Pairs (dense dx, sparse dy) of the coupling claim; both also occur in ``increments``."""
     holes: tuple[float, float]
     """Sides of the small (about 3.5 % of the canvas) and the large (about 10 %) hole."""
+    hole_samples: int
+    """Images drawn in the hole and around it when training ends: sampling noise is to stay under a third of the
+    spread between seeds."""
+    sigmas: tuple[float, ...]
+    """Spreads of the sigma claim, the base run's among them."""
 
     def run(
         self, seed: int, *, dx: float | None = None, dy: float | None = None, hole: float = 0.0, sigma: float = 1.0
@@ -27,27 +33,55 @@ class Profile:
         """The base run with this seed and data; ``dx`` defaults to the densest increment, ``dy`` to ``dx``."""
         dx = self.increments[0] if dx is None else dx
         data = DataSpec(self.base.data.image_size, dx, dx if dy is None else dy, sigma, hole)
-        return replace(self.base, data=data, seed=seed)
+        measure = replace(self.base.measure, last_samples=self.hole_samples if hole else 0)
+        return replace(self.base, data=data, measure=measure, seed=seed)
+
+    def shuffled(self, run: RunSpec) -> RunSpec:
+        """Control: the run with its labels shuffled against the images."""
+        return replace(run, data=replace(run.data, pairing="shuffled"))
+
+    def untrained(self, run: RunSpec) -> RunSpec:
+        """Control: the run after a single step."""
+        return replace(run, training=replace(run.training, steps=1), measure=replace(run.measure, every=1))
+
+    def factorized(self, run: RunSpec) -> RunSpec:
+        """Control: the run by two networks, each of which sees one coordinate."""
+        return replace(run, model=replace(run.model, kind="factorized"))
+
+    def rendered(self, run: RunSpec, source: Literal["nearest-label", "true"]) -> RunSpec:
+        """Control: the run with perfect images measured in place of its samples; nothing needs to be trained."""
+        untrained = self.untrained(run)
+        return replace(untrained, measure=replace(untrained.measure, source=source))
 
 
+# Chosen from cost and from the baseline's learning at seeds 0 to 2, so that nine claims at up to 8 seeds and their
+# controls, some 70 to 80 such runs, are what 2 cores finish in half an hour:
 # v-prediction, the cosine schedule and DDIM because epsilon with the linear schedule needs ten times the steps.
 # No attention on the full-size map: it alone cost as much as the rest of the step. Float32, because at width 8 bf16 is
-# no faster. 1,000 steps and 10 sampling steps because 21 such runs are what 2 cores finish in a quarter of an hour.
-# Encodings 128 long for power: at 32, one baseline run in three drew no bump at the right place within 1,000 steps.
-# Increments up to 4 because bumps 4 pixels apart no longer overlap: there a density effect can exist at this size.
+# no faster. Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000 steps.
+# 8 groups of normalisation: half the ceiling after 260, 280 and 430 steps, with 1 group after 500 and 670 at the first
+# two seeds; a step costs 1.15 times as much. 600 steps, because 500 would leave one run in twenty below half its
+# ceiling, if seeds spread log-normally like these three, and 8 seeds undecided by one run. 5 sampling steps: the same
+# accuracy as 10 at every checkpoint, for half of what sampling costs.
+# Increments up to 4 because bumps 4 pixels apart no longer overlap: there a density effect can exist at this size. Three
+# of them, because each costs up to 8 runs.
+# 2,000 images in a hole: at seeds 0 to 2, inside and outside differ by 0.012, 0.007 and -0.032, each known to 0.005.
+# Spreads from 0.5: below it a bump between two pixels is fainter than a quarter of its depth.
 QUICK = Profile(
     name="quick",
-    purpose="the whole suite on 2 CPU cores in a quarter of an hour",
+    purpose="the whole suite on 2 CPU cores in half an hour",
     base=RunSpec(
         data=DataSpec(image_size=16),
-        model=ModelSpec(width=8, encoding_dim=128, attention_heads=1, attention_max_size=8),
-        diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=10),
-        training=TrainingSpec(steps=1_000, batch_size=32, learning_rate=2e-3),
-        measure=MeasureSpec(every=100, samples=200),
+        model=ModelSpec(width=8, encoding_dim=128, attention_heads=1, attention_max_size=8, norm_groups=8),
+        diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=5),
+        training=TrainingSpec(steps=600, batch_size=32, learning_rate=2e-3),
+        measure=MeasureSpec(every=60, samples=200),
     ),
-    increments=(0.1, 1.0, 2.0, 4.0),
+    increments=(0.1, 1.0, 4.0),
     imbalances=((0.1, 4.0),),
     holes=(3.0, 5.0),
+    hole_samples=2_000,
+    sigmas=(0.5, 0.7, 1.0),
 )
 
 # Far too short to learn anything: it shows that every part runs, and its verdicts are INCONCLUSIVE.
@@ -57,13 +91,15 @@ SMOKE = replace(
     purpose="every part of the suite in seconds a run; far too short to decide anything",
     base=replace(
         QUICK.base,
-        model=ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=4),
+        model=ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=4, norm_groups=4),
         diffusion=replace(QUICK.base.diffusion, sampler_steps=2),
         training=replace(QUICK.base.training, steps=12, batch_size=8),
         measure=MeasureSpec(every=6, samples=24),
     ),
     increments=(0.5, 4.0),
     imbalances=((0.5, 4.0),),
+    hole_samples=32,
+    sigmas=(0.5, 1.0),
 )
 
 # Steps and batch are a first guess until a GPU has been measured (benchmarks/README.md).
@@ -79,6 +115,8 @@ NIGHTLY = Profile(
     increments=(0.1, 0.5, 1.0, 4.0),
     imbalances=((0.1, 1.0), (0.1, 0.5)),
     holes=(6.0, 10.0),
+    hole_samples=2_000,
+    sigmas=(0.3, 0.5, 0.7, 1.0),
 )
 
 PAPER = replace(
@@ -87,6 +125,7 @@ PAPER = replace(
     purpose="the paper's own numbers (Appendix B.6): about 6 hours a run on the paper's GPUs",
     base=RunSpec(training=TrainingSpec(precision="bf16")),
     increments=tuple(k / 10 for k in range(1, 11)),
+    sigmas=tuple(k / 10 for k in range(1, 11)),
 )
 
 ALL = {profile.name: profile for profile in (QUICK, NIGHTLY, PAPER, SMOKE)}

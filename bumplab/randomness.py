@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-STREAMS = ("weights", "batch", "labels", "sampling", "embedding")
-Stream = Literal["weights", "batch", "labels", "sampling", "embedding"]
+STREAMS = ("weights", "batch", "labels", "sampling", "embedding", "pairing")
+Stream = Literal["weights", "batch", "labels", "sampling", "embedding", "pairing"]
 
 
 def derive(seed: int, stream: Stream, step: int = 0) -> int:

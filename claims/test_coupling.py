@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from bumplab.verdicts.claim import Claim, Part, Region
+from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
+from bumplab.verdicts.effects import LEVEL, stretched
 from bumplab.verdicts.intervals import Interval, Undefined, fieller
-
-LEVEL = 0.5
 
 
 def runs_for(profile, seed):
@@ -79,6 +78,24 @@ def y_ahead(runs):
     return ahead, ahead
 
 
+def drawn(random, effect, spread):
+    """One seed's two delays, in units of t_sparse - t_dense, in a world where kappa is ``effect``."""
+    return float(random.normal(1 - effect, spread)), float(random.normal(1, spread))
+
+
+def factorized(profile, seed):
+    runs = runs_for(profile, seed)
+    return {**runs, "imbalanced": profile.factorized(runs["imbalanced"])}
+
+
+def coupled(runs):
+    """The same runs with y's curves equal to x's in the imbalanced one, and the sparse run slowed down fourfold."""
+    run = runs["imbalanced"]
+    names = [name for name in run.rows[0] if name.endswith("_x")]
+    together = run.replaced({f"{name[:-1]}y": run[name] for name in names})
+    return {**runs, "imbalanced": together, "sparse": stretched(runs["sparse"], 4.0)}
+
+
 CLAIM = Claim(
     id="coupling",
     statement="Even under imbalanced datasets the learning of x and y is coupled rather than factorized: R^2 of x and "
@@ -95,7 +112,10 @@ CLAIM = Claim(
             "Nearer to coupled than to factorized.",
             delays("on_grid"),
             interval=kappa,
-            pair="t_y - t_x, t_sparse - t_dense in steps",
+            datum="t_y - t_x, t_sparse - t_dense in steps",
+            design=Design(
+                1.0, 0.2, "Fig. 5: no delay of y; both delays spread by a fifth of t_sparse - t_dense", drawn
+            ),
         ),
         Part(
             "R^2 together",
@@ -104,6 +124,7 @@ CLAIM = Claim(
             "A fifth of the scale: in Fig. 5 the two curves are nearer than that throughout. Looked at when the first "
             "coordinate is half learned, where factorized learning shows and the length of training does not.",
             r2_gap("umap_r2"),
+            design=Design(0.05, 0.05, "Fig. 5: the two curves of R^2 all but coincide"),
         ),
         Part(
             "y as accurate as x",
@@ -111,6 +132,7 @@ CLAIM = Claim(
             Region(low=-0.1),
             "Not behind by more than a tenth when x is half learned; learned alone, y would be a half behind.",
             y_ahead,
+            design=Design(0.05, 0.05, "Fig. 5: y is at least as accurate as x throughout"),
         ),
         Part(
             "R^2 together, without UMAP",
@@ -128,7 +150,7 @@ CLAIM = Claim(
             "Shown and not judged: the paper samples training labels only.",
             delays("off_grid"),
             interval=kappa,
-            pair="t_y - t_x, t_sparse - t_dense in steps",
+            datum="t_y - t_x, t_sparse - t_dense in steps",
             judges=False,
         ),
     ),
@@ -138,6 +160,20 @@ CLAIM = Claim(
         "up1-features.umap_r2_x": "x: R^2 (UMAP)",
         "up1-features.umap_r2_y": "y: R^2 (UMAP)",
     },
+    controls=(
+        Control(
+            "factorized generator",
+            "The imbalanced run by two networks that each see one coordinate; the product of their images is the bump "
+            "(Fig. 1a). The balanced runs stay as they are: they only say how far apart the two paces are.",
+            runs=factorized,
+        ),
+        Control(
+            "coupling planted",
+            "The claim's own runs with y learned exactly as x, and the sparse run slowed down fourfold: kappa is 1.",
+            change=coupled,
+            positive=True,
+        ),
+    ),
 )
 
 

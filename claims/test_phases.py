@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bumplab.verdicts.claim import Claim, Part, Region
+from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.intervals import Undefined
 
 MANIFOLD_DIMENSION = 2
@@ -73,6 +73,7 @@ CLAIM = Claim(
             Region(low=0),
             "Any delay is a phase B; 0 is none. C begins at half the ceiling, B when half of the images show one bump.",
             order,
+            design=Design(1.0, 0.3, "Fig. 3 and 4: phase C begins after about twice the steps of phase B"),
         ),
         Part(
             "failure in B",
@@ -81,6 +82,7 @@ CLAIM = Claim(
             "Above half, it is the predominant failure, in the paper's word. B begins when half of the images show one "
             "bump, so the share begins near a half by definition: it must grow from there.",
             wrong_place_in_b,
+            design=Design(0.75, 0.1, "half-way between a bare majority and all failures"),
         ),
         Part(
             "dimension",
@@ -88,6 +90,7 @@ CLAIM = Claim(
             Region(low=0),
             "The paper gives no number: any approach to 2 counts, none or a retreat does not.",
             nearer_to_two,
+            design=Design(5.0, 2.0, "the prototype's fall from 28 to 3, of which a fifth would do"),
         ),
         Part(
             "ordered manifold",
@@ -95,6 +98,7 @@ CLAIM = Claim(
             Region(low=0.3),
             "About a third of the scale; in Fig. 4b R^2 goes from near 0 to near 1.",
             rise_of_order,
+            design=Design(0.7, 0.15, "Fig. 4b: R^2 goes from near 0 to near 1"),
         ),
     ),
     curves={
@@ -103,6 +107,18 @@ CLAIM = Claim(
         "on_grid.single-wrong": "one bump, wrong place",
         "on_grid.correct": "one bump, right place",
     },
+    controls=(
+        Control(
+            "labels shuffled",
+            "Trained with each image under another's label: bumps come, one at a time, at wrong places for ever.",
+            runs=lambda profile, seed: {"dense": profile.shuffled(profile.run(seed))},
+        ),
+        Control(
+            "untrained",
+            "The same network after one step.",
+            runs=lambda profile, seed: {"dense": profile.untrained(profile.run(seed))},
+        ),
+    ),
 )
 
 

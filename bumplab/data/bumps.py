@@ -30,10 +30,28 @@ def render(labels: Tensor, image_size: int, sigma: float) -> Tensor:
         raise ValueError(f"sigma = {sigma}: must be above 0")
     if labels.device.type == "cpu" and not bool(torch.isfinite(labels).all()):  # on a GPU this would stall the queue
         raise ValueError("labels hold NaN or infinity: every (x, y) must be finite")
-    pixels = torch.arange(1, image_size + 1, device=labels.device, dtype=torch.float32)
     # exp of a sum is a product of exps: an image costs 2 N exponentials, not N^2
-    profile = torch.exp(-((pixels - labels.float()[:, :, None]) ** 2) / (4 * sigma**2))
-    return 255 * (1 - profile[:, 1, :, None] * profile[:, 0, None, :])
+    x, y = (_profile(labels[:, axis], image_size, sigma) for axis in (0, 1))
+    return 255 * (1 - y[:, :, None] * x[:, None, :])
+
+
+def render_factors(labels: Tensor, image_size: int, sigma: float) -> Tensor:
+    """The two stripes whose product is the bump (Fig. 1a): ``[B, 2, N, N]`` in [0, 255], dark at x, and dark at y.
+
+    The darkness of `render` is the product of their darkness (`join_factors`).
+    """
+    x, y = (255 * (1 - _profile(labels[:, axis], image_size, sigma)) for axis in (0, 1))
+    return torch.stack([x[:, None, :].expand(-1, image_size, -1), y[:, :, None].expand(-1, -1, image_size)], dim=1)
+
+
+def join_factors(stripes: Tensor) -> Tensor:
+    """The image whose darkness is the product of two images' darkness: ``[B, 2, N, N] -> [B, N, N]``, in [0, 255]."""
+    return 255 - (255 - stripes[:, 0]) * (255 - stripes[:, 1]) / 255
+
+
+def _profile(centres: Tensor, image_size: int, sigma: float) -> Tensor:
+    pixels = torch.arange(1, image_size + 1, device=centres.device, dtype=torch.float32)
+    return torch.exp(-((pixels - centres.float()[:, None]) ** 2) / (4 * sigma**2))
 
 
 def axis_labels(image_size: int, d: float) -> Tensor:
@@ -59,6 +77,11 @@ def training_labels(data: DataSpec) -> Tensor:
     """The labels a run is trained on: the grid without its hole, ``[K, 2]``."""
     labels = label_grid(data.image_size, data.dx, data.dy)
     return labels[~in_hole(labels, data.image_size, data.hole)] if data.hole else labels
+
+
+def nearest_labels(known: Tensor, labels: Tensor) -> Tensor:
+    """The nearest of ``known [K, 2]`` to each of ``labels [B, 2]``: ``[B, 2]``."""
+    return known[torch.cdist(labels, known).argmin(dim=1)]
 
 
 def draw_off_grid(data: DataSpec, count: int, generator: torch.Generator) -> Tensor:

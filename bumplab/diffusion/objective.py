@@ -11,8 +11,13 @@ Prediction = Literal["epsilon", "v"]
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Grey values ``[B, H, W]`` in [0, 255] -> network input ``[B, 1, H, W]`` in [-1, 1]."""
-    return images[:, None] / 127.5 - 1
+    """Grey values in [0, 255] -> network input in [-1, 1]."""
+    return images / 127.5 - 1
+
+
+def to_grey(samples: Tensor) -> Tensor:
+    """Network output in [-1, 1] -> grey values in [0, 255]."""
+    return (samples + 1) * 127.5
 
 
 def diffuse(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:

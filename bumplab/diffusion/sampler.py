@@ -12,7 +12,7 @@ from bumplab.diffusion.objective import split
 from bumplab.diffusion.schedule import alphas_cumprod
 
 Denoiser = Callable[[Tensor, Tensor, bool], Tensor]
-"""``(x_t [B, 1, H, W], t [B], is_last_step) -> prediction [B, 1, H, W]``, with the labels already bound."""
+"""``(x_t [B, C, H, W], t [B], is_last_step) -> prediction [B, C, H, W]``, with the labels already bound."""
 
 
 def sampling_timesteps(timesteps: int, steps: int) -> list[int]:
@@ -38,7 +38,7 @@ def ancestral_step(x0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_next: T
 
 @torch.inference_mode()
 def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: torch.Generator) -> Tensor:
-    """Images from ``noise [B, 1, H, W]``: ``[B, H, W]`` float32 in [-1, 1].
+    """Images from ``noise [B, C, H, W]``: of the same shape, float32 in [-1, 1].
 
     ``generator`` supplies the fresh noise of the ancestral sampler; DDIM draws none.
     """
@@ -58,4 +58,4 @@ def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: tor
         else:
             fresh = torch.randn(x.shape, device=x.device, generator=generator)
             x = ancestral_step(x0, x, level, level_next, fresh)
-    return x[:, 0]
+    return x

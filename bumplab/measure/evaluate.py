@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bumplab.config import LAYER_4, TOLERANCE, RunSpec
-from bumplab.data.bumps import draw_in_hole, draw_off_grid, render, training_labels
+from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE, RunSpec
+from bumplab.data.bumps import draw_in_hole, draw_off_grid, nearest_labels, render, training_labels
+from bumplab.diffusion.generator import FactorizedUNet, channels, compose
 from bumplab.diffusion.sampler import sample
 from bumplab.diffusion.unet import UNet
 from bumplab.measure.accuracy import MODES, accuracy, detect, failure_modes
@@ -32,80 +34,106 @@ class Measurement:
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
-def label_sets(spec: RunSpec) -> dict[str, Tensor]:
+def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:
     """The labels a run is measured on, ``[samples, 2]`` each: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
 
-    They are the same at every checkpoint of a run, so that its curves do not jump with the draw.
+    They are the same at every checkpoint of a run, so that its curves do not jump with the draw; at the last one
+    there may be more of the latter two (`MeasureSpec.last_samples`).
     """
     data, count = spec.data, spec.measure.samples
+    more = max(count, spec.measure.last_samples) if last else count
     random = generator(spec.seed, "labels")
     labels = training_labels(data)
     sets = {"on_grid": labels[torch.randint(len(labels), (count,), generator=random)]}
-    sets["off_grid"] = draw_off_grid(data, count, random)
+    sets["off_grid"] = draw_off_grid(data, more, random)
     if data.hole:
-        sets["in_hole"] = draw_in_hole(data, count, random, margin=TOLERANCE)
+        sets["in_hole"] = draw_in_hole(data, more, random, margin=TOLERANCE)
     return sets
 
 
-def draw(network: UNet, spec: RunSpec, labels: Tensor, device: str) -> tuple[Image, dict[str, NDArray[np.float32]]]:
-    """Samples for ``labels [B, 2]``: uint8 images ``[B, N, N]`` and the activations of `LAYER_4`, ``[B, D]`` each.
+def draw(
+    network: UNet | FactorizedUNet, spec: RunSpec, labels: Tensor, device: str, recorded: int = 0
+) -> tuple[Image, dict[str, NDArray[np.float32]]]:
+    """Samples for ``labels [B, 2]``: uint8 images ``[B, N, N]``, and the activations ``[recorded, D]`` of each tap.
 
-    Activations are read at the last sampling step of these very images. The noise depends on the run's seed alone.
+    Activations are read at the last sampling step of the first ``recorded`` of these very images. The noise depends
+    on the run's seed alone.
     """
     images: list[NDArray[np.float32]] = []
-    taps: dict[str, list[NDArray[np.float32]]] = {tap: [] for tap in LAYER_4}
+    taps: dict[str, list[NDArray[np.float32]]] = {tap: [] for tap in (*LAYER_4, *LAST_TAPS)}
+    shape = (channels(spec), spec.data.image_size, spec.data.image_size)
     for first in range(0, len(labels), SAMPLING_BATCH):
         chunk = labels[first : first + SAMPLING_BATCH].to(device)
         random = generator(spec.seed, "sampling", first, device)
-        noise = torch.randn(len(chunk), 1, spec.data.image_size, spec.data.image_size, device=device, generator=random)
+        noise = torch.randn(len(chunk), *shape, device=device, generator=random)
 
         def record(tap: str, activation: Tensor) -> None:
-            if tap in taps:
-                taps[tap].append(activation.float().flatten(1).cpu().numpy())
+            taps[tap].append(activation.float().flatten(1).cpu().numpy())
 
-        def denoise(x: Tensor, t: Tensor, last: bool, chunk: Tensor = chunk) -> Tensor:
+        def denoise(x: Tensor, t: Tensor, last: bool, chunk: Tensor = chunk, first: int = first) -> Tensor:
             with autocast(spec.training, device):
-                return network(x, t, chunk, record if last else None)  # type: ignore[no-any-return]
+                return network(x, t, chunk, record if last and first < recorded else None)  # type: ignore[no-any-return]
 
-        images.append(sample(denoise, noise, spec.diffusion, random).cpu().numpy())
-    grey, _ = quantise((np.concatenate(images) + 1) * 127.5)
-    return grey, {tap: np.concatenate(parts) for tap, parts in taps.items()}
+        images.append(compose(spec, sample(denoise, noise, spec.diffusion, random)).cpu().numpy())
+    grey, _ = quantise(np.concatenate(images))
+    return grey, {tap: np.concatenate(parts)[:recorded] for tap, parts in taps.items() if parts}
 
 
-def evaluate(network: UNet, spec: RunSpec, device: str) -> Measurement:
+def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: int) -> Measurement:
     """Everything science asks of one checkpoint. Draws no global randomness and leaves the weights as they were."""
     configure(device)
     was_training = network.training
     network.eval()
-    sets = label_sets(spec)
-    images, taps = draw(network, spec, torch.cat(list(sets.values())), device)
+    last = step == spec.training.steps
+    sets = label_sets(spec, last)
+    taps: dict[str, NDArray[np.float32]] = {}
+    if spec.measure.source == "network":
+        drawn, taps = draw(network, spec, torch.cat(list(sets.values())), device, recorded=spec.measure.samples)
+        images = dict(
+            zip(sets, np.split(drawn, np.cumsum([len(labels) for labels in sets.values()])[:-1]), strict=True)
+        )
+    else:
+        images = {name: _rendered(spec, labels) for name, labels in sets.items()}
     network.train(was_training)
 
-    count = spec.measure.samples
     row: dict[str, float] = {}
     evidence: dict[str, NDArray[np.generic]] = {}
-    for i, (name, labels) in enumerate(sets.items()):
-        part = slice(i * count, (i + 1) * count)
+    ceilings = _ceilings(spec, last)
+    for name, labels in sets.items():
         asked = labels.double().numpy()
-        found = detect(images[part], spec.data.sigma)
+        found = detect(images[name], spec.data.sigma)
         modes = failure_modes(found, asked)
-        truth, _ = quantise(render(labels, spec.data.image_size, spec.data.sigma).numpy())
-        ceiling = accuracy(detect(truth, spec.data.sigma).positions, asked)
         row |= {f"{name}.{key}": value for key, value in accuracy(found.positions, asked).items()}
-        row |= {f"{name}.{key.replace('accuracy', 'ceiling')}": value for key, value in ceiling.items()}
+        row |= {f"{name}.{key.replace('accuracy', 'ceiling')}": value for key, value in ceilings[name].items()}
         row |= {f"{name}.{mode}": float((modes == k).mean()) for k, mode in enumerate(MODES)}
+        row[f"{name}.samples"] = float(len(labels))
         evidence |= {
-            f"{name}.images": images[part][:SHOWN],
+            f"{name}.images": images[name][:SHOWN],
             f"{name}.labels": asked[:SHOWN].astype(np.float32),
             f"{name}.positions": found.positions[:SHOWN].astype(np.float32),
             f"{name}.modes": modes[:SHOWN].astype(np.uint8),
         }
         if name == "on_grid":
             evidence["embedding.labels"] = asked.astype(np.float32)
-            for tap in LAYER_4:
-                measures, embedding = represent(
-                    taps[tap][part], asked, found.positions, derive(spec.seed, "embedding") % 2**32
-                )
+            for tap in (*LAYER_4, *LAST_TAPS) if last else LAYER_4:
+                known = taps.get(tap, np.full((len(asked), 1), np.nan, np.float32))
+                measures, embedding = represent(known, asked, found.positions, derive(spec.seed, "embedding") % 2**32)
                 row |= {f"{tap}.{key}": value for key, value in measures.items()}
                 evidence[f"{tap}.embedding"] = embedding.astype(np.float16)
     return Measurement(row, evidence)
+
+
+def _rendered(spec: RunSpec, labels: Tensor) -> Image:
+    """The images that stand in for samples: perfect bumps where the labels ask, or at their nearest training labels."""
+    at = nearest_labels(training_labels(spec.data), labels) if spec.measure.source == "nearest-label" else labels
+    return quantise(render(at, spec.data.image_size, spec.data.sigma).numpy())[0]
+
+
+@lru_cache(maxsize=4)
+def _ceilings(spec: RunSpec, last: bool) -> dict[str, dict[str, float]]:
+    """What the detector scores on the true images of each label set: the same at every checkpoint of a run."""
+    ceilings = {}
+    for name, labels in label_sets(spec, last).items():
+        truth, _ = quantise(render(labels, spec.data.image_size, spec.data.sigma).numpy())
+        ceilings[name] = accuracy(detect(truth, spec.data.sigma).positions, labels.double().numpy())
+    return ceilings

@@ -21,7 +21,7 @@ NEIGHBOURS = 10
 MEASURES = (
     *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated"),
     *("pca_r2", "pca_r2_x", "pca_r2_y"),
-    *("dimension", "neighbour_order"),
+    *("dimension", "neighbour_order", "signal"),
 )
 """What `represent` measures of one tap, in this order."""
 TWONN_KEPT = 0.9
@@ -71,6 +71,12 @@ def neighbour_order(activations: Array, labels: Array) -> float:
     return float(trustworthiness(activations, labels, n_neighbors=min(NEIGHBOURS, len(labels) // 2 - 1)))
 
 
+def signal(activations: Array) -> float:
+    """The share of a tap's power that differs between images, 0 to 1: variance over images / mean square."""
+    power = float((activations.astype(np.float64) ** 2).mean())
+    return float(activations.var(axis=0, dtype=np.float64).mean()) / power if power else 0.0
+
+
 def represent(activations: Array, labels: Array, generated: Array, seed: int) -> tuple[dict[str, float], Array]:
     """All measures of one tap's activations ``[B, D]`` and its UMAP embedding ``[B, 3]``.
 
@@ -86,7 +92,7 @@ def represent(activations: Array, labels: Array, generated: Array, seed: int) ->
     values = (
         *(float(umap.mean()), float(umap[0]), float(umap[1]), float(drawn.mean())),
         *(float(pca.mean()), float(pca[0]), float(pca[1])),
-        *(intrinsic_dimension(activations), neighbour_order(activations, labels)),
+        *(intrinsic_dimension(activations), neighbour_order(activations, labels), signal(activations)),
     )
     return dict(zip(MEASURES, values, strict=True)), embedding
 

@@ -35,7 +35,7 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                 record.failed = str(error)
                 break
             with _timed(record, "measuring"):
-                measurement = evaluate(state.averaged, spec, device)
+                measurement = evaluate(state.averaged, spec, device, step)
             record.rows.append({"step": step, "loss": loss, **measurement.row})
             record.evidence |= {f"{step}/{name}": value for name, value in measurement.evidence.items()}
             with _timed(record, "storing"):

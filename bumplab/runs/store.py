@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.runs.sealed import Damaged, seal, sweep, unseal
 
-RESULTS_FORMAT = 1
+RESULTS_FORMAT = 2
 """Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
 
 FILES = {"spec.json", "rows.json", "evidence.safetensors", "weights.safetensors"}

@@ -6,6 +6,7 @@ import platform
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from bumplab.config import TrainingSpec
@@ -21,9 +22,11 @@ def configure(device: str) -> None:
     """Settings of this process, made anew each time training or measuring begins.
 
     Anew, because UMAP's thread pool silently sets torch's back to all cores: two workers then took 1,200 ms for a step
-    of 40 ms, and the weights depended on whether a run had been measured.
+    of 40 ms, and the weights depended on whether a run had been measured. The limit on the other pools (OpenBLAS,
+    OpenMP) halves the processor time of measuring, half of which was threads waiting for one another.
     """
     if device == "cpu":
+        threadpool_limits(THREADS)
         torch.set_num_threads(THREADS)
     else:
         torch.cuda.set_device(device)

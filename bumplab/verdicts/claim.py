@@ -1,17 +1,23 @@
-"""What a claim is: a sentence of the paper, the runs it needs, its effects and the regions that support it."""
+"""What a claim is: a sentence of the paper, the runs it needs, its effects, their regions, and its controls."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.intervals import Bounds, Interval, student_t
+from bumplab.verdicts.intervals import Datum, Interval, student_t
 
-IntervalOf = Callable[[Sequence[Bounds], float], Interval]
+IntervalOf = Callable[[Sequence[Datum], float], Interval]
+SeedRuns = Mapping[str, Curves]
+"""One seed's runs, by condition."""
+RunsOf = Callable[[Profile, int], Mapping[str, RunSpec]]
+Change = Callable[[SeedRuns], SeedRuns]
 
 
 @dataclass(frozen=True)
@@ -28,23 +34,63 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Design:
+    """What a part is built to find: an effect of this size, when seeds spread around it this much.
+
+    Both are fixed before a judged run: from the paper's figures, or from runs with seeds below `FIRST_SEED`; ``source``
+    says which. ``draw`` makes one seed's datum of an effect; by default it is normal with standard deviation
+    ``spread``.
+    """
+
+    effect: float
+    spread: float
+    source: str
+    draw: Callable[[np.random.Generator, float, float], Datum] | None = None
+
+    def seed_datum(self, random: np.random.Generator, effect: float) -> Datum:
+        if self.draw is not None:
+            return self.draw(random, effect, self.spread)
+        value = float(random.normal(effect, self.spread))
+        return value, value
+
+
+@dataclass(frozen=True)
 class Part:
     """One prediction of a claim: an effect of one seed's runs, as a number with a unit.
 
-    ``effect`` takes the claim's conditions, each as one seed's `Curves`, and gives the effect's bounds (equal where
-    it is known), or raises `Undefined`. ``why`` gives the reason for the region's margin. A part that does not
-    ``judge`` is shown beside the others and decides nothing.
+    ``effect`` takes the claim's conditions, each as one seed's `Curves`, and gives the datum that ``interval`` reads
+    (for `student_t` the effect's bounds, equal where it is known), or raises `Undefined`. ``why`` gives the reason for
+    the region's margin. A part that does not ``judge`` is shown beside the others and decides nothing.
     """
 
     name: str
     unit: str
     region: Region
     why: str
-    effect: Callable[[Mapping[str, Curves]], Bounds]
+    effect: Callable[[SeedRuns], Datum]
     interval: IntervalOf = student_t
     judges: bool = True
-    pair: str = ""
-    """What the two numbers are, where ``effect`` gives a numerator and a denominator instead of bounds."""
+    design: Design | None = None
+    datum: str = ""
+    """What the numbers of a seed's datum are, where they are not the effect itself."""
+    rates: tuple[str, ...] = ()
+    """The shares of sampled images that the effect is made of, where its sampling noise is to be known (`noise`)."""
+    counts_failures: bool = False
+    """The effect is defined for runs that diverged; otherwise one such run leaves the part undecided."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A broken (or, if ``positive``, a planted) world in which the claim's own code must not (or must) say SUPPORTED.
+
+    Its ``runs`` replace the claim's, ``change`` alters what was measured on them, or both.
+    """
+
+    name: str
+    why: str
+    runs: RunsOf | None = None
+    change: Change | None = None
+    positive: bool = False
 
 
 FIRST_SEED = 10
@@ -56,18 +102,35 @@ class Claim:
     """A claim of the paper. All parts that judge must hold for it to be SUPPORTED.
 
     ``runs`` gives, for a profile and a seed, the run of each named condition: module-level data, so that a plan can be
-    made before anything trains. ``curves`` names, for the report, the curves that show the effect, by title.
+    made before anything trains; none for a claim that needs no training. ``curves`` names, for the report, the curves
+    that show the effect, by title.
     """
 
     id: str
     statement: str
     source: str
     prediction: str
-    runs: Callable[[Profile, int], Mapping[str, RunSpec]]
+    runs: RunsOf
     parts: tuple[Part, ...]
     curves: Mapping[str, str]
+    controls: tuple[Control, ...] = ()
 
     def plan(self, profile: Profile, seeds: int) -> dict[str, list[RunSpec]]:
         """The runs of each condition, one a seed."""
         by_seed = [self.runs(profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
         return {condition: [runs[condition] for runs in by_seed] for condition in by_seed[0]}
+
+    def with_runs(self, runs: RunsOf | None, change: Change | None) -> Claim:
+        """The same claim, with the same parts and regions, on other runs or on changed measurements."""
+        parts = self.parts
+        if change is not None:
+            parts = tuple(replace(part, effect=_after(change, part.effect)) for part in parts)
+        return replace(self, runs=runs or self.runs, parts=parts)
+
+    def under(self, control: Control) -> Claim:
+        """The claim as its control puts it."""
+        return self.with_runs(control.runs, control.change)
+
+
+def _after(change: Change, effect: Callable[[SeedRuns], Datum]) -> Callable[[SeedRuns], Datum]:
+    return lambda runs: effect(change(runs))

@@ -20,6 +20,7 @@ class Curves:
 
     rows: Sequence[Mapping[str, float]]
     failed: str | None = None
+    seed: int = 0
 
     @property
     def steps(self) -> Curve:
@@ -28,6 +29,15 @@ class Curves:
     def __getitem__(self, name: str) -> Curve:
         """The curve of that name, such as ``on_grid.accuracy``: ``[checkpoints]``."""
         return np.array([row[name] for row in self.rows], dtype=np.float64)
+
+    def last(self, name: str) -> float:
+        """The number of that name in the last row, where some things are measured that earlier rows lack."""
+        return float(self.rows[-1][name])
+
+    def replaced(self, curves: Mapping[str, Curve]) -> Curves:
+        """The same run with other curves of these names: what a control changes."""
+        rows = [{**row, **{name: float(c[i]) for name, c in curves.items()}} for i, row in enumerate(self.rows)]
+        return Curves(rows, self.failed, self.seed)
 
     def corrected(self, labels: str, axis: str = "") -> Curve:
         """Accuracy on a label set relative to its ceiling, the accuracy on the true images of the same labels."""

@@ -1,39 +1,28 @@
-"""From runs to a verdict. Pure: curves in, verdict out. The suite's error rate stands here and nowhere else."""
+"""From runs to a verdict. Pure: curves in, verdict out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, Region
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Part, Region, SeedRuns
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.intervals import Bounds, Interval, Undefined
+from bumplab.verdicts.error_rate import Looks, alpha_at
+from bumplab.verdicts.intervals import Datum, Interval, Undefined
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
-
-FAMILY_ALPHA = 0.05
-"""Chance, at most, that any claim of the suite is falsely SUPPORTED, or that any is falsely CONTRADICTED.
-
-It holds for a number of seeds fixed beforehand: adding seeds until a verdict changes multiplies it.
-"""
-CLAIMS = ("phases", "density", "coupling", "hole")
-"""The claims that share `FAMILY_ALPHA`, in equal parts (Bonferroni). A claim that is added is added here."""
-
-MIN_SEEDS, MAX_SEEDS = 2, 32
-
-
-def alpha_of(claim_id: str) -> float:
-    """The one-sided error rate of one claim. Raises KeyError for a claim that has no share."""
-    if claim_id not in CLAIMS:
-        raise KeyError(f"claim {claim_id!r} has no share of the suite's error rate: add it to decision.CLAIMS")
-    return FAMILY_ALPHA / len(CLAIMS)
+Runs = Mapping[str, Sequence[Curves]]
+"""Each condition's runs, one a seed, paired by seed across conditions."""
 
 
 @dataclass(frozen=True)
 class PartVerdict:
-    """How one prediction fared. ``effects`` has one entry a seed: bounds, or None where undefined."""
+    """How one prediction fared. ``effects`` has one entry a seed: its datum, or None where undefined.
+
+    ``stuck``: a seed leaves the effect undefined, and since no seed is dropped, no further seed can change that.
+    """
 
     name: str
     unit: str
@@ -42,38 +31,83 @@ class PartVerdict:
     region: str
     why: str
     judges: bool
-    pair: str
+    datum: str
     effects: list[list[float | None] | None]
     estimate: float | None
     low: float | None
     high: float | None
+    stuck: bool
+
+
+@dataclass(frozen=True)
+class ControlVerdict:
+    """How a control fared: a broken world must not come out SUPPORTED, a planted one (``positive``) must."""
+
+    name: str
+    why: str
+    positive: bool
+    verdict: Verdict
+    reason: str
+    seeds: int
+    parts: list[PartVerdict]
+
+    @property
+    def passed(self) -> bool:
+        return (self.verdict == "SUPPORTED") == self.positive
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
+    """``alpha`` is the one-sided error rate of the look at which the claim was decided, after ``seeds`` seeds.
+
+    ``unchecked`` is the verdict before the controls were asked; it differs from ``verdict`` where one refuted it.
+    """
+
     claim: str
     verdict: Verdict
     reason: str
     seeds: int
     alpha: float
     parts: list[PartVerdict]
+    unchecked: Verdict
+    controls: list[ControlVerdict] = field(default_factory=list)
+
+    @property
+    def settled(self) -> bool:
+        """More seeds would not change it: it is decided, or a part is stuck and no other can contradict any more."""
+        judges = [part for part in self.parts if part.judges]
+        stuck = any(part.stuck for part in judges) and all(p.stuck or p.verdict == "SUPPORTED" for p in judges)
+        return self.verdict != "INCONCLUSIVE" or stuck
 
     def as_dict(self) -> dict[str, Any]:
         """Plain built-ins, fit for JSON: infinite limits are None."""
         return asdict(self)
 
 
-def decide(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> ClaimVerdict:
-    """The verdict on a claim from its conditions' runs, one a seed and paired by seed.
+def decide_in_looks(claim: Claim, runs: Callable[[int], Runs], looks: Looks, until: int | None = None) -> ClaimVerdict:
+    """The verdict at the first look that settles the claim, or at the last (or at ``until`` seeds).
 
-    SUPPORTED when every judging part's interval lies inside its region, each at the claim's full error rate (an
+    ``runs`` gives the conditions' runs for a number of seeds; they are asked for one look at a time, so that no seed is
+    trained that is not needed.
+    """
+    for seeds in looks:
+        verdict = decide(claim, runs(seeds), looks)
+        if verdict.settled or seeds == until:
+            break
+    return verdict
+
+
+def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
+    """The verdict on a claim at one look, from its conditions' runs.
+
+    SUPPORTED when every judging part's interval lies inside its region, each at the look's full error rate (an
     intersection-union test needs no correction). CONTRADICTED when any lies outside, at that rate shared among the
     parts. Else INCONCLUSIVE.
     """
-    seeds = len(next(iter(runs.values())))
-    alpha = alpha_of(claim.id)
+    seeds = len(next(iter(runs.values()), ()))
+    by_seed: list[SeedRuns] = [{condition: runs[condition][i] for condition in runs} for i in range(seeds)] or [{}]
+    alpha = alpha_at(claim.id, seeds or looks.last, looks)
     judging = sum(part.judges for part in claim.parts)
-    by_seed = [{condition: runs[condition][i] for condition in runs} for i in range(seeds)]
     parts = [_decide_part(part, by_seed, alpha, judging) for part in claim.parts]
     judges = [part for part in parts if part.judges]
     for verdict in ("CONTRADICTED", "INCONCLUSIVE", "SUPPORTED"):
@@ -81,7 +115,30 @@ def decide(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> ClaimVerdict:
         if deciding:
             break
     reason = "; ".join(f"{part.name}: {part.reason}" for part in deciding)
-    return ClaimVerdict(claim.id, deciding[0].verdict, reason, seeds, alpha, parts)
+    found = deciding[0].verdict
+    return ClaimVerdict(claim.id, found, reason, seeds, alpha, parts, found)
+
+
+def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
+    """The verdict once its controls are known.
+
+    SUPPORTED is withdrawn where the claim's code also supports a world in which it is false; CONTRADICTED where it does
+    not see the effect that a positive control has.
+    """
+    found = [
+        ControlVerdict(control.name, control.why, control.positive, v.verdict, v.reason, v.seeds, v.parts)
+        for control, v in controls
+    ]
+    refuting = [
+        control.name
+        for control in found
+        if not control.passed and verdict.verdict == ("CONTRADICTED" if control.positive else "SUPPORTED")
+    ]
+    if not refuting:
+        return replace(verdict, controls=found)
+    problem = "does not see the effect planted in" if verdict.verdict == "CONTRADICTED" else "also supports"
+    reason = f"{verdict.verdict} is withdrawn: the same code {problem} the control {', '.join(map(repr, refuting))}"
+    return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}; without it, {verdict.reason}", controls=found)
 
 
 def place(interval: Interval, against: Interval, region: Region) -> Verdict:
@@ -95,8 +152,8 @@ def place(interval: Interval, against: Interval, region: Region) -> Verdict:
     return "INCONCLUSIVE"
 
 
-def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: float, judging: int) -> PartVerdict:
-    effects: list[Bounds | None] = []
+def _decide_part(part: Part, by_seed: Sequence[SeedRuns], alpha: float, judging: int) -> PartVerdict:
+    effects: list[Datum | None] = []
     problems: dict[str, list[int]] = {}
     for seed, runs in enumerate(by_seed, FIRST_SEED):
         effect, problem = _effect(part, runs)
@@ -122,15 +179,16 @@ def _decide_part(part: Part, by_seed: Sequence[Mapping[str, Curves]], alpha: flo
         str(part.region),
         part.why,
         part.judges,
-        part.pair,
-        [None if e is None else [_plain(e[0]), _plain(e[1])] for e in effects],
+        part.datum,
+        [None if effect is None else [_plain(value) for value in effect] for effect in effects],
         _plain(interval.estimate) if interval and interval.estimate is not None else None,
         _plain(interval.low) if interval else None,
         _plain(interval.high) if interval else None,
+        bool(problems),
     )
 
 
-def _wider(part: Part, effects: Sequence[Bounds], alpha: float) -> Interval:
+def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
     """The interval that may contradict; without limits where it is undefined at this stricter rate."""
     try:
         return part.interval(effects, alpha)
@@ -138,20 +196,22 @@ def _wider(part: Part, effects: Sequence[Bounds], alpha: float) -> Interval:
         return Interval(None, -math.inf, math.inf)
 
 
-def _effect(part: Part, runs: Mapping[str, Curves]) -> tuple[Bounds | None, str | None]:
+def _effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
     for condition, curves in runs.items():
-        if curves.failed:
+        if curves.failed and not part.counts_failures:
             return None, f"the run {condition!r} failed: {curves.failed}"
     try:
-        low, high = part.effect(runs)
+        effect = part.effect(runs)
     except Undefined as undefined:
         return None, str(undefined)
-    if math.isnan(low) or math.isnan(high):
+    if any(math.isnan(value) for value in effect):
         return None, "the effect is not a number"
-    return (low, high), None
+    return effect, None
 
 
 def _describe(interval: Interval, part: Part, alpha: float) -> str:
+    if interval.low == interval.high:
+        return f"{interval.low:.3g} {part.unit}; supported {part.region}"
     estimate = "an open value (a level was not reached)" if interval.estimate is None else f"{interval.estimate:.3g}"
     return (
         f"{estimate} {part.unit}, {100 * (1 - alpha):.4g} % limits {interval.low:.3g} to {interval.high:.3g}; "

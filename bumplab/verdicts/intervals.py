@@ -8,12 +8,16 @@ All limits are one-sided: each is exceeded with probability at most ``alpha``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import optimize, stats
 
+Datum = tuple[float, ...]
+"""What one seed says, as its interval reads it: bounds of an effect, a ratio's two numbers, or levels and outcomes."""
 Bounds = tuple[float, float]
 """What is known of one seed's effect: (value, value), or wider where a time was not reached (interval censoring)."""
 
@@ -31,7 +35,7 @@ class Undefined(Exception):
     """An effect that these runs do not define; the message says why, for the verdict's reason."""
 
 
-def student_t(effects: Sequence[Bounds], alpha: float, resolution: float = 0.0) -> Interval:
+def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -> Interval:
     """Limits for the mean effect over seeds: mean -+ t(n - 1) * sd / sqrt(n).
 
     With censored effects the lower limit takes each seed at its least and the upper at its most. ``resolution`` is the
@@ -52,7 +56,7 @@ def student_t(effects: Sequence[Bounds], alpha: float, resolution: float = 0.0) 
     return Interval(float(np.mean(effects)) if exact else None, limits[0], limits[1])
 
 
-def fieller(pairs: Sequence[Bounds], alpha: float) -> Interval:
+def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
     """Limits for the ratio of two means, from (numerator, denominator) pairs of one seed each (Fieller 1954).
 
     Raises `Undefined` where the denominator cannot be told from zero: any ratio is then possible.
@@ -71,3 +75,62 @@ def fieller(pairs: Sequence[Bounds], alpha: float) -> Interval:
         raise Undefined(f"the denominator, {bottom:.3g} on average, cannot be told from zero")
     root = math.sqrt(max(b * b - a * c, 0.0))
     return Interval(top / bottom, (b - root) / a, (b + root) / a)
+
+
+def certain(effects: Sequence[Datum], alpha: float) -> Interval:
+    """The effect itself, where nothing is drawn at random."""
+    ((value, _),) = effects
+    return Interval(value, value, value)
+
+
+STEEPEST = 50.0
+"""Log-odds per level beyond which `exact_trend` calls a limit infinite."""
+
+
+def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
+    """Limits for the trend of a yes-or-no outcome over levels: its log-odds per unit of level (exact, conditional).
+
+    Each seed's row is its levels and, after them, its outcomes (0 or 1): conditional logistic regression with the seed
+    as stratum, as in Cox (1970). Given how many outcomes of a seed are 1, which they are follows from the slope alone;
+    the limits invert the exact distribution of ``sum(level * outcome)``, so they hold at any number of seeds. The
+    estimate is the conditional maximum, which may be infinite. Raises `Undefined` where no seed has both outcomes.
+    """
+    strata = []
+    observed = 0.0
+    for row in rows:
+        half = len(row) // 2
+        levels, outcomes = np.array(row[:half]), np.array(row[half:])
+        ones = int(outcomes.sum())
+        if 0 < ones < half:
+            strata.append([float(levels[list(which)].sum()) for which in combinations(range(half), ones)])
+            observed += float(levels @ outcomes)
+    if not strata:
+        raise Undefined("no seed has both outcomes: nothing to compare between levels")
+    # the distribution of the total over seeds at slope 0, on which a slope only puts weights
+    totals: dict[float, float] = {0.0: 1.0}
+    for sums in strata:
+        merged: dict[float, float] = {}
+        for total, ways in totals.items():
+            for value in sums:
+                at = round(total + value, 9)
+                merged[at] = merged.get(at, 0.0) + ways
+        totals = merged
+    values, counts = np.array(list(totals)), np.array(list(totals.values()))
+
+    def chances(slope: float) -> NDArray[np.float64]:
+        weights = np.log(counts) + slope * (values - observed)
+        weights = np.exp(weights - weights.max())
+        return np.asarray(weights / weights.sum())
+
+    def solve(error: Callable[[float], float], at_infinity: float) -> float:
+        if error(-STEEPEST) * error(STEEPEST) > 0:
+            return at_infinity
+        return float(optimize.brentq(error, -STEEPEST, STEEPEST))
+
+    low = solve(lambda slope: float(chances(slope)[values >= observed - 1e-6].sum()) - alpha, -math.inf)
+    high = solve(lambda slope: float(chances(slope)[values <= observed + 1e-6].sum()) - alpha, math.inf)
+    middle = solve(
+        lambda slope: float(chances(slope) @ values) - observed,
+        math.inf if observed >= values.max() - 1e-6 else -math.inf,
+    )
+    return Interval(middle, low, high)

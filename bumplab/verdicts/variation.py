@@ -1,0 +1,79 @@
+"""A claim repeated with one open choice changed: does the paper's claim hang on something it never stated?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bumplab.config import LAYER_4, DiffusionSpec, ModelSpec, RunSpec, TrainingSpec
+from bumplab.verdicts.claim import Claim, SeedRuns
+
+PARTS: dict[str, type] = {"model": ModelSpec, "diffusion": DiffusionSpec, "training": TrainingSpec}
+CHOICES = {
+    field.name: part
+    for part, kind in PARTS.items()
+    for field in dataclasses.fields(kind)
+    if field.name not in ("kind", "timesteps")
+}
+"""Every field of a run that the paper leaves open, by the part of the spec that holds it; and ``tap``, see `parse`."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One choice, changed: ``name`` as the user wrote it, such as ``prediction=epsilon``."""
+
+    name: str
+    respecify: Callable[[RunSpec], RunSpec]
+    change: Callable[[SeedRuns], SeedRuns] | None = None
+
+    def of(self, claim: Claim) -> Claim:
+        """The same claim on the runs that the changed choice makes."""
+        return claim.with_runs(
+            lambda profile, seed: {name: self.respecify(run) for name, run in claim.runs(profile, seed).items()},
+            self.change,
+        )
+
+
+def parse(text: str, base: RunSpec) -> Variation:
+    """The variation that ``choice=value`` names, checked against a profile's base run. Raises ValueError in one line.
+
+    ``tap=up1`` reads the representation after the label injection and needs no other runs; every other choice is a
+    field of the model, the diffusion or the training.
+    """
+    choice, _, value = text.partition("=")
+    if choice == "tap":
+        if value not in LAYER_4:
+            raise ValueError(f"tap={value}: must be one of {', '.join(LAYER_4)}, which are followed through training")
+        return Variation(text, lambda run: run, lambda runs: _read_from(value, runs))
+    if choice not in CHOICES:
+        raise ValueError(f"unknown choice {choice!r}: must be one of tap, {', '.join(sorted(CHOICES))}")
+    part = CHOICES[choice]
+    now = getattr(getattr(base, part), choice)
+    if not value:
+        raise ValueError(f"{choice}: needs a value, such as {choice}={now}")
+    try:
+        typed: Any = type(now)(value)
+    except ValueError as error:
+        raise ValueError(f"{text}: must be a {type(now).__name__}, such as {choice}={now}") from error
+
+    def respecify(run: RunSpec) -> RunSpec:
+        return replace(run, **{part: replace(getattr(run, part), **{choice: typed})})
+
+    respecify(base)  # the spec says what is allowed
+    if typed == now:
+        raise ValueError(f"{text}: is what the profile does anyway")
+    return Variation(text, respecify)
+
+
+def _read_from(tap: str, runs: SeedRuns) -> SeedRuns:
+    """The same runs with another tap's measures under the name of the one that claims read."""
+    usual = LAYER_4[0]
+    measured = [
+        name.removeprefix(f"{tap}.") for name in next(iter(runs.values())).rows[0] if name.startswith(f"{tap}.")
+    ]
+    return {
+        condition: run.replaced({f"{usual}.{measure}": run[f"{tap}.{measure}"] for measure in measured})
+        for condition, run in runs.items()
+    }

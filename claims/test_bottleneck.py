@@ -1,0 +1,99 @@
+"""The bottleneck carries less signal than layer 4 (Appendix B.1)."""
+
+import math
+
+from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
+from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.effects import require_learned
+from bumplab.verdicts.intervals import Undefined
+
+LAYER_4, BOTTLENECK = "up1-features", "bottleneck"
+
+
+def less_readable(measure):
+    """R^2 of layer 4, before label injection, minus that of the bottleneck, at the last step."""
+
+    def effect(runs):
+        run = runs["dense"]
+        require_learned(run, "dense")
+        difference = run.last(f"{LAYER_4}.{measure}") - run.last(f"{BOTTLENECK}.{measure}")
+        return difference, difference
+
+    return effect
+
+
+def less_signal(runs):
+    """How many times larger the share of layer 4's power that differs between images is, in doublings."""
+    run = runs["dense"]
+    require_learned(run, "dense")
+    layer_4, bottleneck = run.last(f"{LAYER_4}.signal"), run.last(f"{BOTTLENECK}.signal")
+    if min(layer_4, bottleneck) <= 0:
+        raise Undefined("a tap is the same for every image")
+    ratio = math.log2(layer_4 / bottleneck)
+    return ratio, ratio
+
+
+def swapped(runs):
+    """The same run with the names of the two taps exchanged at the last step."""
+    run = runs["dense"]
+    last = dict(run.rows[-1])
+    for name in run.rows[-1]:
+        tap, _, measure = name.partition(".")
+        if tap == BOTTLENECK:
+            other = f"{LAYER_4}.{measure}"
+            last[name], last[other] = last[other], last[name]
+    return {"dense": Curves([*run.rows[:-1], last], run.failed, run.seed)}
+
+
+CLAIM = Claim(
+    id="bottleneck",
+    statement="The bottleneck layers have diminishing signals, which is why layer 4 is studied instead.",
+    source="Appendix B.1",
+    prediction="In a trained network position is read worse from the bottleneck than from layer 4, and a smaller share "
+    "of what the bottleneck holds differs between images. If it were false, both would be alike.",
+    runs=lambda profile, seed: {"dense": profile.run(seed)},
+    parts=(
+        Part(
+            "less readable",
+            "R^2, layer 4 minus bottleneck",
+            Region(low=0.1),
+            "A tenth of the scale: less would be no reason to choose another layer.",
+            less_readable("umap_r2"),
+            design=Design(0.3, 0.08, "the paper gives no number: an R^2 of 0.9 against 0.6"),
+        ),
+        Part(
+            "less signal",
+            "log2 of the share of power, layer 4 / bottleneck",
+            Region(low=1.0),
+            "'Diminishing' read as at most a half of what layer 4 has.",
+            less_signal,
+            design=Design(2.0, 0.4, "the paper gives no number: a quarter"),
+        ),
+        Part(
+            "less readable, without UMAP",
+            "R^2, layer 4 minus bottleneck",
+            Region(low=0.1),
+            "Shown and not judged: the same with cross-validated R^2 on principal components.",
+            less_readable("pca_r2"),
+            judges=False,
+        ),
+    ),
+    curves={"on_grid.corrected": "accuracy / ceiling", f"{LAYER_4}.umap_r2": "layer 4: R^2 (UMAP)"},
+    controls=(
+        Control(
+            "taps swapped",
+            "The claim's own runs with the names of layer 4 and the bottleneck exchanged: what holds of one cannot "
+            "hold of the other.",
+            change=swapped,
+        ),
+        Control(
+            "untrained",
+            "The same network after one step: no layer carries position by learning.",
+            runs=lambda profile, seed: {"dense": profile.untrained(profile.run(seed))},
+        ),
+    ),
+)
+
+
+def test_bottleneck(experiment):
+    experiment.judge(CLAIM)
