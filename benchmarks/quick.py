@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bumplab import profiles
@@ -31,7 +32,8 @@ def main() -> None:
     records = []
     for spec_file in store.root.glob("results/*/spec.json"):
         spec = RunSpec.from_dict(json.loads(spec_file.read_text()))
-        if (spec.model, spec.training, spec.measure) == (base.model, base.training, base.measure):
+        measure = replace(spec.measure, last_samples=base.measure.last_samples)  # more in the runs with a hole
+        if (spec.model, spec.training, measure) == (base.model, base.training, base.measure):
             records.append(store.load(spec))
     if not records:
         raise SystemExit(f"no quick runs in {store.root}: run `make claims` first, or give --runs-dir")
@@ -60,7 +62,7 @@ def main() -> None:
     again, _ = seconds(umap_embedding, points, 0)
     labels = label_sets(base)["on_grid"]
     speed.configure("cpu")
-    sampling, (_, taps) = seconds(draw, state.network, base, labels, "cpu")
+    sampling, (_, taps) = seconds(draw, state.network, base, labels, "cpu", len(labels))
     representing, _ = seconds(represent, taps["up1"], labels.numpy(), labels.numpy(), 0)
     for name, spent in (
         ("import of torch and the rest", from_torch),

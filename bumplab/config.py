@@ -170,7 +170,7 @@ class MeasureSpec(_Part):
         _positive_int("every", self.every)
         _positive_int("samples", self.samples)
         _require(self.samples >= 20, "samples", self.samples, "at least 20 (UMAP looks at 15 neighbours)")
-        ok = isinstance(self.last_samples, int) and (self.last_samples == 0 or self.last_samples >= self.samples)
+        ok = type(self.last_samples) is int and (self.last_samples == 0 or self.last_samples >= self.samples)
         _require(ok, "last_samples", self.last_samples, f"0, or at least samples ({self.samples})")
         sources = ("network", "nearest-label", "true")
         _require(self.source in sources, "source", self.source, "'network', 'nearest-label' or 'true'")

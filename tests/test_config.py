@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ BAD = [
     (DataSpec, {"sigma": "1"}, "sigma"),
     (DataSpec, {"hole": 32.0}, "hole"),
     (DataSpec, {"hole": 1.0}, "hole"),
+    (DataSpec, {"pairing": "random"}, "pairing"),
     (DataSpec, {"image_size": 20}, "image_size"),
     (DataSpec, {"image_size": 16.0}, "image_size"),
     (DataSpec, {"image_size": True}, "image_size"),
@@ -27,16 +29,23 @@ BAD = [
     (ModelSpec, {"encoding_dim": 7}, "encoding_dim"),
     (ModelSpec, {"width": 6, "attention_heads": 4}, "attention_heads"),
     (ModelSpec, {"width": 6, "norm_groups": 4, "attention_heads": 1}, "norm_groups"),
+    (ModelSpec, {"kind": "split"}, "kind"),
     (DiffusionSpec, {"schedule": "sigmoid"}, "schedule"),
     (DiffusionSpec, {"prediction": "x0"}, "prediction"),
     (DiffusionSpec, {"sampler": "heun"}, "sampler"),
-    (DiffusionSpec, {"sampler_steps": 50}, "sampler_steps"),
+    (DiffusionSpec, {"sampler_steps": 0}, "sampler_steps"),
+    (DiffusionSpec, {"sampler_steps": 1001}, "sampler_steps"),
     (DiffusionSpec, {"sampler": "ddim", "sampler_steps": 1001}, "sampler_steps"),
     (TrainingSpec, {"steps": 0}, "steps"),
     (TrainingSpec, {"learning_rate": 0.0}, "learning_rate"),
     (TrainingSpec, {"ema_decay": 1.0}, "ema_decay"),
     (TrainingSpec, {"precision": "float16"}, "precision"),
     (MeasureSpec, {"samples": 10}, "samples"),
+    (MeasureSpec, {"last_samples": -1}, "last_samples"),
+    (MeasureSpec, {"last_samples": 499}, "last_samples"),
+    (MeasureSpec, {"last_samples": 600.0}, "last_samples"),
+    (MeasureSpec, {"last_samples": False}, "last_samples"),
+    (MeasureSpec, {"source": "nearest"}, "source"),
     (MeasureSpec, {"every": -5}, "every"),
     (RunSpec, {"seed": -1}, "seed"),
     (RunSpec, {"seed": 2**32}, "seed"),
@@ -63,10 +72,28 @@ def test_whole_numbers_and_floats_make_the_same_run():
     st.floats(0.1, 8),
     st.floats(0.1, 4),
     st.integers(0, 2**32 - 1),
-    st.sampled_from(["epsilon", "v"]),
+    st.builds(
+        DiffusionSpec,
+        prediction=st.sampled_from(["epsilon", "v"]),
+        sampler=st.sampled_from(["ancestral", "ddim"]),
+        sampler_steps=st.integers(1, 1000),
+    ),
+    st.tuples(
+        st.sampled_from(["true", "shuffled"]),
+        st.sampled_from(["joint", "factorized"]),
+        st.sampled_from(["network", "nearest-label", "true"]),
+        st.just(0) | st.integers(500, 5_000),
+    ),
 )
-def test_a_spec_survives_its_json(size, d, sigma, seed, prediction):
-    spec = RunSpec(DataSpec(size, d, d, sigma), diffusion=DiffusionSpec(prediction=prediction), seed=seed)
+def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
+    pairing, kind, source, last_samples = control
+    spec = RunSpec(
+        DataSpec(size, d, d, sigma, pairing=pairing),
+        ModelSpec(kind=kind),
+        diffusion,
+        measure=MeasureSpec(source=source, last_samples=last_samples),
+        seed=seed,
+    )
     again = RunSpec.from_dict(json.loads(spec.to_json()))
     assert again == spec
     assert again.to_json() == spec.to_json()
@@ -89,6 +116,39 @@ def test_step_0_and_the_last_step_are_measured_once(steps):
     measured = spec.measured_steps()
     assert measured == sorted(set(measured))
     assert (measured[0], measured[-1]) == (0, steps)
+
+
+LABELS = {
+    "d=0.1 seed 0": {},
+    "d=0.1 shuffled seed 0": {"data": DataSpec(pairing="shuffled")},
+    "d=0.1 factorized seed 0": {"model": ModelSpec(kind="factorized")},
+    "d=0.1 nearest-label seed 0": {"measure": MeasureSpec(source="nearest-label")},
+    "d=0.1 true seed 0": {"measure": MeasureSpec(source="true")},
+    "dx=0.1 dy=4 sigma=0.5 hole=3 shuffled factorized seed 7": {
+        "data": DataSpec(dy=4.0, sigma=0.5, hole=3.0, pairing="shuffled"),
+        "model": ModelSpec(kind="factorized"),
+        "seed": 7,
+    },
+}
+
+
+@pytest.mark.parametrize(("label", "parts"), LABELS.items(), ids=LABELS)
+def test_a_label_names_the_data_and_each_control(label, parts):
+    assert RunSpec(**parts).label() == label
+
+
+def test_controls_change_what_they_say_and_keep_the_rest():
+    profile = profiles.get("quick")
+    run = profile.run(5, dy=4.0, hole=3.0)
+    assert profile.shuffled(run) == replace(run, data=replace(run.data, pairing="shuffled"))
+    assert profile.factorized(run) == replace(run, model=replace(run.model, kind="factorized"))
+    untrained = profile.untrained(run)
+    assert untrained.measured_steps() == [0, 1]
+    assert replace(untrained, training=run.training, measure=run.measure) == run
+    assert untrained.measure.samples == run.measure.samples
+    assert untrained.measure.last_samples == run.measure.last_samples
+    rendered = profile.rendered(run, "true")
+    assert rendered == replace(untrained, measure=replace(untrained.measure, source="true"))
 
 
 def test_the_paper_profile_is_the_papers():

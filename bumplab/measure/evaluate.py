@@ -38,17 +38,20 @@ def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:
     """The labels a run is measured on, ``[samples, 2]`` each: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
 
     They are the same at every checkpoint of a run, so that its curves do not jump with the draw; at the last one
-    there may be more of the latter two (`MeasureSpec.last_samples`).
+    more of the latter two may follow them (`MeasureSpec.last_samples`).
     """
     data, count = spec.data, spec.measure.samples
-    more = max(count, spec.measure.last_samples) if last else count
+    more = max(0, spec.measure.last_samples - count) if last else 0
     random = generator(spec.seed, "labels")
     labels = training_labels(data)
     sets = {"on_grid": labels[torch.randint(len(labels), (count,), generator=random)]}
-    sets["off_grid"] = draw_off_grid(data, more, random)
-    if data.hole:
-        sets["in_hole"] = draw_in_hole(data, more, random, margin=TOLERANCE)
-    return sets
+    off_grid, in_hole = [], []
+    for number in (count, more):
+        off_grid.append(draw_off_grid(data, number, random))
+        if data.hole:
+            in_hole.append(draw_in_hole(data, number, random, margin=TOLERANCE))
+    sets["off_grid"] = torch.cat(off_grid)
+    return sets | ({"in_hole": torch.cat(in_hole)} if data.hole else {})
 
 
 def draw(

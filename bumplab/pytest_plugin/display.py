@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
+from bumplab.runs.store import RunStore, run_key
 
-PLAN = Path("progress") / "plan.json"
-"""Where, below the run store, a worker says what the session needs."""
 REFRESH = 1.0
 LINE_EVERY = 30.0
 """Seconds between two plain lines when the output is no terminal."""
@@ -28,8 +25,8 @@ LINE_EVERY = 30.0
 class ProgressDisplay:
     """A thread that shows what the store's progress files say, from `start` to `stop`."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, board: Board):
+        self.board, self.store = board, RunStore(board.root)
         # pytest captures descriptor 1 while a test runs; this copy still reaches the user
         self._stream = os.fdopen(os.dup(sys.__stdout__.fileno() if sys.__stdout__ else 1), "w")
         self.console = Console(file=self._stream)
@@ -63,7 +60,7 @@ class ProgressDisplay:
     def _loop(self) -> None:
         last_line = time.time()
         while not self._stop.wait(REFRESH):
-            runs = running(self.root)
+            runs = running(self.board.root)
             status = self._status(runs) if runs else None
             if status is None:
                 continue
@@ -80,25 +77,17 @@ class ProgressDisplay:
                     self._stream.write(f"[bumplab] {status}: {current}\n")
                     self._stream.flush()
 
-    def plan(self) -> dict[str, Any]:
-        """What the workers were asked for: ``runs`` (steps by key) and ``claims``; empty until they have collected."""
-        try:
-            told = json.loads((self.root / PLAN).read_text())
-        except (OSError, ValueError):
-            return {}
-        return told if isinstance(told, dict) else {}
-
     def _status(self, runs: list[Progress]) -> str | None:
-        """Such as ``7 of 21 runs done, about 6 min to go``."""
-        plan = self.plan().get("runs", {})
-        stored = {key for key in plan if (self.root / "results" / key).is_dir()}
-        if not plan:
+        """Such as ``7 of 21 runs done, about 6 min for the others``; claims that are not settled add runs."""
+        wanted = {run_key(spec): spec.training.steps for spec in self.board.wanted()}
+        if not wanted:
             return None  # the workers have not collected yet
-        active = [run for run in runs if run.key in plan]
+        stored = {key for key in wanted if self.store.path(key).is_dir()}
+        active = [run for run in runs if run.key in wanted]
         rate = sum(run.rate for run in active)
-        left = sum(steps for key, steps in plan.items() if key not in stored) - sum(run.step for run in active)
-        remaining = f", about {_minutes(left / rate)} to go" if rate > 0 else ""
-        return f"{len(stored)} of {len(plan)} runs done{remaining}"
+        left = sum(steps for key, steps in wanted.items() if key not in stored) - sum(run.step for run in active)
+        remaining = f", about {_minutes(left / rate)} for the others" if rate > 0 else ""
+        return f"{len(stored)} of {len(wanted)} runs done{remaining}"
 
 
 def _minutes(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,17 +26,22 @@ GAP = 2
 
 
 def curve(curves: Curves, name: str) -> Curve:
-    """A run's curve by its name in a claim; ``<set>.corrected<_axis>`` is accuracy relative to its ceiling."""
+    """A run's curve by its name in a claim; ``<set>.corrected<_axis>`` is accuracy relative to its ceiling.
+
+    NaN at checkpoints where it is not measured: some things are known of the last one alone.
+    """
     labels, _, measure = name.partition(".")
     if measure.startswith("corrected"):
         return curves.corrected(labels, measure.removeprefix("corrected"))
-    return curves[name]
+    return np.array([row.get(name, np.nan) for row in curves.rows], dtype=np.float64)
 
 
 def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str]) -> str:
     """One panel a condition: each seed a thin line, their mean a thick one. A data URI of an SVG."""
+    columns = min(len(conditions), len(names))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
-        figure = Figure(figsize=(max(6.6, 3.1 * len(conditions) + 0.6), 2.9), layout="constrained")
+        size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
         for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
             for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
@@ -47,7 +53,7 @@ def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[s
             axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return data_uri("image/svg+xml", buffer.getvalue())

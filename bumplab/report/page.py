@@ -6,7 +6,8 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bumplab.config import RunSpec
-from bumplab.report import figures
+from bumplab.report import figures, wording
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import CLAIMS, FAMILY_ALPHA
+from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON beside the report."""
-MANIFOLD_SEEDS = 3
-SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
+MANIFOLD_CLAIM, MANIFOLD_SEEDS = "phases", 3
+"""The claim whose samples and manifolds are shown, and of how many seeds."""
+
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The runs of an entry by condition, each with its ``key`` and ``spec``."""
 
 
 def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
@@ -33,12 +37,7 @@ def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
     """
     rank = {claim: i for i, claim in enumerate(CLAIMS)}
     claims = sorted(report["claims"], key=lambda claim: rank.get(claim["claim"], len(rank)))
-    records: dict[str, RunRecord] = {}
-    for claim in claims:
-        for runs in claim.get("conditions", {}).values():
-            for run in runs:
-                if run["key"] not in records and (record := store.load(RunSpec.from_dict(run["spec"]))):
-                    records[run["key"]] = record
+    records = _load(claims, store)
     path.parent.mkdir(parents=True, exist_ok=True)
     body = {
         **report,
@@ -56,38 +55,84 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
     environment = Environment(
         loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS)
     script = (Path(__file__).parent / "templates" / "manifold.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    charts, sheets, manifolds = {}, {}, {}
-    for claim in body["claims"]:
-        conditions = {
-            name: [
-                Curves(records[run["key"]].rows, records[run["key"]].failed) for run in runs if run["key"] in records
-            ]
-            for name, runs in claim.get("conditions", {}).items()
-        }
-        if conditions and all(conditions.values()):
-            charts[claim["claim"]] = figures.learning_curves(conditions, claim["curves"])
-        if claim["claim"] == "phases":
-            dense = next(iter(claim.get("conditions", {"": []}).values()))
-            shown = [records[run["key"]] for run in dense if run["key"] in records]
-            manifolds = {str(record.spec.seed): figures.manifold(record) for record in shown[:MANIFOLD_SEEDS]}
-            sheets = {
-                str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
-                for record in shown[:MANIFOLD_SEEDS]
-            }
+    shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
     return environment.get_template("page.html.j2").render(
         body=body,
-        charts=charts,
-        sheets=sheets,
-        manifolds=manifolds,
-        symbols=SYMBOLS,
-        number=_number,
-        limits=_limits,
+        charts={claim["claim"]: _charts(claim, records) for claim in body["claims"]},
+        runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
+        manifold_claim=MANIFOLD_CLAIM,
+        manifolds={str(record.spec.seed): figures.manifold(record) for record in shown},
+        sheets={
+            str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
+            for record in shown
+        },
         script=Markup(script),
         script_hash=digest,
         training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
     )
+
+
+def _entries(claim: Mapping[str, Any]) -> Iterator[tuple[str, Runs]]:
+    """A claim's own runs, then those of its controls and variations, each with the name of what they are for."""
+    yield "", claim.get("conditions", {})
+    for kind in ("control", "variation"):
+        for entry in claim.get(f"{kind}s", []):
+            yield f"{kind} {entry['name']}", entry.get("conditions", {})
+
+
+def _runs_behind(claim: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every run behind a claim once, with the condition it was first needed for."""
+    seen = set()
+    for purpose, conditions in _entries(claim):
+        for condition, runs in conditions.items():
+            for run in runs:
+                if run["key"] not in seen:
+                    seen.add(run["key"])
+                    yield f"{purpose}: {condition}" if purpose else condition, run
+
+
+def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> dict[str, RunRecord]:
+    """The stored runs behind all claims, by key; of most only the rows are kept, as their arrays are not shown."""
+    in_full = _keys_in_full(claims)
+    records: dict[str, RunRecord] = {}
+    for claim in claims:
+        for _, run in _runs_behind(claim):
+            key = run["key"]
+            if key not in records and (record := store.load(RunSpec.from_dict(run["spec"]))):
+                records[key] = record if key in in_full else replace(record, evidence={})
+    return records
+
+
+def _keys_in_full(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The runs whose samples and manifolds are shown."""
+    conditions: Runs = next((c.get("conditions", {}) for c in claims if c["claim"] == MANIFOLD_CLAIM), {})
+    return [run["key"] for run in next(iter(conditions.values()), [])][:MANIFOLD_SEEDS]
+
+
+def _charts(claim: Mapping[str, Any], records: Mapping[str, RunRecord]) -> list[dict[str, Any]]:
+    """The learning curves of a claim and, beside them, of each control that trains runs of its own."""
+    own = {run["key"] for runs in claim.get("conditions", {}).values() for run in runs}
+    shown = [("", claim.get("conditions", {}))]
+    for control in claim.get("controls", []):
+        conditions = control.get("conditions", {})
+        # the first seed alone: a control that only changes measurements may have gone on to later seeds than the claim
+        if any(run["key"] not in own for runs in conditions.values() for run in runs[:1]):
+            shown.append((control["name"], conditions))
+    charts = []
+    for control, conditions in shown:
+        curves = {
+            name: [
+                Curves(records[run["key"]].rows, records[run["key"]].failed) for run in runs if run["key"] in records
+            ]
+            for name, runs in conditions.items()
+        }
+        if curves and claim.get("curves") and all(curves.values()):
+            image = figures.learning_curves(curves, claim["curves"])
+            charts.append({"control": control, "image": image, "panels": len(curves)})
+    return charts
 
 
 def _run(record: RunRecord) -> dict[str, Any]:
@@ -99,14 +144,3 @@ def _run(record: RunRecord) -> dict[str, Any]:
         "environment": record.environment,
         "failed": record.failed,
     }
-
-
-def _number(value: float | None, absent: str = "open") -> str:
-    return absent if value is None else f"{value:.3g}"
-
-
-def _limits(part: Mapping[str, Any]) -> str:
-    """An interval's limits; one that is infinite is open, and without an interval there are none."""
-    if part["low"] is None and part["high"] is None:
-        return "none"
-    return f"{_number(part['low'])} to {_number(part['high'])}"

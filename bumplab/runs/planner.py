@@ -1,4 +1,4 @@
-"""Which runs are missing, and who trains them: workers that share a store need nothing but its locks to agree."""
+"""Which runs are missing, and who trains them: workers that share a store need its locks and one board to agree."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from filelock import Timeout
 
 from bumplab.config import RunSpec
+from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
 POLL = 0.5
 """Seconds between two looks at the store while others train what is needed."""
 
 
-def obtain(needed: Sequence[RunSpec], plan: Sequence[RunSpec], store: RunStore, device: str) -> list[RunRecord]:
-    """The results of ``needed``, in order. Trains those nobody has begun.
+def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str) -> list[RunRecord]:
+    """The results of ``needed``, in order. Trains those nobody has begun and asks the others for the rest.
 
-    While others train the rest, it helps with any run of ``plan`` that nobody has taken: no worker idles while there
+    While others train the rest, it helps with any run on the board that nobody has taken: no worker idles while there
     is work, and none trains what another is training.
     """
     found: dict[RunSpec, RunRecord] = {}
@@ -28,8 +29,25 @@ def obtain(needed: Sequence[RunSpec], plan: Sequence[RunSpec], store: RunStore, 
         missing = [spec for spec in needed if spec not in found]
         if not missing:
             return [found[spec] for spec in needed]
-        if not any(train_if_free(spec, store, device) for spec in (*missing, *plan)):
+        board.ask(missing)
+        if not _train_any((*missing, *board.wanted()), store, device):
             time.sleep(POLL)
+
+
+def help_others(board: Board, store: RunStore, device: str) -> None:
+    """For a worker with no claim left: trains what others want until none of them has a claim left either.
+
+    It stays while nothing is wanted, because a claim that is not settled asks for another seed.
+    """
+    while True:
+        if not _train_any(board.wanted(), store, device):
+            if not board.others_at_work():
+                return
+            time.sleep(POLL)
+
+
+def _train_any(specs: Sequence[RunSpec], store: RunStore, device: str) -> bool:
+    return any(train_if_free(spec, store, device) for spec in specs)
 
 
 def train_if_free(spec: RunSpec, store: RunStore, device: str) -> bool:

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.config import TOLERANCE, DataSpec
-from bumplab.data.bumps import draw_in_hole, draw_off_grid, in_hole, label_grid, render, training_labels
+from bumplab.data.bumps import (
+    draw_in_hole,
+    draw_off_grid,
+    in_hole,
+    join_factors,
+    label_grid,
+    nearest_labels,
+    render,
+    render_factors,
+    training_labels,
+)
 
 coordinates = st.floats(0, 16, width=32)
 
@@ -49,6 +59,29 @@ def test_grey_values_stay_between_0_and_255(x, y, sigma, size):
     image = render(torch.tensor([[x, y]]), size, sigma)
     assert image.shape == (1, size, size)
     assert bool(((image >= 0) & (image <= 255)).all())
+
+
+@given(
+    labels=st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=5),
+    sigma=st.floats(0.25, 4),
+    size=st.sampled_from([8, 16]),
+)
+def test_joined_factors_are_the_bump(labels, sigma, size):
+    labels = torch.tensor(labels)
+    stripes = render_factors(labels, size, sigma)
+    assert stripes.shape == (len(labels), 2, size, size)
+    assert bool(((stripes >= 0) & (stripes <= 255)).all())
+    assert torch.allclose(join_factors(stripes), render(labels, size, sigma), atol=1e-3)
+
+
+@given(x=coordinates, y=coordinates, sigma=st.floats(0.25, 4))
+def test_each_factor_is_a_stripe_at_one_coordinate(x, y, sigma):
+    """The first is dark along column x, the second along row y, each as deep as a bump and the same throughout."""
+    (columns, rows) = render_factors(torch.tensor([[x, y]]), 16, sigma)[0]
+    for stripe, at in ((columns, x), (rows.T, y)):
+        profile = [255 * (1 - math.exp(-((k + 1 - at) ** 2) / (4 * sigma**2))) for k in range(16)]
+        assert stripe[0].tolist() == pytest.approx(profile, abs=1e-3)
+        assert torch.equal(stripe, stripe[:1].expand(16, 16))
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 3), (2, 1), (1, 2, 2), (0,)])
@@ -120,6 +153,25 @@ def test_holes_leave_out_the_papers_shares(d, hole, share):
     missing = {(x, y) for x, y in tenths if low <= x < high and low <= y < high}
     assert {tuple(pair) for pair in (kept * 10).round().int().tolist()} == tenths - missing
     assert not in_hole(kept, 32, hole).any()
+
+
+@given(
+    known=st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=40),
+    asked=st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=5),
+)
+def test_nearest_labels_are_known_and_none_is_nearer(known, asked):
+    found = nearest_labels(torch.tensor(known), torch.tensor(asked)).tolist()
+    assert len(found) == len(asked)
+    for label, near in zip(asked, found, strict=True):
+        assert tuple(near) in known
+        assert math.dist(label, near) <= min(math.dist(label, other) for other in known) + 0.02
+
+
+def test_the_nearest_of_many_labels_is_itself_where_it_is_known():
+    """On the paper's grid of 102,400 labels, where distances in float32 are least exact."""
+    known = label_grid(32, 0.1, 0.1)
+    asked = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(0))[:200]]
+    assert torch.allclose(nearest_labels(known, asked), asked, atol=0.02)
 
 
 def test_without_a_hole_the_whole_grid_is_trained():

@@ -6,7 +6,7 @@ from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bumplab.diffusion.objective import diffuse, loss, split, target, to_unit
+from bumplab.diffusion.objective import diffuse, loss, split, target, to_grey, to_unit
 
 predictions = pytest.mark.parametrize("prediction", ["epsilon", "v"])
 levels = st.floats(0.01, 0.99).map(lambda level: torch.tensor(level, dtype=torch.float64))
@@ -20,8 +20,14 @@ def pair(seed):
 
 def test_to_unit_maps_black_to_minus_one_and_white_to_one():
     unit = to_unit(torch.tensor([[[0.0, 127.5], [255.0, 51.0]]]))
-    assert unit.shape == (1, 1, 2, 2)
+    assert unit.shape == (1, 2, 2)
     assert unit.flatten().tolist() == pytest.approx([-1.0, 0.0, 1.0, -0.6])
+
+
+def test_to_grey_undoes_to_unit():
+    grey = torch.tensor([[0.0, 127.5], [255.0, 51.0]])
+    assert to_grey(to_unit(grey)).flatten().tolist() == pytest.approx([0.0, 127.5, 255.0, 51.0], abs=1e-4)
+    assert to_grey(torch.tensor([-1.0, 1.0])).tolist() == [0.0, 255.0]
 
 
 @predictions

@@ -10,8 +10,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bumplab.config import DiffusionSpec
 from bumplab.diffusion.objective import split
-from bumplab.diffusion.sampler import ancestral_step, ddim_step, sampling_timesteps
+from bumplab.diffusion.sampler import ancestral_step, ddim_step, sample, sampling_timesteps
 from bumplab.diffusion.schedule import alphas_cumprod
 
 THEIRS = {"linear": "linear", "cosine": "squaredcos_cap_v2", "epsilon": "epsilon", "v": "v_prediction"}
@@ -99,6 +100,37 @@ def test_ancestral_step_equals_diffusers_ddpm(schedule, prediction, t):
     levels = alphas_cumprod(schedule, 1000).float()
     x0, _ = split(prediction, output, x_t, levels[t])
     assert torch.allclose(ancestral_step(x0, x_t, levels[t], levels[t - 1], fresh), expected, rtol=2e-3, atol=1e-4)
+
+
+@combinations
+@pytest.mark.parametrize("steps", [10, 25])
+def test_an_ancestral_step_over_several_timesteps_equals_diffusers_ddpm(schedule, prediction, steps):
+    """Respaced: mean and variance of the posterior between timesteps that are ``1000 / steps`` apart."""
+    theirs = scheduler(DDPMScheduler, schedule, prediction)
+    theirs.set_timesteps(steps)
+    levels, stride = alphas_cumprod(schedule, 1000).float(), 1000 // steps
+    for t in (999, 999 - 3 * stride, 2 * stride - 1):
+        x_t, output, _ = noisy(t)
+        expected = theirs.step(output, t, x_t, generator=torch.Generator().manual_seed(7)).prev_sample
+        fresh = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(7))
+        x0, _ = split(prediction, output, x_t, levels[t])
+        ours = ancestral_step(x0, x_t, levels[t], levels[t - stride], fresh)
+        assert torch.allclose(ours, expected, rtol=2e-3, atol=1e-4)
+
+
+@combinations
+@pytest.mark.parametrize("steps", [1000, 250, 20, 1])
+def test_ancestral_sampling_equals_diffusers_ddpm_from_noise_to_image(schedule, prediction, steps):
+    """With all timesteps and with fewer, given the same noise, for a denoiser that leaves an image in the noise."""
+    theirs = scheduler(DDPMScheduler, schedule, prediction)
+    theirs.set_timesteps(steps)
+    x, _, random = noisy(steps)
+    ours = sample(lambda x, t, last: 0.8 * x, x, DiffusionSpec(1000, schedule, prediction, "ancestral", steps), random)
+    x, _, random = noisy(steps)
+    for t in theirs.timesteps:
+        x = theirs.step(0.8 * x, t, x, generator=random).prev_sample
+    assert torch.allclose(ours, x, atol=1e-3)
+    assert float(ours.std()) > 0.05
 
 
 @combinations

@@ -7,19 +7,18 @@ import pytest
 import torch
 
 from bumplab import profiles
-from bumplab.config import LAYER_4, TOLERANCE
+from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE
 from bumplab.data.bumps import in_hole, render, training_labels
-from bumplab.diffusion.objective import to_unit
-from bumplab.diffusion.schedule import alphas_cumprod
+from bumplab.diffusion.unet import TAPS
 from bumplab.measure.accuracy import MODES
-from bumplab.measure.evaluate import SAMPLING_BATCH, draw, evaluate, label_sets
+from bumplab.measure.evaluate import SAMPLING_BATCH, SHOWN, draw, evaluate, label_sets
 from bumplab.training.loop import start, train
 
 PLAIN = profiles.get("smoke").run(0)
 HOLE = profiles.get("smoke").run(0, hole=3.0)
 MEASURES = (
     *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated", "pca_r2", "pca_r2_x", "pca_r2_y"),
-    *("dimension", "neighbour_order"),
+    *("dimension", "neighbour_order", "signal"),
 )
 
 
@@ -27,28 +26,44 @@ def sets_of(spec):
     return ("on_grid", "off_grid", "in_hole") if spec.data.hole else ("on_grid", "off_grid")
 
 
-@pytest.fixture(scope="module", params=[PLAIN, HOLE], ids=["plain", "hole"])
+CASES = {"plain": (PLAIN, 6), "hole": (HOLE, 6), "plain, last step": (PLAIN, 12), "hole, last step": (HOLE, 12)}
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
 def measured(request):
-    """A run after six steps, and its measurement."""
-    state = start(request.param, "cpu")
-    train(state, request.param, 6)
-    return request.param, state.network, evaluate(state.network, request.param, "cpu")
+    """A run after six or all of its twelve steps, the step, and its measurement there."""
+    spec, step = request.param
+    state = start(spec, "cpu")
+    train(state, spec, step)
+    return spec, step, state.network, evaluate(state.network, spec, "cpu", step)
+
+
+def taps_at(spec, step):
+    return (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4
+
+
+def counts_at(spec, step):
+    """Images of each label set: with a hole, more of those not on the grid at the last step."""
+    more = 32 if spec.data.hole and step == spec.training.steps else spec.measure.samples
+    return {name: spec.measure.samples if name == "on_grid" else more for name in sets_of(spec)}
 
 
 def test_the_row_has_every_number(measured):
-    spec, _, measurement = measured
+    spec, step, _, measurement = measured
     shares = [f"{kind}{axis}" for kind in ("accuracy", "ceiling") for axis in ("", "_x", "_y")]
-    expected = {f"{name}.{key}" for name in sets_of(spec) for key in (*shares, *MODES)}
-    expected |= {f"{tap}.{measure}" for tap in LAYER_4 for measure in MEASURES}
+    expected = {f"{name}.{key}" for name in sets_of(spec) for key in (*shares, *MODES, "samples")}
+    expected |= {f"{tap}.{measure}" for tap in taps_at(spec, step) for measure in MEASURES}
     assert set(measurement.row) == expected
+    assert {name: measurement.row[f"{name}.samples"] for name in sets_of(spec)} == counts_at(spec, step)
     assert {type(value) for value in measurement.row.values()} == {float}
 
 
 def test_shares_lie_in_0_to_1_and_modes_sum_to_1(measured):
-    spec, _, measurement = measured
+    spec, _, _, measurement = measured
     row = measurement.row
     for name in sets_of(spec):
-        assert all(0 <= value <= 1 for key, value in row.items() if key.startswith(f"{name}."))
+        shares = {key: value for key, value in row.items() if key.startswith(f"{name}.") and "samples" not in key}
+        assert all(0 <= value <= 1 for value in shares.values())
         assert sum(row[f"{name}.{mode}"] for mode in MODES) == pytest.approx(1)
         for kind in ("accuracy", "ceiling"):
             assert row[f"{name}.{kind}"] <= min(row[f"{name}.{kind}_x"], row[f"{name}.{kind}_y"])
@@ -56,22 +71,23 @@ def test_shares_lie_in_0_to_1_and_modes_sum_to_1(measured):
 
 
 def test_evidence_has_the_documented_shapes(measured):
-    spec, _, measurement = measured
+    spec, step, _, measurement = measured
     n, count = spec.data.image_size, spec.measure.samples
-    expected = {"embedding.labels": (count, 2)} | {f"{tap}.embedding": (count, 3) for tap in LAYER_4}
-    for name in sets_of(spec):
-        expected |= {f"{name}.{key}": (count, 2) for key in ("labels", "positions")}
-        expected |= {f"{name}.images": (count, n, n), f"{name}.modes": (count,)}
+    expected = {"embedding.labels": (count, 2)} | {f"{tap}.embedding": (count, 3) for tap in taps_at(spec, step)}
+    for name, drawn in counts_at(spec, step).items():
+        shown = min(drawn, SHOWN)
+        expected |= {f"{name}.{key}": (shown, 2) for key in ("labels", "positions")}
+        expected |= {f"{name}.images": (shown, n, n), f"{name}.modes": (shown,)}
     assert {key: value.shape for key, value in measurement.evidence.items()} == expected
     assert measurement.evidence["on_grid.images"].dtype == np.uint8
 
 
 def test_the_same_state_measures_the_same(measured):
     """Whatever the global generators hold and whatever was measured before."""
-    spec, network, measurement = measured
+    spec, step, network, measurement = measured
     torch.manual_seed(99)
     np.random.seed(99)
-    again = evaluate(network, spec, "cpu")
+    again = evaluate(network, spec, "cpu", step)
     assert again.row.keys() == measurement.row.keys()
     assert np.array_equal(list(again.row.values()), list(measurement.row.values()), equal_nan=True)
     for key, value in measurement.evidence.items():
@@ -94,24 +110,9 @@ def test_label_sets_are_the_runs_own():
     assert not bool(in_hole(first["off_grid"], 16, 3.0).any())
 
 
-class Perfect(torch.nn.Module):
-    """Answers with the exact v of the asked image, seen through ``labels``."""
-
-    def __init__(self, spec, shift=0.0):
-        super().__init__()
-        self.spec, self.shift = spec, shift
-
-    def forward(self, x, t, labels, record=None):
-        level = alphas_cumprod(self.spec.diffusion.schedule, self.spec.diffusion.timesteps)[t[0]].float()
-        x0 = to_unit(render(labels + self.shift, self.spec.data.image_size, self.spec.data.sigma))
-        if record is not None:
-            for tap in LAYER_4:
-                record(tap, (labels @ torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, -1.0]]))[:, :, None, None])
-        return (level.sqrt() * x - x0) / (1 - level).sqrt()
-
-
-def test_a_perfect_generator_reaches_the_ceiling_and_a_shifted_one_is_single_wrong():
-    perfect, shifted = (evaluate(Perfect(HOLE, shift), HOLE, "cpu").row for shift in (0.0, 1.5))
+def test_a_perfect_generator_reaches_the_ceiling_and_a_shifted_one_is_single_wrong(perfect_network):
+    networks = (perfect_network(HOLE, lambda labels, shift=shift: labels + shift) for shift in (0.0, 1.5))
+    perfect, shifted = (evaluate(network, HOLE, "cpu", 6).row for network in networks)
     for name in sets_of(HOLE):
         for axis in ("", "_x", "_y"):
             assert perfect[f"{name}.accuracy{axis}"] == perfect[f"{name}.ceiling{axis}"]
@@ -127,19 +128,20 @@ def test_a_perfect_generator_reaches_the_ceiling_and_a_shifted_one_is_single_wro
 def test_a_network_of_nan_scores_zero_without_an_exception(weights):
     network = start(PLAIN, "cpu").network
     torch.nn.init.constant_(network.get_parameter(weights), torch.nan)
-    row = evaluate(network, PLAIN, "cpu").row
+    row = evaluate(network, PLAIN, "cpu", 6).row
     for name in sets_of(PLAIN):
         assert row[f"{name}.accuracy"] == row[f"{name}.accuracy_x"] == row[f"{name}.accuracy_y"] == 0
         assert row[f"{name}.none"] == 1
     assert np.isnan(row["up1.umap_r2"])
 
 
-def test_images_and_activations_keep_their_order_over_batches():
+def test_images_and_activations_keep_their_order_over_batches(perfect_network):
     """More labels than fit one sampling batch: each image and activation belongs to its own label."""
     labels = 3 + 10 * torch.rand(SAMPLING_BATCH + 10, 2, generator=torch.Generator().manual_seed(0))
-    images, taps = draw(Perfect(PLAIN), PLAIN, labels, "cpu")
+    images, taps = draw(perfect_network(PLAIN), PLAIN, labels, "cpu", recorded=len(labels))
     assert images.shape == (len(labels), 16, 16)
     truth = render(labels, 16, 1.0).numpy()
     assert np.abs(images - truth).max() < 2
-    for tap in LAYER_4:
+    for tap in TAPS:
+        assert taps[tap].shape == (len(labels), 3)
         assert np.allclose(taps[tap][:, :2], labels.numpy(), atol=1e-5)

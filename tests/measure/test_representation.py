@@ -12,6 +12,7 @@ from bumplab.measure.representation import (
     neighbour_order,
     pca_r2,
     represent,
+    signal,
     umap_embedding,
 )
 
@@ -105,6 +106,31 @@ def test_neighbour_order_is_one_on_the_plane_and_half_by_chance():
     assert neighbour_order(NOISE, LABELS) == pytest.approx(0.5, abs=0.06)
 
 
+def test_signal_is_the_share_of_power_that_differs_between_images():
+    """Half and half: each unit is 3 in every image, plus or minus 3; and the mean of units of unlike power."""
+    sign = np.where(np.arange(300) % 2, 1.0, -1.0)[:, None]
+    assert signal(np.full((300, 5), 3.0) + 3 * sign) == pytest.approx(0.5)
+    assert signal(np.full((300, 5), 3.0) + sign) == pytest.approx(1 / 10)
+    assert signal(3 * sign * np.ones(5)) == pytest.approx(1)
+    assert signal(np.concatenate([5 * sign, np.full((300, 1), 5.0)], axis=1)) == pytest.approx(0.5)
+    assert signal(np.concatenate([sign, np.full((300, 1), 7.0)], axis=1)) == pytest.approx(1 / 50)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.3, 1e4])
+def test_signal_of_the_same_activations_for_every_image_is_zero(value):
+    units = value * np.linspace(1, 2, 40, dtype=np.float32)
+    assert signal(np.tile(units, (300, 1))) == pytest.approx(0, abs=1e-12)
+
+
+@given(scale=st.floats(1e-15, 1e15), seed=st.integers(0, 2**32))
+def test_signal_ignores_scale_and_lies_in_0_to_1(scale, seed):
+    draws = np.random.default_rng(seed)
+    activations = (draws.standard_normal((24, 7)) + draws.uniform(-5, 5)).astype(np.float32)
+    assert 0 <= signal(activations) <= 1
+    assert signal(activations * np.float32(scale)) == pytest.approx(signal(activations), rel=1e-4)
+    assert signal(-activations) == pytest.approx(signal(activations))
+
+
 def test_umap_recovers_a_planted_plane_and_repeats():
     """Also through other global seeds: only ``seed`` counts."""
     np.random.seed(1)
@@ -124,6 +150,7 @@ def test_represent_measures_asked_and_generated_positions_apart():
     row, embedding = represent(PLANE, LABELS, generated, 5)
     assert embedding.shape == (300, 3)
     assert min(row["umap_r2"], row["umap_r2_generated"], row["pca_r2"], row["neighbour_order"]) > 0.8
+    assert row["signal"] == pytest.approx(signal(PLANE))
     assert row["umap_r2"] == pytest.approx((row["umap_r2_x"] + row["umap_r2_y"]) / 2)
     assert row["pca_r2"] == pytest.approx((row["pca_r2_x"] + row["pca_r2_y"]) / 2)
     assert row["umap_r2_generated"] == pytest.approx(float(linear_r2(embedding[20:], LABELS[20:]).mean()), abs=1e-6)

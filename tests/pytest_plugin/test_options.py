@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bumplab.pytest_plugin import options
+from bumplab.verdicts.error_rate import CLAIMS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,6 +27,11 @@ def run_claims(*arguments):
         (["--seeds", "33"], "--seeds 33: must be a whole number from 2 to 32"),
         (["--seeds", "three"], "--seeds three: must be a whole number from 2 to 32"),
         (["--seeds=-3"], "--seeds -3: must be a whole number from 2 to 32"),
+        (["--max-seeds", "33"], "--max-seeds 33: must be a whole number from 2 to 32"),
+        (["--seeds", "5", "--max-seeds", "4"], "--max-seeds 4: must be at least --seeds, which is 5"),
+        (["--vary", "colour=red"], "--vary: unknown choice 'colour': must be one of tap, "),
+        (["--vary", "prediction=x0"], "--vary: prediction = 'x0': must be 'epsilon' or 'v'"),
+        (["--vary", "tap=up1", "--vary", "width"], "--vary: width: needs a value, such as width=8"),
         (["--report", "out.pdf"], "--report out.pdf: must name an .html file"),
         (["--profile", "huge", "-n", "2"], "--profile: unknown profile 'huge': choose one of quick, nightly"),
     ],
@@ -34,6 +42,38 @@ def test_a_bad_option_is_one_line_and_exit_code_4(arguments, line):
     assert line in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("seeds", "max_seeds", "looks"),
+    [
+        (None, None, (3, 8)),
+        ("2", None, (2, 8)),
+        ("8", None, (8, 8)),
+        ("10", None, (10, 10)),
+        (None, "5", (3, 5)),
+        (None, "2", (2, 2)),
+        ("4", "4", (4, 4)),
+        ("2", "32", (2, 32)),
+    ],
+)
+def test_what_is_not_given_follows_what_is(seeds, max_seeds, looks):
+    found = options._looks(seeds, max_seeds)
+    assert (found.first, found.last) == looks
+
+
+@pytest.mark.parametrize("text", ["", "-3", "2.0", "٣", "²", "1", "33", "9" * 5000])
+def test_a_number_of_seeds_is_ascii_digits_in_range(text):
+    with pytest.raises(pytest.UsageError, match="must be a whole number from 2 to 32"):
+        options._number("--seeds", text)
+
+
+def test_the_power_of_the_suites_own_claims_can_be_printed(tmp_path):
+    done = run_claims("--power", "-n", "2", "--runs-dir", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for claim in CLAIMS:
+        assert f"\n{claim} " in done.stdout
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -1,7 +1,9 @@
-"""The report in a real browser: self-contained, readable, and a manifold that turns."""
+"""The report: what it must say, and in a real browser: self-contained, readable, and a manifold that turns."""
 
 import json
+import re
 import shutil
+from html import unescape
 
 import numpy as np
 import pytest
@@ -35,42 +37,184 @@ def record_of(spec, rng):
         }
         record.evidence[f"{step}/embedding.labels"] = rng.uniform(0, size, (n, 2)).astype(np.float32)
         record.rows.append(row)
+    record.rows[-1]["bottleneck.signal"] = 0.2  # measured at the last step alone
     return record
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
+def part_of(name, verdict, **given):
+    return {
+        "name": name, "unit": "u", "verdict": verdict, "reason": "r", "region": "above 0", "why": HOSTILE,
+        "judges": True, "datum": "", "effects": [[1.0, 1.0], [0.5, None]], "estimate": 1.0, "low": 0.5, "high": None,
+        "stuck": False, **given,
+    }  # fmt: skip
+
+
+def claim_of(claim, verdict, **given):
+    return {
+        "claim": claim, "verdict": verdict, "unchecked": verdict, "reason": HOSTILE, "statement": HOSTILE,
+        "source": "Fig. 3", "prediction": "p", "seeds": 2, "alpha": 0.0031, "looks": {"first": 2, "last": 5},
+        "parts": [part_of("one", verdict)], "controls": [], "variations": [], "expected": None, "curves": {},
+        "conditions": {}, **given,
+    }  # fmt: skip
+
+
+def runs_of(condition, specs):
+    return {condition: [{"key": run_key(spec), "spec": json.loads(spec.to_json())} for spec in specs]}
+
+
+OWN = [profiles.get("smoke").run(seed) for seed in (10, 11)]
+LATER = profiles.get("smoke").run(12)  # a control may need more seeds than its claim
+CONTROL = [profiles.get("smoke").shuffled(spec) for spec in OWN]
+VARIED = [profiles.get("smoke").run(seed, sigma=2.0) for seed in (10, 11)]
+
+
+def control_of(name, verdict, positive, passed, conditions):
+    return {
+        "name": name, "why": HOSTILE, "positive": positive, "verdict": verdict, "reason": HOSTILE, "seeds": 3,
+        "parts": [part_of("one", verdict, estimate=0.125)], "passed": passed, "conditions": conditions,
+    }  # fmt: skip
+
+
+REPORT = {
+    "profile": "smoke", "purpose": "test", "seeds": 2, "max_seeds": 5, "controls": True, "drift": False,
+    "written": "now", "elapsed": 1.0,
+    "saved": {"runs_used": 6, "runs_at_last_look": 15, "steps_used": 60, "steps_at_last_look": 240},
+    "claims": [
+        {"claim": "hole", "verdict": "ERROR", "reason": HOSTILE, "statement": "s", "source": "Fig. 9"},
+        claim_of("seeds", "CONTRADICTED", curves={"on_grid.correct": "right"}, conditions={
+            **runs_of("d=1", OWN), **runs_of("d=2", OWN), **runs_of("d=4", OWN)}, parts=[
+            part_of("count", "CONTRADICTED", datum="log2 increments, then 1 for each run that failed",
+                    effects=[[-1.0, 2.0, 0.0, 1.0], [-1.0, 2.0, 0.0, 0.0]])]),
+        claim_of("overlap", "SUPPORTED", seeds=0, parts=[
+            part_of("one", "SUPPORTED", effects=[[1.05, 1.05]], estimate=1.05, low=1.05, high=1.05)]),
+        claim_of(
+            "phases", "INCONCLUSIVE", unchecked="SUPPORTED",
+            parts=[part_of(HOSTILE, "SUPPORTED", noise={"noise": 0.1, "spread": 0.25, "ratio": 0.4})],
+            curves={"on_grid.correct": "right", "off_grid.corrected": "corrected", "bottleneck.signal": "at last"},
+            conditions=runs_of("dense", OWN), expected={"verdict": "SUPPORTED", "why": HOSTILE},
+            controls=[control_of(HOSTILE, "SUPPORTED", False, False, runs_of("dense", CONTROL)),
+                      control_of("planted", "SUPPORTED", True, True, runs_of("dense", [*OWN, LATER]))],
+            variations=[{"name": HOSTILE, "verdict": "CONTRADICTED", "reason": "r", "seeds": 4,
+                         "parts": [part_of("one", "CONTRADICTED", estimate=-3.5)],
+                         "conditions": runs_of("dense", VARIED)}],
+        ),
+    ],
+}  # fmt: skip
+
+
+def write(folder, report):
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
-    specs = [profiles.get("smoke").run(seed) for seed in range(2)]
-    for spec in specs:
+    for spec in [*OWN, LATER, *CONTROL, *VARIED]:
         store.publish(record_of(spec, rng), b"")
-    part = {
-        "name": HOSTILE, "unit": "u", "verdict": "SUPPORTED", "reason": "r", "region": "above 0", "why": HOSTILE,
-        "judges": True, "pair": "", "effects": [[1.0, 1.0], [0.5, None]], "estimate": 1.0, "low": 0.5, "high": None,
-    }  # fmt: skip
-    claims = [
-        {
-            "claim": "hole", "verdict": "ERROR", "reason": HOSTILE, "statement": "s", "source": "Fig. 9",
-        },
-        {
-            "claim": "phases", "verdict": "SUPPORTED", "reason": HOSTILE, "seeds": 2, "alpha": 0.0125, "parts": [part],
-            "statement": HOSTILE, "source": "Fig. 3", "prediction": "p",
-            "curves": {"on_grid.correct": "right", "off_grid.corrected": "corrected"},
-            "conditions": {"dense": [{"key": run_key(s), "spec": json.loads(s.to_json())} for s in specs]},
-        },
-    ]  # fmt: skip
-    report = {"profile": "smoke", "purpose": "test", "seeds": 2, "written": "now", "elapsed": 1.0, "claims": claims}
     page.write(report, store, folder / "new" / "report.html")
     return folder / "new" / "report.html"
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("report"), REPORT)
+
+
+def section_of(written, claim):
+    return written.read_text().partition(f'<h2 id="{claim}">')[2].partition("</section>")[0]
+
+
+def shown(html):
+    """The text a reader sees, on one line."""
+    return " ".join(unescape(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", html, flags=re.DOTALL)).split())
+
+
+def rows_of(html, head):
+    """The rows of the table that has this column, as text."""
+    table = next(t for t in html.split("<table>")[1:] if f">{head}</th>" in t.partition("</thead>")[0])
+    return [shown(row) for row in table.partition("</table>")[0].split("<tr>")[2:]]
+
+
 def test_json_is_valid_and_claims_are_in_the_papers_order(written):
     body = json.loads(written.with_suffix(".json").read_text())
-    assert [claim["claim"] for claim in body["claims"]] == ["phases", "hole"]
-    assert body["schema"] == page.SCHEMA
-    assert len(body["runs"]) == 2
+    assert [claim["claim"] for claim in body["claims"]] == ["phases", "hole", "overlap", "seeds"]
+    assert body["schema"] == page.SCHEMA == 2
+    assert body["saved"] == REPORT["saved"]
+
+
+def test_runs_of_controls_and_variations_are_in_the_json(written):
+    runs = json.loads(written.with_suffix(".json").read_text())["runs"]
+    assert set(runs) == {run_key(spec) for spec in [*OWN, LATER, *CONTROL, *VARIED]}
+    assert all(len(run["rows"]) == 3 for run in runs.values())
+    assert "bottleneck.signal" in runs[run_key(OWN[0])]["rows"][-1]
+
+
+def test_the_top_says_what_was_found_used_and_checked(written):
+    phases, hole, overlap, seeds = rows_of(written.read_text(), "Profile")
+    assert "? INCONCLUSIVE SUPPORTED before its controls expected SUPPORTED" in phases
+    assert "2 of at most 5 1/2 passed" in phases
+    assert "! ERROR" in hole
+    assert "no verdict" in hole
+    assert "1.05 u exact" in overlap
+    assert "needs no runs none needed" in overlap
+    assert "2 of at most 5 not run" in seeds
+    top = shown(written.read_text().partition("<h2")[0])
+    assert "1 of 3 judged claims SUPPORTED ; 1 more without a verdict" in top
+    assert "That saved 9 runs, 75 % of the training steps." in top
+    assert "2 to 5 seeds" in top
+
+
+def test_controls_say_what_they_must_be_and_whether_they_passed(written):
+    broken, planted = rows_of(section_of(written, "phases"), "Must be")
+    assert re.search(r"not SUPPORTED ✓ SUPPORTED ✗ failed one: 0.125 u 0.5 to open 3$", broken)
+    assert re.search(r"(?<!not )SUPPORTED ✓ SUPPORTED ✓ passed one: 0.125 u 0.5 to open 3$", planted)
+
+
+def test_a_control_with_runs_of_its_own_has_its_curves_beside_the_claims(written):
+    captions = [
+        shown(figure) for figure in re.findall(r"<figure style.*?</figure>", section_of(written, "phases"), re.S)
+    ]
+    assert [caption.split(".")[0] for caption in captions] == [
+        "The claim's own runs",
+        f"Control: {HOSTILE}".split(".")[0],
+    ]
+
+
+def test_controls_that_were_not_run_name_the_option(written):
+    assert "--controls runs them" in shown(section_of(written, "seeds"))
+    assert "--controls" not in shown(section_of(written, "overlap"))
+    assert "--controls" not in shown(section_of(written, "phases"))
+
+
+def test_variations_stand_beside_the_claim(written):
+    own, varied = rows_of(section_of(written, "phases"), "Choice")
+    assert own.startswith("as in the profile ? INCONCLUSIVE")
+    assert varied.startswith(HOSTILE)
+    assert varied.endswith("✗ CONTRADICTED one: -3.5 u 0.5 to open above 0 4")
+
+
+def test_parts_show_noise_and_what_a_seed_counts(written):
+    assert (
+        "sampling noise is 40 % of the spread between seeds" in rows_of(section_of(written, "phases"), "Each seed")[0]
+    )
+    assert "failed at 4 none failed" in rows_of(section_of(written, "seeds"), "Each seed")[0]
+
+
+def test_every_heading_of_a_table_says_what_it_heads(written):
+    text = written.read_text()
+    assert len(re.findall(r"<th[ >]", text)) == len(re.findall(r'<th scope="(?:col|row)"', text)) > 0
+
+
+def test_hostile_text_is_escaped(written):
+    text = written.read_text()
+    assert "<img src=x" not in text
+    assert text.count("<script") == text.count("</script>") == 2
+
+
+def test_a_report_without_any_of_the_newer_keys(tmp_path):
+    """What an older session or one that stopped early hands over still makes a page."""
+    old = {key: REPORT[key] for key in ("profile", "purpose", "seeds", "written", "elapsed")}
+    newer = ("controls", "variations", "expected", "looks", "unchecked")
+    claim = {key: value for key, value in claim_of("phases", "SUPPORTED").items() if key not in newer}
+    claim["conditions"] = runs_of("dense", OWN)
+    path = write(tmp_path, {**old, "claims": [claim, REPORT["claims"][0]]})
+    assert "1 of 1 judged claims SUPPORTED" in shown(path.read_text())
 
 
 def test_samples_are_marked_where_the_bump_should_be():
@@ -128,7 +272,7 @@ class TestInABrowser:
     def test_it_opens_without_errors_or_requests(self, opened, written):
         assert opened.problems == []
         assert [url for url in opened.requests if not url.startswith("data:")] == [written.as_uri()]
-        assert opened.locator("h2").count() == 2
+        assert opened.locator("h2").count() == 4
 
     def test_hostile_text_is_shown_and_not_run(self, opened):
         assert opened.evaluate("window.hacked") is None

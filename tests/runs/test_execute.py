@@ -8,13 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 from bumplab import profiles
+from bumplab.config import LAST_TAPS, LAYER_4
+from bumplab.diffusion.generator import build
 from bumplab.runs import execute as module
+from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
 from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from bumplab.training.loop import start, train
 
 SMOKE = profiles.get("smoke").run(3)
 # two taps are embedded at each checkpoint: few checkpoints, an averaged network, and more steps than checkpoints
@@ -55,6 +61,33 @@ def test_a_run_is_published_whole_and_cleaned_up(whole):
     assert record.environment["threads"] == 1
     assert running(whole.root) == []
     assert whole.load_partial(SPEC) is None
+    taps = [{key.split(".")[0] for key in row if "umap_r2" in key} for row in record.rows]
+    assert taps == [{*LAYER_4}] * 4 + [{*LAYER_4, *LAST_TAPS}], "the bottleneck is measured when training ends"
+
+
+@pytest.mark.parametrize("control", ["factorized", "shuffled"])
+def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, control):
+    spec = getattr(profiles.get("smoke"), control)(replace(SMOKE, measure=replace(SMOKE.measure, every=12)))
+    store = RunStore(tmp_path)
+    execute(spec, store, "cpu")
+    assert [row["step"] for row in store.load(spec).rows] == [0, 12]
+    state = start(spec, "cpu")
+    train(state, spec, 12)
+    published = safetensors.torch.load((store.path(run_key(spec)) / "weights.safetensors").read_bytes())
+    expected = dict(state.network.named_parameters())
+    assert published.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in published.items())
+    build(spec).load_state_dict(published)
+
+
+def test_a_run_measured_on_rendered_images_is_published_with_what_is_unknown(tmp_path):
+    spec, store = profiles.get("smoke").rendered(SMOKE, "true"), RunStore(tmp_path)
+    execute(spec, store, "cpu")
+    record = store.load(spec)
+    assert [row["step"] for row in record.rows] == [0, 1]
+    for row in record.rows:
+        assert row["off_grid.correct"] == 1
+        assert np.isnan(row["up1.umap_r2"])
 
 
 KILLED = """
@@ -150,11 +183,12 @@ def no_training(*args):
 @pytest.mark.parametrize("spec", [DIVERGING, EVERY_STEP], ids=["between checkpoints", "just before a checkpoint"])
 def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monkeypatch, spec):
     store = RunStore(tmp_path)
-    (record,) = obtain([spec], [spec], store, "cpu")
+    board = Board(tmp_path, "session")
+    (record,) = obtain([spec], board, store, "cpu")
     assert record.failed
     assert "loss" in record.failed
     assert 1 <= len(record.rows) < len(spec.measured_steps())
     assert running(tmp_path) == []
     monkeypatch.setattr(module, "execute", no_training)
-    (again,) = obtain([spec], [spec], store, "cpu")
+    (again,) = obtain([spec], board, store, "cpu")
     assert again.failed == record.failed

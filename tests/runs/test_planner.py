@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 
 from bumplab import profiles
-from bumplab.runs.planner import obtain, train_if_free
+from bumplab.runs import planner
+from bumplab.runs.board import Board
+from bumplab.runs.planner import help_others, obtain, train_if_free
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
@@ -19,6 +21,7 @@ WORKER = """
 import os, sys, time, types
 from pathlib import Path
 from bumplab import profiles
+from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
 
@@ -37,10 +40,12 @@ def execute(spec, store, device):
 
 sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
 sys.modules["bumplab.runs.execute"].execute = execute
+board = Board(root, "session", str(os.getpid()))
+board.begin([], plan)
 (root / f"ready-{os.getpid()}").touch()
 while not (root / "go").exists():
     time.sleep(0.01)
-records = obtain(needed, plan, RunStore(root), "cpu")
+records = obtain(needed, board, RunStore(root), "cpu")
 assert "torch" not in sys.modules
 print(*(record.spec.seed for record in records))
 """
@@ -65,6 +70,12 @@ def workers(tmp_path):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path)
+
+
+@pytest.fixture
+def board(tmp_path):
+    """This process's view of the session that the workers belong to."""
+    return Board(tmp_path, "session")
 
 
 def wait_for(condition):
@@ -114,11 +125,11 @@ def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, workers, ord
     assert sorted(begun) == ["0", "1", "2"]
 
 
-def test_a_waiting_worker_helps_with_the_plan(tmp_path, workers, store, fake_execute):
-    holder = workers("0", seconds=4)
+def test_a_waiting_worker_helps_with_what_others_want(tmp_path, workers, board, store, fake_execute):
+    holder = workers("0", plan="012", seconds=4)
     go(tmp_path, 1)
     wait_for(lambda: log(tmp_path))
-    records = obtain(SPECS[:1], SPECS, store, "cpu")
+    records = obtain(SPECS[:1], board, store, "cpu")
     assert [record.spec.seed for record in records] == [0]
     assert fake_execute == [1, 2]
     assert holder.wait(timeout=60) == 0
@@ -127,7 +138,7 @@ def test_a_waiting_worker_helps_with_the_plan(tmp_path, workers, store, fake_exe
     assert help_ended < store.path(run_key(SPECS[0])).stat().st_mtime, "it helped only after it had waited"
 
 
-def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, workers, store, fake_execute):
+def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, workers, board, store, fake_execute):
     victim = workers("0", seconds=600)
     go(tmp_path, 1)
     wait_for(lambda: log(tmp_path))
@@ -135,21 +146,21 @@ def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, workers, store, fa
     victim.kill()
     victim.wait()
     assert (tmp_path / "locks" / f"{run_key(SPECS[0])}.lock").exists()
-    (record,) = obtain(SPECS[:1], SPECS[:1], store, "cpu")
+    (record,) = obtain(SPECS[:1], board, store, "cpu")
     assert (record.spec, fake_execute) == (SPECS[0], [0])
 
 
-def test_results_come_in_the_order_asked_for_even_twice_the_same(store, fake_execute):
+def test_results_come_in_the_order_asked_for_even_twice_the_same(board, store, fake_execute):
     asked = [SPECS[i] for i in (2, 0, 2, 1)]
-    assert [record.spec for record in obtain(asked, [], store, "cpu")] == asked
+    assert [record.spec for record in obtain(asked, board, store, "cpu")] == asked
     assert fake_execute == [2, 0, 1]
 
 
-def test_what_is_stored_is_neither_trained_nor_waited_for(store, fake_execute):
+def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, fake_execute):
     for spec in SPECS:
         store.publish(by_hand(spec), b"")
     with store.lock(run_key(SPECS[0])):
-        assert len(obtain(SPECS, SPECS, store, "cpu")) == 3
+        assert len(obtain(SPECS, board, store, "cpu")) == 3
     assert not train_if_free(SPECS[0], store, "cpu")
     assert fake_execute == []
 
@@ -166,34 +177,80 @@ def test_what_another_published_before_the_lock_was_had_is_not_trained_again(sto
     assert fake_execute == []
 
 
-def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(store, fake_execute):
-    assert obtain([], SPECS, store, "cpu") == []
+def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, fake_execute):
+    board.ask(SPECS)
+    assert obtain([], board, store, "cpu") == []
     assert fake_execute == []
 
 
-def test_a_damaged_result_is_trained_again(store, fake_execute):
+def test_a_damaged_result_is_trained_again(board, store, fake_execute):
     for spec in SPECS:
         store.publish(by_hand(spec), b"")
     (store.path(run_key(SPECS[1])) / "rows.json").write_bytes(b"{}")
     with pytest.warns(UserWarning, match=run_key(SPECS[1])):
-        records = obtain(SPECS, SPECS, store, "cpu")
+        records = obtain(SPECS, board, store, "cpu")
     assert [record.spec.seed for record in records] == [0, 1, 2]
     assert fake_execute == [1]
 
 
-def test_a_failed_run_counts_as_trained(store, fake_execute):
+def test_a_failed_run_counts_as_trained(board, store, fake_execute):
     failed = replace(by_hand(SPECS[0]), failed="the loss is nan")
     store.publish(failed, b"")
-    (record,) = obtain(SPECS[:1], SPECS[:1], store, "cpu")
+    (record,) = obtain(SPECS[:1], board, store, "cpu")
     assert (record.failed, fake_execute) == ("the loss is nan", [])
 
 
-def test_an_error_in_training_is_raised_and_frees_the_lock(store, monkeypatch, fake_execute):
+def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeypatch, fake_execute):
     def broken(spec, store, device):
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules["bumplab.runs.execute"], "execute", broken)
         with pytest.raises(RuntimeError, match="out of memory"):
-            obtain(SPECS[:1], [], store, "cpu")
-    assert len(obtain(SPECS[:1], [], store, "cpu")) == 1
+            obtain(SPECS[:1], board, store, "cpu")
+    assert len(obtain(SPECS[:1], board, store, "cpu")) == 1
+
+
+def test_what_is_needed_is_asked_for_before_it_is_trained(tmp_path, board, store, monkeypatch, fake_execute):
+    """Other workers read it while this one is busy with the first of them."""
+    execute, seen = sys.modules["bumplab.runs.execute"].execute, []
+
+    def look_and_execute(spec, store, device):
+        seen.append(Board(tmp_path, "session", "another").wanted())
+        execute(spec, store, device)
+
+    monkeypatch.setattr(sys.modules["bumplab.runs.execute"], "execute", look_and_execute)
+    obtain(SPECS[1:], board, store, "cpu")
+    assert seen[0] == SPECS[1:]
+    obtain(SPECS[1:], board, store, "cpu")
+    assert len(seen) == 2
+
+
+def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, fake_execute):
+    """Another worker's life is played while the helper sleeps: nothing, a wish, nothing, a wish, no claim left."""
+    other = Board(tmp_path, "session", "other")
+    other.begin([], [])
+    life = iter([lambda: None, lambda: other.ask(SPECS[:1]), lambda: None, lambda: other.ask(SPECS[1:]), other.finish])
+    monkeypatch.setattr(planner.time, "sleep", lambda seconds: next(life)() if seconds >= 0.1 else None)
+    help_others(board, store, "cpu")
+    assert fake_execute == [0, 1, 2]
+    assert not list(life)
+
+
+def test_a_helper_does_not_wait_for_the_dead(tmp_path, workers, board, store, fake_execute):
+    victim = workers("0", plan="01", seconds=600)
+    go(tmp_path, 1)
+    wait_for(lambda: log(tmp_path))
+    victim.kill()
+    victim.wait()
+    help_others(board, store, "cpu")
+    assert sorted(fake_execute) == [0, 1]
+
+
+def test_a_helper_leaves_to_others_what_they_train(tmp_path, workers, board, store, fake_execute):
+    holder = workers("0", seconds=2)
+    go(tmp_path, 1)
+    wait_for(lambda: log(tmp_path))
+    help_others(board, store, "cpu")
+    assert fake_execute == []
+    assert holder.wait(timeout=60) == 0

@@ -12,6 +12,8 @@ from bumplab.training.loop import start, train
 
 SPEC = profiles.get("smoke").run(0)
 WITH_EMA = replace(SPEC, training=replace(SPEC.training, ema_decay=0.9))
+FACTORIZED = profiles.get("smoke").factorized(WITH_EMA)
+SHUFFLED = profiles.get("smoke").shuffled(SPEC)
 
 
 def trained(spec, until):
@@ -26,7 +28,7 @@ def assert_equal_bits(a, b):
     assert different == []
 
 
-@pytest.mark.parametrize("spec", [SPEC, WITH_EMA], ids=["plain", "ema"])
+@pytest.mark.parametrize("spec", [SPEC, WITH_EMA, FACTORIZED, SHUFFLED], ids=["plain", "ema", "factorized", "shuffled"])
 @pytest.mark.parametrize("killed_at", [0, 5, 12])
 def test_a_resumed_run_equals_one_never_killed(spec, killed_at):
     checkpoint = save(to_tensors(trained(spec, killed_at)))
@@ -61,6 +63,8 @@ def test_every_parameter_is_saved_with_its_moments_and_average():
     assert set(tensors) == {f"{kind}.{name}" for kind in kinds for name in names}
     assert set(to_tensors(start(SPEC, "cpu"))) == {f"weights.{name}" for name in names}
     assert not any(name.startswith("averaged") for name in to_tensors(trained(SPEC, 2)))
+    both = to_tensors(start(FACTORIZED, "cpu"))
+    assert set(both) == {f"{kind}.{part}.{name}" for kind in kinds[:2] for part in "xy" for name in names}
     assert all(value.device.type == "cpu" and value.is_contiguous() for value in tensors.values())
 
 
@@ -104,3 +108,5 @@ def test_tensors_of_another_model_are_refused(checkpoint):
         from_tensors(wider, checkpoint, 2, "cpu")
     with pytest.raises(ValueError, match="missing"):
         from_tensors(SPEC, {}, 0, "cpu")
+    with pytest.raises(ValueError, match="missing"):  # one network's, where the spec has two
+        from_tensors(FACTORIZED, checkpoint, 2, "cpu")

@@ -17,6 +17,9 @@ from bumplab.training.loop import TrainingDiverged, start, train
 SPEC = profiles.get("smoke").run(0)
 
 
+FACTORIZED = profiles.get("smoke").factorized(SPEC)
+
+
 def with_training(**changes):
     return replace(SPEC, training=replace(SPEC.training, **changes))
 
@@ -31,9 +34,10 @@ def trained(spec, until=12, **more):
     return state
 
 
-def test_loss_falls():
+@pytest.mark.parametrize("spec", [SPEC, FACTORIZED], ids=["joint", "factorized"])
+def test_loss_falls(spec):
     """From about 1, the variance of the target, by more than half in 60 steps."""
-    spec = with_training(batch_size=32, learning_rate=1e-2)
+    spec = replace(spec, training=replace(spec.training, batch_size=32, learning_rate=1e-2))
     state = start(spec, "cpu")
     first, *_, last = [train(state, spec, until) for until in range(10, 71, 10)]
     assert last < first / 2
@@ -52,8 +56,9 @@ def test_the_loss_of_a_silent_network_is_the_spread_of_the_target(sampler, sched
     assert train(state, spec, 1) == pytest.approx(1.0, abs=0.03 if prediction == "epsilon" else 0.2)
 
 
-def test_equal_seeds_repeat_bit_for_bit_and_others_differ():
-    first, again, other = (weights(trained(profiles.get("smoke").run(seed)).network) for seed in (0, 0, 1))
+@pytest.mark.parametrize("spec", [SPEC, FACTORIZED], ids=["joint", "factorized"])
+def test_equal_seeds_repeat_bit_for_bit_and_others_differ(spec):
+    first, again, other = (weights(trained(replace(spec, seed=seed)).network) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -79,7 +84,7 @@ def test_measuring_leaves_the_training_as_it_was():
     assert state.network.training
     for network in (state.averaged, state.network):
         before, mode = weights(network), network.training
-        evaluate(network, spec, "cpu")
+        evaluate(network, spec, "cpu", 6)
         assert torch.equal(weights(network), before)
         assert network.training == mode
     torch.set_num_threads(2)
@@ -99,7 +104,7 @@ def test_global_randomness_is_neither_read_nor_moved(spec):
     assert torch.equal(torch.get_rng_state(), before), "start moved torch's global generator"
     train(state, spec, 2)
     assert torch.equal(torch.get_rng_state(), before), "train moved torch's global generator"
-    evaluate(state.averaged, spec, "cpu")
+    evaluate(state.averaged, spec, "cpu", 12)
     assert torch.equal(torch.get_rng_state(), before), "evaluate moved torch's global generator"
     assert np.array_equal(np.random.get_state()[1], numpy_before)
 

@@ -12,7 +12,7 @@
 
   function draw() {
     const run = data[pick("seed").value];
-    const frame = run.frames[Number(pick("step").value)];
+    const frame = run.frames[Math.min(Number(pick("step").value), run.frames.length - 1)];
     const axis = Number(pick("axis").value);
     const size = canvas.width, scale = size * 0.36;
     context.clearRect(0, 0, size, size);

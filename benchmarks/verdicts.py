@@ -1,0 +1,153 @@
+"""How often the claims err, and how often they find what they are built to find: ``python benchmarks/verdicts.py``.
+
+Every claim judges synthetic runs whose truth is known (`bumplab.verdicts.worlds`), with its own effects, regions and
+intervals, and through all its looks: with one part at the edge of its region and the others as designed, where SUPPORTED
+is false; and with all parts as designed. ``--spending`` compares ways to share an error rate among the looks instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import runpy
+import time
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy import special, stats
+
+from bumplab.verdicts.decision import decide_in_looks
+from bumplab.verdicts.error_rate import CERTAIN, CLAIMS, Looks, alpha_of
+from bumplab.verdicts.intervals import Undefined
+from bumplab.verdicts.worlds import judged, world
+
+FOLDER = Path(__file__).parents[1] / "claims"
+LEVEL = 0.99
+MOST_FALSE, LEAST_POWER = 0.065, 0.8
+"""What must hold: the 99 % limit of every rate of false SUPPORTED lies below the first, every power above the second."""
+
+
+def once_a_seed(effect):
+    """The same effect, read once from a seed's runs: looks ask for it again and again."""
+    known = {}
+
+    def remembered(runs):
+        key = tuple(map(id, runs.values()))
+        if key not in known:
+            if len(known) > 100:
+                known.clear()
+            try:
+                known[key] = runs, effect(runs), None  # runs are kept, so that no others can have their ids
+            except Undefined as undefined:
+                known[key] = runs, None, undefined
+        _, datum, problem = known[key]
+        if problem is not None:
+            raise problem
+        return datum
+
+    return remembered
+
+
+def rate(hits, draws):
+    interval = stats.binomtest(hits, draws).proportion_ci(LEVEL)
+    return {"rate": hits / draws, "low": float(interval.low), "high": float(interval.high)}
+
+
+def simulate(claim, effects, simulations, looks):
+    """Rates of both decided verdicts and the mean number of seeds, where the named parts have these effects."""
+    parts = tuple(replace(part, effect=once_a_seed(part.effect)) for part in judged(claim))
+    reduced = replace(claim, parts=parts)
+    random = np.random.default_rng([len(claim.id), *map(ord, "".join(effects))])
+    found = []
+    for _ in range(simulations):
+        runs = world(claim, effects, random, looks.last)
+
+        def first(seeds, runs=runs):
+            return {condition: each[:seeds] for condition, each in runs.items()}
+
+        found.append(decide_in_looks(reduced, first, looks))
+    verdicts = [verdict.verdict for verdict in found]
+    return {
+        "claim": claim.id,
+        "effects": dict(effects),
+        "supported": rate(verdicts.count("SUPPORTED"), simulations),
+        "contradicted": rate(verdicts.count("CONTRADICTED"), simulations),
+        "seeds": float(np.mean([verdict.seeds for verdict in found])),
+    }
+
+
+def percent(rate):
+    return f"{100 * rate['rate']:.2f} % | {100 * rate['low']:.2f} to {100 * rate['high']:.2f} %"
+
+
+def judge_everything(simulations, looks):
+    claims = [runpy.run_path(str(FOLDER / f"test_{name}.py"))["CLAIM"] for name in CLAIMS if name not in CERTAIN]
+    edges, designed = [], []
+    print(f"\n{simulations:,} simulations a row, looks at {looks.first} to {looks.last} seeds, 99 % intervals\n")
+    print("| claim | part at the edge of its region | its effect | false SUPPORTED | 99 % interval |")
+    print("| --- | --- | --- | --- | --- |")
+    for claim in claims:
+        for part in judged(claim):
+            for edge in filter(math.isfinite, (part.region.low, part.region.high)):
+                edges.append(simulate(claim, {part.name: edge}, simulations, looks))
+                print(f"| `{claim.id}` | {part.name} | {edge:g} | {percent(edges[-1]['supported'])} |", flush=True)
+    print("\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval | seeds used | ", end="")
+    print(f"training saved against {looks.last} |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for claim in claims:
+        designed.append(simulate(claim, {}, simulations, looks))
+        row = designed[-1]
+        saved = f"{row['seeds']:.1f} | {100 * (1 - row['seeds'] / looks.last):.0f} %"
+        print(f"| `{claim.id}` | {percent(row['supported'])} | {percent(row['contradicted'])} | {saved} |", flush=True)
+    seeds = float(np.mean([row["seeds"] for row in designed]))
+    print(f"\nAll claims: {seeds:.1f} seeds on average, {100 * (1 - seeds / looks.last):.0f} % of training saved.")
+    worst = max(edges, key=lambda row: row["supported"]["high"])["supported"]
+    weakest = min(designed, key=lambda row: row["supported"]["rate"])["supported"]
+    print(f"Most false SUPPORTED: {100 * worst['rate']:.2f} %, 99 % limit {100 * worst['high']:.2f} %", end=" ")
+    print(f"(must be below {100 * MOST_FALSE:g} %). Least power: {100 * weakest['rate']:.1f} %", end=" ")
+    print(f"(must be above {100 * LEAST_POWER:g} %).")
+    return {"edges": edges, "designed": designed}
+
+
+def compare_spending(simulations, looks, effect=2.0):
+    """One Student's t test of an effect given in standard deviations between seeds, under three ways to share alpha."""
+    numbers = np.array(list(looks))
+    schemes = {
+        "equal": np.full(len(numbers), 1 / len(numbers)),
+        "in proportion to the look's number": np.arange(1, len(numbers) + 1) / np.arange(1, len(numbers) + 1).sum(),
+        "half for the last, the rest equally": np.array([looks.share(n) for n in numbers]),
+    }
+    samples = np.random.default_rng(0).normal(effect, 1, (simulations, looks.last))
+    t = np.stack([samples[:, :n].mean(axis=1) / samples[:, :n].std(axis=1, ddof=1) * n**0.5 for n in numbers], axis=1)
+    rows = []
+    print(f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n")
+    print("| share of alpha for each look | power | seeds used |\n| --- | --- | --- |")
+    for name, shares in schemes.items():
+        found = t > special.stdtrit(numbers - 1, 1 - alpha_of("phases") * shares)
+        used = np.where(found.any(axis=1), numbers[found.argmax(axis=1)], looks.last)
+        rows.append({"scheme": name, "power": float(found.any(axis=1).mean()), "seeds": float(used.mean())})
+        print(f"| {name} | {rows[-1]['power']:.2f} | {rows[-1]['seeds']:.1f} |")
+    return {"spending": rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--simulations", type=int, default=1_000, help="a row (default 1000: two and a half minutes)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--spending", action="store_true", help="compare ways to share alpha among looks instead")
+    given = parser.parse_args()
+    began = time.perf_counter()
+    stats.t.ppf = cache(stats.t.ppf)  # a third of the time: the same few quantiles are asked for at every look
+    if given.spending:
+        found = compare_spending(100 * given.simulations, Looks())
+    else:
+        found = judge_everything(given.simulations, Looks())
+    print(f"\n{time.perf_counter() - began:.0f} s")
+    if given.json:
+        given.json.write_text(json.dumps({"simulations": given.simulations, **found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The `experiment` fixture: one claim tried, its verdict turned into a test's outcome."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bumplab.config import RunSpec
+from bumplab.pytest_plugin import drift, entries
+from bumplab.pytest_plugin.options import Settings
+from bumplab.runs.board import Board
+from bumplab.runs.planner import obtain
+from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
+from bumplab.verdicts.noise import sampling_noise
+
+settings_key = pytest.StashKey[Settings]()
+board_key = pytest.StashKey[Board]()
+
+ENTRY, STEPS = "bumplab-claim", "bumplab-steps"
+"""Under these names a test hands its entry and its costs, as JSON text, from an xdist worker to the controller."""
+
+
+class Experiment:
+    """What a claim's test gets: `judge` trains what is missing, decides and turns the verdict into an outcome."""
+
+    def __init__(self, request: pytest.FixtureRequest):
+        self.settings = request.config.stash[settings_key]
+        self.board = request.config.stash[board_key]
+        self.item = request.node
+        self._curves: dict[RunSpec, Curves] = {}
+
+    def judge(self, claim: Claim) -> None:
+        """Passes when SUPPORTED, fails when CONTRADICTED, xfails (fails if strict) when INCONCLUSIVE.
+
+        With ``--drift``, passes when the verdict is the accepted one and fails otherwise.
+        """
+        __tracebackhide__ = True
+        settings = self.settings
+        try:
+            verdict = self._try(claim)
+        except OSError as error:
+            pytest.fail(f"run store {settings.store.root}: {error}. What was finished is kept.", pytrace=False)
+        message = f"{verdict.verdict}: {verdict.reason}"
+        if settings.drift:
+            accepted = settings.accepted(claim)
+            if problem := drift.problem(verdict.verdict, accepted, settings.profile.name, claim.id):
+                pytest.fail(problem, pytrace=False)
+        elif verdict.verdict == "CONTRADICTED" or (verdict.verdict == "INCONCLUSIVE" and settings.strict):
+            pytest.fail(message, pytrace=False)
+        elif verdict.verdict == "INCONCLUSIVE":
+            pytest.xfail(message)
+
+    def _try(self, claim: Claim) -> ClaimVerdict:
+        settings = self.settings
+        verdict = self._decide(claim)
+        if settings.controls:
+            seeds = verdict.seeds or settings.looks.last
+            verdict = check(verdict, [(c, self._decide(claim.under(c), until=seeds)) for c in claim.controls])
+        forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
+        varied = [(name, form, self._decide(form)) for name, form in forms]
+        noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
+        self.item.user_properties += [
+            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, settings))),
+            (STEPS, json.dumps(entries.costs(claim, verdict, settings))),
+        ]
+        return verdict
+
+    def _decide(self, claim: Claim, until: int | None = None) -> ClaimVerdict:
+        return decide_in_looks(claim, lambda seeds: self._runs(claim, seeds), self.settings.looks, until)
+
+    def _runs(self, claim: Claim, seeds: int) -> dict[str, list[Curves]]:
+        """The runs of each condition, trained where they are missing."""
+        settings = self.settings
+        plan = claim.plan(settings.profile, seeds)
+        needed = [run for runs in plan.values() for run in runs if run not in self._curves]
+        for record in obtain(needed, self.board, settings.store, settings.device):
+            self._curves[record.spec] = Curves(record.rows, record.failed, record.spec.seed)
+        return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
+
+
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> Experiment:
+    """One claim tried at the session's profile, by its looks."""
+    return Experiment(request)

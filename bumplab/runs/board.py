@@ -1,0 +1,120 @@
+"""What the workers of one session tell each other through the store.
+
+::
+
+    <root>/progress/<session>/<worker>.json    the claims it tries and the specs of the runs it wants, in that order
+    <root>/progress/<session>/<worker>.lock    held while it has claims left; freed by the system if it dies
+
+The folder goes when its session ends. One that a killed session left is no other session's concern.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bumplab.config import RunSpec
+from bumplab.runs.progress import replace_text
+
+FORGOTTEN = 7 * 86_400.0
+"""Seconds after which a session's untouched folder is removed: its session was killed."""
+
+
+class Board:
+    """One worker's view of its session: it writes its own file and reads everyone's."""
+
+    def __init__(self, root: Path, session: str, worker: str = "main"):
+        self.root, self.folder, self.worker = root, root / "progress" / session, worker
+        self._claims: list[Mapping[str, str]] = []
+        self._asked: dict[RunSpec, None] = {}
+        self._at_work: FileLock | None = None
+
+    def open(self) -> None:
+        """Makes the session's folder and removes those forgotten. Raises OSError where nothing can be written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for other in self.folder.parent.iterdir():
+            if other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def begin(self, claims: Sequence[Mapping[str, str]], plan: Sequence[RunSpec]) -> None:
+        """Says which claims will be tried and asks for the runs they begin with. The worker is now at work."""
+        self._claims = list(claims)
+        self._asked.update(dict.fromkeys(plan))
+        self._write()
+        self._at_work = FileLock(self.folder / f"{self.worker}.lock")
+        self._at_work.acquire()
+
+    def finish(self) -> None:
+        """The worker has no claim left."""
+        if self._at_work is not None:
+            self._at_work.release()
+
+    def others_at_work(self) -> bool:
+        """Whether any other worker may still ask for runs."""
+        for path in self.folder.glob("*.lock"):
+            try:
+                with FileLock(path, timeout=0):
+                    pass
+            except Timeout:
+                return True
+        return False
+
+    def ask(self, specs: Sequence[RunSpec]) -> None:
+        """Wants these runs, after those it already wants."""
+        known = len(self._asked)
+        self._asked.update(dict.fromkeys(specs))
+        if len(self._asked) > known:
+            self._write()
+
+    def _write(self) -> None:
+        runs = ",".join(spec.to_json() for spec in self._asked)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = f'{{"claims":{json.dumps(self._claims)},"runs":[{runs}]}}'
+        replace_text(self.folder / f"{self.worker}.json", text)
+
+    def wanted(self) -> list[RunSpec]:
+        """Every run that any worker has asked for, stored or not, each once."""
+        return list(dict.fromkeys(spec for text in self._texts() for spec in _runs(text)))
+
+    def claims(self) -> list[dict[str, str]]:
+        """What any worker said of each claim it was given; empty until they have collected."""
+        said = [claim for text in self._texts() for claim in _list(text, "claims")]
+        return list({claim["claim"]: claim for claim in said if isinstance(claim, dict) and "claim" in claim}.values())
+
+    def _texts(self) -> list[str]:
+        texts = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                texts.append(path.read_text())
+            except (OSError, ValueError):
+                continue  # the session has just ended, or not ours
+        return texts
+
+
+@lru_cache(maxsize=256)  # files seldom change, and everyone looks at all of them every second
+def _runs(text: str) -> tuple[RunSpec, ...]:
+    specs = []
+    for given in _list(text, "runs"):
+        try:
+            specs.append(RunSpec.from_dict(given))
+        except (ValueError, TypeError):
+            continue  # not ours
+    return tuple(specs)
+
+
+def _list(text: str, name: str) -> list[Any]:
+    try:
+        found = json.loads(text)[name]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []

@@ -1,0 +1,148 @@
+"""A small suite of claims with planted runs: pytest, workers, store and report are real, training is not."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+CONFTEST = '''
+import os, sys, time, types
+from bumplab.runs.progress import ProgressFile
+from bumplab.runs.store import RunRecord, run_key
+
+pytest_plugins = ["bumplab.pytest_plugin.plugin"]
+
+
+def execute(spec, store, device):
+    """Notes who trained what, and plants 1 or nearly 1: at the second seed 1.05, so that two seeds decide nothing."""
+    seconds = float(os.environ.get("SECONDS", "0"))
+    with ProgressFile(store.root, run_key(spec), spec.label(), 0, spec.training.steps):
+        time.sleep(seconds)
+    sign = -1 if spec.diffusion.prediction == "epsilon" or spec.data.pairing == "shuffled" else 1
+    value = sign * (1.05 if spec.seed == 11 else 1.0)
+    with open(store.root / "trained", "a") as file:
+        file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
+    store.publish(RunRecord(spec, [{"step": float(s), "value": value} for s in spec.measured_steps()]), b"")
+
+
+def table(claims, looks):
+    return f"the power of {' '.join(claim.id for claim in claims)} at {looks.first} to {looks.last} seeds"
+
+
+for name, planted in {"runs.execute": execute, "verdicts.power": table}.items():
+    module = sys.modules[f"bumplab.{name}"] = types.ModuleType("planted")
+    setattr(module, planted.__name__, planted)
+'''
+
+CLAIM = """
+from bumplab.verdicts.claim import Claim, Control, Part, Region
+from bumplab.verdicts.intervals import certain
+
+def effect(runs):
+    value = {effect}
+    return value, value
+
+def turned(runs):
+    return {{name: run.replaced({{"value": -run["value"]}}) for name, run in runs.items()}}
+
+CLAIM = Claim(
+    id="{id}", statement="s", source="Fig. 0", prediction="p", runs=lambda profile, seed: {runs},
+    parts=(Part("part", "units", Region(low=0), "why", effect{interval}),), curves={{}}, controls=({controls}),
+)
+
+def test_{id}(experiment):
+    experiment.judge(CLAIM)
+"""
+
+WRONG = 'Control("turned", "w", change=turned),'
+ANOTHER = 'Control("shuffled", "w", runs=lambda p, seed: {"a": p.shuffled(p.run(seed, dx=1.0))}),'
+PLANTED = 'Control("planted", "w", change=lambda runs: runs, positive=True),'
+HARMLESS = 'Control("harmless", "w", change=lambda runs: runs),'
+SHAKY = 'Control("shaky", "w", change=lambda r: {"a": r["a"].replaced({"value": r["a"]["value"] + r["a"].seed})}),'
+CLAIMS = {
+    # id: effect of a seed, its runs, controls
+    "density": ('-runs["a"].last("value")', "{'a': profile.run(seed, dx=4.0)}", ""),
+    "hole": ('runs["a"].last("value")', "{'a': profile.run(seed, dx=1.0)}", WRONG + ANOTHER + PLANTED),
+    "sigma": ('round(runs["a"].last("value"))', "{'a': profile.run(seed, dx=2.0)}", HARMLESS + SHAKY),
+    "overlap": ("1.0", "{}", ""),
+}
+"""Of 2 to 3 seeds: density CONTRADICTED and hole SUPPORTED at 3, sigma SUPPORTED at 2, overlap SUPPORTED at none."""
+
+
+EXPECTED = """
+[smoke.density]
+verdict = "CONTRADICTED"
+why = "planted"
+[smoke.hole]
+verdict = "INCONCLUSIVE"
+why = "an earlier look"
+[smoke.overlap]
+verdict = "SUPPORTED"
+why = "certain"
+[quick.sigma]
+verdict = "SUPPORTED"
+why = "of another profile"
+"""
+
+
+class Suite:
+    """A project with `claims/`, its own store and its own accepted verdicts."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "claims").mkdir(parents=True)
+        (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+        (folder / "conftest.py").write_text(CONFTEST)
+        (folder / "claims" / "expected.toml").write_text(EXPECTED)
+        for name, (effect, runs, controls) in CLAIMS.items():
+            self.write(name, effect, runs, controls)
+
+    def write(self, name, effect, runs, controls=""):
+        interval = "" if runs != "{}" else ", interval=certain"
+        text = CLAIM.format(id=name, effect=effect, runs=runs, controls=controls, interval=interval)
+        (self.folder / "claims" / f"test_{name}.py").write_text(text)
+
+    def command(self, *arguments):
+        looks = [] if any(text.startswith("--seeds") for text in arguments) else ["--seeds", "2", "--max-seeds", "3"]
+        fixed = ["--profile", "smoke", "--report", "report.html", *looks]
+        return [sys.executable, "-m", "pytest", "claims", *fixed, *arguments]
+
+    def environment(self, seconds=0.0):
+        """The session's own, without what an xdist worker or a terminal around this test would add."""
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+        return {**ours, "SECONDS": str(seconds), "COLUMNS": "200"}
+
+    def run(self, *arguments, seconds=0.0):
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+            env=self.environment(seconds),
+        )  # fmt: skip
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "INTERNALERROR" not in done.stdout
+        return done
+
+    def report(self):
+        return json.loads((self.folder / "report.json").read_text())
+
+    def entries(self):
+        return {entry["claim"]: entry for entry in self.report()["claims"]}
+
+    def trained(self):
+        """(label, worker) of every run, in the order they ended."""
+        path = self.folder / ".runs" / "trained"
+        return [tuple(line.split(" by ")) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Four planted claims in a project of their own, none of them tried yet."""
+    return Suite(tmp_path / "suite")
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """The planted claims, tried once with controls and a variation by two workers; and what pytest said."""
+    suite = Suite(tmp_path_factory.mktemp("planted") / "suite")
+    return suite, suite.run("--controls", "--vary", "prediction=epsilon", "-n", "2")

@@ -1,0 +1,179 @@
+"""A claim's way to its outcome, on planted runs: looks, controls, variations, and what is written down of them."""
+
+import json
+import re
+
+import pytest
+
+
+def labels(d, seeds, control=""):
+    return [f"d={d}{control} seed {seed}" for seed in range(10, 10 + seeds)]
+
+
+def test_no_seed_is_trained_that_no_verdict_needs(tried):
+    suite, _ = tried
+    trained = [label for label, _ in suite.trained()]
+    own, shuffled, varied = labels(1, 3) + labels(4, 3) + labels(2, 2), labels(1, 3, " shuffled"), 2
+    assert sorted(trained) == sorted(own * varied + shuffled)  # labels do not name the variation
+
+
+def test_each_claim_stops_at_the_look_that_settles_it(tried):
+    suite, _ = tried
+    entries = suite.entries()
+    assert {claim: (entry["verdict"], entry["seeds"]) for claim, entry in entries.items()} == {
+        "density": ("CONTRADICTED", 3),
+        "hole": ("SUPPORTED", 3),
+        "sigma": ("INCONCLUSIVE", 2),  # SUPPORTED, were it not for its control
+        "overlap": ("SUPPORTED", 0),
+    }
+    for entry in entries.values():
+        assert entry["looks"] == {"first": 2, "last": 3}
+        for runs in entry["conditions"].values():
+            assert [run["spec"]["seed"] for run in runs] == list(range(10, 10 + entry["seeds"]))
+    assert entries["overlap"]["conditions"] == {}
+
+
+def test_controls_are_decided_by_the_claims_code_and_no_later_than_the_claim(tried):
+    suite, _ = tried
+    controls = {c["name"]: c for entry in suite.entries().values() for c in entry["controls"]}
+    assert {name: (c["verdict"], c["passed"], c["seeds"]) for name, c in controls.items()} == {
+        "turned": ("CONTRADICTED", True, 3),
+        "shuffled": ("CONTRADICTED", True, 3),
+        "planted": ("SUPPORTED", True, 3),
+        "harmless": ("SUPPORTED", False, 2),
+        "shaky": ("INCONCLUSIVE", True, 2),  # open, but its claim was settled at 2
+    }
+    shuffled = controls["shuffled"]["conditions"]["a"]
+    assert {run["spec"]["data"]["pairing"] for run in shuffled} == {"shuffled"}
+    assert len(shuffled) == 3
+    (part,) = controls["turned"]["parts"]
+    assert [effect[0] for effect in part["effects"]] == [-1.0, -1.05, -1.0]
+
+
+def test_a_control_that_comes_out_supported_withdraws_the_claim(tried):
+    suite, done = tried
+    sigma = suite.entries()["sigma"]
+    assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED")
+    assert "also supports the control 'harmless'" in sigma["reason"]
+    assert "1 failed, 2 passed, 1 xfailed" in done.stdout
+
+
+def test_variations_are_verdicts_of_their_own_and_change_no_outcome(tried):
+    suite, done = tried
+    varied = {claim: entry["variations"] for claim, entry in suite.entries().items()}
+    assert varied.pop("overlap") == []
+    assert {claim: [(v["name"], v["verdict"], v["seeds"]) for v in found] for claim, found in varied.items()} == {
+        "density": [("prediction=epsilon", "SUPPORTED", 3)],
+        "hole": [("prediction=epsilon", "CONTRADICTED", 3)],
+        "sigma": [("prediction=epsilon", "CONTRADICTED", 2)],
+    }
+    for (variation,) in varied.values():
+        (runs,) = variation["conditions"].values()
+        assert {run["spec"]["diffusion"]["prediction"] for run in runs} == {"epsilon"}
+        assert len(runs) == variation["seeds"]
+        assert variation["parts"][0]["verdict"] == variation["verdict"]
+        assert variation["reason"]
+    assert re.search(r"FAILED claims/test_density", done.stdout)
+
+
+def test_what_looking_after_each_seed_saved(tried):
+    """hole: 3 runs and 3 shuffled; density: 3; sigma: 2 of 3. Variations are not counted."""
+    suite, done = tried
+    report = suite.report()
+    assert report["saved"] == {
+        "runs_used": 11, "runs_at_last_look": 12, "steps_used": 11 * 12, "steps_at_last_look": 12 * 12,
+    }  # fmt: skip
+    runs = {entry["claim"]: (entry["runs_used"], entry["runs_at_last_look"]) for entry in report["claims"]}
+    assert runs == {"density": (3, 3), "hole": (6, 6), "sigma": (2, 3), "overlap": (0, 0)}
+    assert "saved 8% of the training: 11 runs were needed, 12 if all had gone to the last look" in done.stdout
+
+
+def test_the_report_says_what_was_asked_for(tried):
+    suite, _ = tried
+    asked = {name: suite.report()[name] for name in ("seeds", "max_seeds", "controls", "drift")}
+    assert asked == {"seeds": 2, "max_seeds": 3, "controls": True, "drift": False}
+
+
+def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
+    _, done = tried
+    *_, summary = done.stdout.partition("claims, profile smoke, 2 to 3 seeds")
+    lines = [line.rstrip() for line in summary.splitlines()[1:]]
+    assert re.match(r"density CONTRADICTED  3 seeds, part: -1.02 units", lines[0])
+    assert re.match(r"  prediction=epsilon: SUPPORTED +3 seeds, part: 1.02", lines[1])
+    assert re.match(r"hole    SUPPORTED     3 seeds, controls 3/3, part: ", lines[2])
+    assert re.match(r"sigma   INCONCLUSIVE  2 seeds, controls 1/2, SUPPORTED is withdrawn", lines[4])
+    assert re.match(r"overlap SUPPORTED     part: 1 units", lines[6])
+    assert lines[7].startswith("SUPPORTED: 2 of 4 claims judged")
+    assert "at most 5%" in lines[7]
+    assert lines[9] == f"report: {tried[0].folder / 'report.html'} (and .json beside it)"
+
+
+def test_without_controls_none_is_tried_and_the_claim_stands(suite):
+    done = suite.run("-k", "sigma")
+    sigma = suite.entries()["sigma"]
+    assert (sigma["verdict"], sigma["controls"], sigma["variations"]) == ("SUPPORTED", [], [])
+    assert sigma["expected"] is None
+    assert done.returncode == 0
+    assert "controls" not in done.stdout.partition("claims, profile smoke")[2]
+    assert [label for label, _ in suite.trained()] == labels(2, 2)
+
+
+def test_a_fixed_design_looks_once(suite):
+    done = suite.run("--seeds=2", "--max-seeds=2", "-k", "hole or sigma")
+    entries = suite.entries()
+    assert {claim: (entry["verdict"], entry["seeds"]) for claim, entry in entries.items()} == {
+        "hole": ("INCONCLUSIVE", 2),
+        "sigma": ("SUPPORTED", 2),
+    }
+    assert "test_hole[smoke-2-seeds]" in suite.run("--seeds=2", "--max-seeds=2", "-v").stdout
+    assert "looking after each seed" not in done.stdout
+
+
+def test_a_report_that_cannot_be_written_is_a_line_of_its_own(suite):
+    done = suite.run("-k", "overlap", "--report", "pytest.ini/report.html")
+    assert done.returncode == 3
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("report not written: ")]
+    assert "pytest.ini" in line
+    assert "1 of 1 claims judged" in done.stdout
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])
+def test_power_prints_a_table_and_trains_nothing(suite, workers):
+    done = suite.run("--power", "-k", "hole or sigma", *workers)
+    assert done.returncode == 0, done.stdout
+    assert "the power of hole sigma at 2 to 3 seeds" in done.stdout
+    assert not (suite.folder / ".runs").exists()
+    assert not (suite.folder / "report.html").exists()
+
+
+def test_an_accepted_verdict_is_recorded_in_every_mode(tried):
+    suite, _ = tried
+    expected = {entry["claim"]: entry["expected"] for entry in suite.entries().values()}
+    assert expected == {
+        "density": {"verdict": "CONTRADICTED", "why": "planted"},
+        "hole": {"verdict": "INCONCLUSIVE", "why": "an earlier look"},
+        "sigma": None,
+        "overlap": {"verdict": "SUPPORTED", "why": "certain"},
+    }
+
+
+def test_drift_passes_what_was_accepted_and_fails_what_moved(tried):
+    suite, _ = tried
+    before = suite.trained()
+    done = suite.run("--drift", "--strict-claims", "--report", "drift.html")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert [line.partition("Failed: ")[2] for line in lines] == [
+        "verdict moved from INCONCLUSIVE to SUPPORTED (accepted because: an earlier look)",
+        "no accepted verdict for profile smoke, claim sigma: add it to claims/expected.toml",
+    ]
+    assert "2 failed, 2 passed" in done.stdout
+    assert suite.trained() == before
+    assert json.loads((suite.folder / "drift.json").read_text())["drift"] is True
+
+
+def test_a_damaged_file_of_accepted_verdicts_is_one_line(suite):
+    (suite.folder / "claims" / "expected.toml").write_text("[smoke.hole\n")
+    done = suite.run()
+    assert done.returncode == 4
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("ERROR: claims/expected.toml: cannot be read as TOML: ")
