@@ -94,7 +94,10 @@ def judge_everything(simulations, looks):
             for edge in filter(math.isfinite, (part.region.low, part.region.high)):
                 edges.append(simulate(claim, {part.name: edge}, simulations, looks))
                 print(f"| `{claim.id}` | {part.name} | {edge:g} | {percent(edges[-1]['supported'])} |", flush=True)
-    print("\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval | seeds used | ", end="")
+    print(
+        "\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval | seeds used | ",
+        end="",
+    )
     print(f"training saved against {looks.last} |\n| --- | --- | --- | --- | --- | --- | --- |")
     for claim in claims:
         designed.append(simulate(claim, {}, simulations, looks))
@@ -122,7 +125,9 @@ def compare_spending(simulations, looks, effect=2.0):
     samples = np.random.default_rng(0).normal(effect, 1, (simulations, looks.last))
     t = np.stack([samples[:, :n].mean(axis=1) / samples[:, :n].std(axis=1, ddof=1) * n**0.5 for n in numbers], axis=1)
     rows = []
-    print(f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n")
+    print(
+        f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n"
+    )
     print("| share of alpha for each look | power | seeds used |\n| --- | --- | --- |")
     for name, shares in schemes.items():
         found = t > special.stdtrit(numbers - 1, 1 - alpha_of("phases") * shares)

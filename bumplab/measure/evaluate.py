@@ -119,8 +119,10 @@ def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: i
         if name == "on_grid":
             evidence["embedding.labels"] = asked.astype(np.float32)
             for tap in (*LAYER_4, *LAST_TAPS) if last else LAYER_4:
-                known = taps.get(tap, np.full((len(asked), 1), np.nan, np.float32))
-                measures, embedding = represent(known, asked, found.positions, derive(spec.seed, "embedding") % 2**32)
+                activations = taps[tap] if spec.measure.source == "network" else np.full((len(asked), 1), np.nan)
+                measures, embedding = represent(
+                    activations, asked, found.positions, derive(spec.seed, "embedding") % 2**32
+                )
                 row |= {f"{tap}.{key}": value for key, value in measures.items()}
                 evidence[f"{tap}.embedding"] = embedding.astype(np.float16)
     return Measurement(row, evidence)

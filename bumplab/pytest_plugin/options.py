@@ -124,9 +124,10 @@ def _looks(seeds: str | None, max_seeds: str | None) -> Looks:
 def _number(name: str, text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and MIN_SEEDS <= int(text) <= MAX_SEEDS):
+    allowed = {str(seeds): seeds for seeds in range(MIN_SEEDS, MAX_SEEDS + 1)}
+    if text not in allowed:
         raise pytest.UsageError(f"{name} {text}: must be a whole number from {MIN_SEEDS} to {MAX_SEEDS}")
-    return int(text)
+    return allowed[text]
 
 
 def _device(gpu: bool) -> str:

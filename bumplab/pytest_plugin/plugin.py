@@ -61,16 +61,6 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[SESSION] = node.config.stash[board_key].folder.name
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A worker that runs out of claims must end, so that it helps: xdist's default lets it wait for the others."""
-    if config.getvalue("dist") != "load":
-        return None
-    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]
-
-    return WorkStealingScheduling(config, log)
-
-
 def _is_controller(config: pytest.Config) -> bool:
     return not hasattr(config, "workerinput")
 

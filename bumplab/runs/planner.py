@@ -35,14 +35,13 @@ def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str
 
 
 def help_others(board: Board, store: RunStore, device: str) -> None:
-    """For a worker with no claim left: trains what others want until none of them has a claim left either.
+    """For a worker with no claim left: trains what is wanted while any other worker has a claim left.
 
-    It stays while nothing is wanted, because a claim that is not settled asks for another seed.
+    It stays while nothing is wanted, because a claim that is not settled asks for another seed; it leaves what no claim
+    will ask for any more, as in a session stopped at its first failure.
     """
-    while True:
+    while board.others_at_work():
         if not _train_any(board.wanted(), store, device):
-            if not board.others_at_work():
-                return
             time.sleep(POLL)
 
 

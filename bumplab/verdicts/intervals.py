@@ -107,15 +107,11 @@ def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
     if not strata:
         raise Undefined("no seed has both outcomes: nothing to compare between levels")
     # the distribution of the total over seeds at slope 0, on which a slope only puts weights
-    totals: dict[float, float] = {0.0: 1.0}
+    values, counts = np.zeros(1), np.ones(1)
     for sums in strata:
-        merged: dict[float, float] = {}
-        for total, ways in totals.items():
-            for value in sums:
-                at = round(total + value, 9)
-                merged[at] = merged.get(at, 0.0) + ways
-        totals = merged
-    values, counts = np.array(list(totals)), np.array(list(totals.values()))
+        each, ways = np.unique(np.round(sums, 9), return_counts=True)
+        values, at = np.unique(np.round(np.add.outer(values, each), 9), return_inverse=True)
+        counts = np.bincount(at.ravel(), np.multiply.outer(counts, ways).ravel())
 
     def chances(slope: float) -> NDArray[np.float64]:
         weights = np.log(counts) + slope * (values - observed)
@@ -129,8 +125,10 @@ def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
 
     low = solve(lambda slope: float(chances(slope)[values >= observed - 1e-6].sum()) - alpha, -math.inf)
     high = solve(lambda slope: float(chances(slope)[values <= observed + 1e-6].sum()) - alpha, math.inf)
-    middle = solve(
-        lambda slope: float(chances(slope) @ values) - observed,
-        math.inf if observed >= values.max() - 1e-6 else -math.inf,
-    )
+    if observed >= values.max() - 1e-6:
+        middle = math.inf
+    elif observed <= values.min() + 1e-6:
+        middle = -math.inf
+    else:
+        middle = solve(lambda slope: float(chances(slope) @ values) - observed, math.nan)
     return Interval(middle, low, high)

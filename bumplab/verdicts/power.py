@@ -156,9 +156,7 @@ def _power(design: Design, interval: IntervalOf, region: Region, effect: float, 
     return _simulated(design, interval, region, effect, seeds, alpha)
 
 
-def _of_student_t(
-    spread: float, resolution: float, region: Region, effect: float, seeds: int, alpha: float
-) -> float:
+def _of_student_t(spread: float, resolution: float, region: Region, effect: float, seeds: int, alpha: float) -> float:
     """Summed over the standard deviation ``s`` of the seeds: the chance that the mean keeps t * s / sqrt(n) away."""
     if seeds < 2:
         return 0.0
@@ -177,9 +175,7 @@ def _relative_spreads(seeds: int) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(special.chdtri(seeds - 1, 1 - ranks) / (seeds - 1)))
 
 
-def _simulated(
-    design: Design, interval: IntervalOf, region: Region, effect: float, seeds: int, alpha: float
-) -> float:
+def _simulated(design: Design, interval: IntervalOf, region: Region, effect: float, seeds: int, alpha: float) -> float:
     random = np.random.default_rng(seeds)
     seen: dict[tuple[Datum, ...], bool] = {}  # yes-or-no outcomes repeat, and seeds have no order
 

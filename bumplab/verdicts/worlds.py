@@ -114,7 +114,9 @@ def _conditions(runs: RunsOf) -> tuple[str, ...]:
 def _rest(hole: bool) -> dict[str, float]:
     row = {"loss": 1.0}
     for labels in ("on_grid", "off_grid", *(["in_hole"] if hole else [])):
-        row |= {f"{labels}.accuracy{axis}": 0.02 for axis in AXES} | {f"{labels}.ceiling{axis}": CEILING for axis in AXES}
+        row |= {f"{labels}.accuracy{axis}": 0.02 for axis in AXES} | {
+            f"{labels}.ceiling{axis}": CEILING for axis in AXES
+        }
         row |= {f"{labels}.{mode}": share for mode, share in zip(MODES, (0.9, 0.06, 0.03, 0.01), strict=True)}
         row[f"{labels}.samples"] = float(QUICK.base.measure.samples)
     for tap in LAYER_4:

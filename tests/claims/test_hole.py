@@ -41,7 +41,15 @@ def nothing_anywhere(runs):
         ({}, nothing_anywhere, {"INCONCLUSIVE"}, "not learned outside"),
         ({}, outside(0.4), {"INCONCLUSIVE"}, "not learned outside"),
     ],
-    ids=["nearest label", "large hole not", "large hole poorer", "half as good", "nothing drawn", "untrained", "half trained"],
+    ids=[
+        "nearest label",
+        "large hole not",
+        "large hole poorer",
+        "half as good",
+        "nothing drawn",
+        "untrained",
+        "half trained",
+    ],
 )
 def test_not_supported_where_it_is_not_generated(judge, effects, change, verdicts, why, seeds):
     found = judge("hole", effects, change, seeds)
@@ -51,7 +59,9 @@ def test_not_supported_where_it_is_not_generated(judge, effects, change, verdict
 
 def test_runs_that_agree_to_the_image_are_not_taken_to_agree_exactly(judge):
     """A tenth worse in each of three runs lies at the margin: without a least spread it would be decided for certain."""
-    same = {c: level((0.95 if c.startswith("off") else 0.852) * CEILING) for c in ("off_grid.correct", "in_hole.correct")}
+    same = {
+        c: level((0.95 if c.startswith("off") else 0.852) * CEILING) for c in ("off_grid.correct", "in_hole.correct")
+    }
     found = judge("hole", change=lambda runs: {c: run.replaced(same) for c, run in runs.items()}, seeds=3)
     assert found.parts[0].verdict == "INCONCLUSIVE"
     assert found.parts[0].low < -0.1 < found.parts[0].high

@@ -25,7 +25,9 @@ def measured(spec):
 
 
 @pytest.mark.parametrize("profile", ["quick", "nightly"])
-@pytest.mark.parametrize(("name", "verdict"), [("nearest training label", "CONTRADICTED"), ("true images", "SUPPORTED")])
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("nearest training label", "CONTRADICTED"), ("true images", "SUPPORTED")]
+)
 def test_rendered_controls_of_the_hole_claim(load, profile, name, verdict):
     claim = load("hole")
     control = next(control for control in claim.controls if control.name == name)

@@ -122,7 +122,7 @@ def test_signal_of_the_same_activations_for_every_image_is_zero(value):
     assert signal(np.tile(units, (300, 1))) == pytest.approx(0, abs=1e-12)
 
 
-@given(scale=st.floats(1e-15, 1e15), seed=st.integers(0, 2**32))
+@given(scale=st.sampled_from([1e-25, 0.1, 7.0, 1e18]), seed=st.integers(0, 2**32))
 def test_signal_ignores_scale_and_lies_in_0_to_1(scale, seed):
     draws = np.random.default_rng(seed)
     activations = (draws.standard_normal((24, 7)) + draws.uniform(-5, 5)).astype(np.float32)

@@ -63,7 +63,7 @@ def test_what_is_not_given_follows_what_is(seeds, max_seeds, looks):
 
 
 @pytest.mark.parametrize("text", ["", "-3", "2.0", "٣", "²", "1", "33", "9" * 5000])
-def test_a_number_of_seeds_is_ascii_digits_in_range(text):
+def test_a_number_of_seeds_is_plain_digits_in_range(text):
     with pytest.raises(pytest.UsageError, match="must be a whole number from 2 to 32"):
         options._number("--seeds", text)
 

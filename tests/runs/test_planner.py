@@ -237,14 +237,23 @@ def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, s
     assert not list(life)
 
 
-def test_a_helper_does_not_wait_for_the_dead(tmp_path, workers, board, store, fake_execute):
+def test_a_helper_neither_waits_nor_trains_for_the_dead(tmp_path, workers, board, store, fake_execute):
     victim = workers("0", plan="01", seconds=600)
     go(tmp_path, 1)
     wait_for(lambda: log(tmp_path))
     victim.kill()
     victim.wait()
     help_others(board, store, "cpu")
-    assert sorted(fake_execute) == [0, 1]
+    assert fake_execute == []
+
+
+def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, fake_execute):
+    """`-x`: the other worker stopped before it came to the claims that its first plan was for."""
+    other = Board(tmp_path, "session", "other")
+    other.begin([], SPECS)
+    other.finish()
+    help_others(board, store, "cpu")
+    assert fake_execute == []
 
 
 def test_a_helper_leaves_to_others_what_they_train(tmp_path, workers, board, store, fake_execute):

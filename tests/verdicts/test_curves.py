@@ -87,3 +87,20 @@ def test_curves_are_read_by_name_and_corrected_by_their_ceiling():
     assert run.failed is None
     with pytest.raises(KeyError):
         run["absent"]
+
+
+def test_the_last_row_may_have_what_earlier_ones_lack():
+    run = Curves([{"step": 0.0, "v": 1.0}, {"step": 9.0, "v": 2.0, "w": 3.0}])
+    assert (run.last("v"), run.last("w")) == (2, 3)
+    with pytest.raises(KeyError):
+        run["w"]
+
+
+def test_replacing_curves_leaves_the_run_and_its_other_curves_as_they_were():
+    run = Curves([{"step": 0.0, "v": 1.0, "w": 5.0}, {"step": 9.0, "v": 2.0, "w": 6.0}], "the loss is nan", 12)
+    other = run.replaced({"v": run["v"] * 10, "new": run["w"]})
+    assert (list(other["v"]), list(other["w"]), list(other["new"])) == ([10, 20], [5, 6], [5, 6])
+    assert (other.failed, other.seed) == ("the loss is nan", 12)
+    assert list(run["v"]) == [1, 2]
+    assert "new" not in run.rows[0]
+    assert all(type(value) is float for row in other.rows for value in row.values())

@@ -1,0 +1,210 @@
+"""What a part can find, against SciPy's noncentral t, against simulation, and against what must hold of any power."""
+
+import math
+import re
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bumplab.verdicts import power as module
+from bumplab.verdicts.claim import Claim, Design, Part, Region
+from bumplab.verdicts.decision import place
+from bumplab.verdicts.error_rate import MAX_SEEDS, Looks, alpha_at
+from bumplab.verdicts.intervals import certain, exact_trend, fieller, student_t
+from bumplab.verdicts.power import power, seeds_needed, smallest_effect, table
+
+ABOVE, BELOW, WITHIN = Region(low=0.5), Region(high=0.5), Region(-0.5, 0.5)
+DESIGN = Design(effect=1.0, spread=0.2, source="a guess")
+
+
+def part(region=ABOVE, design=DESIGN, interval=student_t, judges=True):
+    return Part("v", "units", region, "because", lambda runs: (0.0, 0.0), interval, judges, design)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 20])
+@pytest.mark.parametrize("alpha", [0.05, 0.003, 0.0006])
+@pytest.mark.parametrize("away", [-1.0, 0.0, 1.0, 2.5, 10.0])
+def test_with_one_edge_power_is_the_noncentral_t(seeds, alpha, away):
+    quantile = stats.t.ppf(1 - alpha, seeds - 1)
+    expected = stats.nct.sf(quantile, seeds - 1, away * math.sqrt(seeds))
+    assert power(part(), 0.5 + 0.2 * away, seeds, alpha) == pytest.approx(expected, abs=2e-3)
+    assert power(part(BELOW), 0.5 - 0.2 * away, seeds, alpha) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.2, -0.35, 0.5])
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_with_two_edges_power_is_at_least_one_less_both_misses(effect, seeds):
+    alpha = 0.05
+    quantile = stats.t.ppf(1 - alpha, seeds - 1)
+    missed = sum(stats.nct.cdf(quantile, seeds - 1, d / 0.2 * math.sqrt(seeds)) for d in (0.5 - effect, 0.5 + effect))
+    found = power(part(WITHIN), effect, seeds, alpha)
+    assert found >= 1 - missed - 2e-3
+    if seeds == 8:  # so many hardly ever miss both edges at once
+        assert found == pytest.approx(max(1 - missed, 0), abs=3e-3)
+
+
+def rate(tried, effect, seeds, alpha, draws=4_000):
+    random = np.random.default_rng(1)
+    inside = 0
+    for _ in range(draws):
+        limits = tried.interval([tried.design.seed_datum(random, effect) for _ in range(seeds)], alpha)
+        inside += place(limits, limits, tried.region) == "SUPPORTED"
+    return inside / draws
+
+
+@pytest.mark.parametrize(
+    ("tried", "effect", "seeds", "alpha"),
+    [
+        (part(), 0.8, 5, 0.01),
+        (part(BELOW), 0.3, 8, 0.003),
+        (part(WITHIN), 0.1, 5, 0.02),
+        (part(WITHIN, Design(0, 0.5, "")), 0.0, 3, 0.3),  # so wide that both edges are missed at once
+        (part(interval=partial(student_t, resolution=0.2)), 0.9, 4, 0.02),
+        (part(WITHIN, interval=partial(student_t, resolution=0.3)), 0.1, 5, 0.05),
+    ],
+)
+def test_power_is_how_often_the_parts_own_interval_lies_inside(tried, effect, seeds, alpha):
+    simulated = rate(tried, effect, seeds, alpha)
+    assert 0.05 < simulated < 0.98
+    assert power(tried, effect, seeds, alpha) == pytest.approx(simulated, abs=4 * math.sqrt(0.25 / 4_000))
+
+
+def test_a_coarse_measurement_has_less_power():
+    fine, coarse = part(), part(interval=partial(student_t, resolution=0.4))
+    assert power(coarse, 1.0, 5, 0.01) < power(fine, 1.0, 5, 0.01) - 0.1
+    assert power(part(interval=partial(student_t, resolution=1e-9)), 1.0, 5, 0.01) == power(fine, 1.0, 5, 0.01)
+
+
+@pytest.mark.parametrize("region", [ABOVE, BELOW, WITHIN])
+def test_at_the_edge_power_is_at_most_the_error_rate(region):
+    for edge in filter(math.isfinite, (region.low, region.high)):
+        for seeds in (2, 3, 8):
+            assert power(part(region), edge, seeds, 0.01) <= 0.01 + 1e-3
+
+
+def test_power_grows_with_seeds_alpha_and_distance():
+    grid = [power(part(), 0.9, seeds, 0.01) for seeds in range(1, 12)]
+    assert grid[0] == 0  # one seed has no spread
+    assert grid == sorted(grid)
+    for values in (
+        [power(part(), 0.9, 5, alpha) for alpha in (0.001, 0.01, 0.1)],
+        [power(part(), effect, 5, 0.01) for effect in (0.6, 0.8, 1.0, 2.0)],
+    ):
+        assert values == sorted(values)
+        assert values[-1] > values[0]
+
+
+def drawn(random, effect, spread):
+    return float(random.normal(effect, spread)), float(random.normal(1, spread))
+
+
+RATIO = part(design=Design(1.0, 0.1, "a guess", drawn), interval=fieller)
+
+
+def outcomes(random, effect, spread):
+    odds = np.exp(random.normal(-1, spread) + effect * np.array([-1.0, 0.0, 1.0]))
+    return (-1.0, 0.0, 1.0, *(random.random(3) < odds / (1 + odds)).astype(float).tolist())
+
+
+TREND = part(Region(low=0), Design(3.0, 0.5, "a guess", outcomes), exact_trend)
+
+
+def test_other_intervals_are_simulated_and_always_alike():
+    assert power(RATIO, 0.9, 5, 0.02) == pytest.approx(rate(RATIO, 0.9, 5, 0.02, 1_000), abs=0.1)
+    module._power.cache_clear()
+    again = power(RATIO, 0.9, 5, 0.02)
+    module._power.cache_clear()
+    assert power(RATIO, 0.9, 5, 0.02) == again
+    assert power(TREND, 3.0, 8, 0.05) > 0.6
+    assert power(TREND, 0.0, 8, 0.05) < 0.1
+
+
+def test_a_trend_whose_limit_is_infinite_is_found():
+    """Every failure at the largest level leaves the upper limit open, which a region above 0 does not mind."""
+    steep = part(Region(low=0), Design(1.0, 1.0, "", lambda random, effect, spread: (0.0, 1.0, 0.0, 1.0)), exact_trend)
+    assert power(steep, 1.0, 8, 0.01) == 1.0
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 8])
+@pytest.mark.parametrize("tried", [part(), part(BELOW), RATIO])
+def test_the_smallest_effect_is_found_and_a_nearer_one_is_not(tried, seeds):
+    alpha = 0.02
+    least = smallest_effect(tried, seeds, alpha)
+    edge = 0.5
+    assert power(tried, least, seeds, alpha) >= 0.8
+    assert power(tried, least - (least - edge) * 0.1, seeds, alpha) < 0.8
+    assert (least < edge) == (tried.region is BELOW)
+
+
+def test_within_two_edges_it_is_the_largest_effect_still_found():
+    largest = smallest_effect(part(WITHIN), 8, 0.02)
+    assert 0 < largest < 0.5
+    assert power(part(WITHIN), largest, 8, 0.02) >= 0.8 > power(part(WITHIN), largest + 0.02, 8, 0.02)
+    assert smallest_effect(part(WITHIN), 3, 0.003) is None  # even no effect at all is not found
+    assert smallest_effect(part(Region(1.0, 2.0)), 8, 0.02) == pytest.approx(1.5 + largest, abs=0.01)
+
+
+def test_what_cannot_be_found_has_no_smallest_effect():
+    """Three seeds of three outcomes each: the least chance there is is 1 / 27."""
+    assert smallest_effect(TREND, 3, 0.03) is None
+    assert smallest_effect(TREND, 8, 0.03) is not None
+
+
+def test_seeds_needed_are_the_first_look_that_finds_it():
+    looks = Looks()
+    for effect in (0.9, 1.0, 2.5):
+        needed = seeds_needed(part(), effect, "density", looks)
+        assert power(part(), effect, needed, alpha_at("density", needed, looks)) >= 0.8
+        assert all(power(part(), effect, n, alpha_at("density", n, looks)) < 0.8 for n in range(3, needed))
+    assert seeds_needed(part(), 2.5, "density", looks) < seeds_needed(part(), 0.9, "density", looks) <= 8
+
+
+def test_beyond_the_looks_the_last_one_is_moved():
+    needed = seeds_needed(part(), 0.65, "density", Looks())
+    assert 8 < needed <= MAX_SEEDS
+    assert power(part(), 0.65, needed, alpha_at("density", needed, Looks(3, needed))) >= 0.8
+    assert seeds_needed(part(), 0.51, "density", Looks()) is None
+
+
+def test_a_part_without_a_design_has_no_power():
+    with pytest.raises(ValueError, match="part 'v' has no design"):
+        power(part(design=None), 1.0, 3, 0.05)
+
+
+def claim(*parts, id="density"):
+    return Claim(id, "s", "Fig. 0", "p", lambda profile, seed: {}, parts, {})
+
+
+def test_the_table_holds_every_judged_part():
+    text = table(
+        [
+            claim(part(), part(WITHIN), replace(part(), name="w", judges=False)),
+            claim(replace(part(), name="bare", design=None), id="hole"),
+            claim(replace(part(), name="counted", interval=certain, design=None), id="overlap"),
+        ],
+        Looks(),
+    )
+    rows = [re.split(r"\s{2,}", line) for line in text.splitlines() if line.startswith(("density", "hole", "overlap"))]
+    least = f"{smallest_effect(part(), 8, alpha_at('density', 8, Looks())):.2g}"
+    assert rows[0][:4] == ["density", "v", "above 0.5", "1 +- 0.2"]
+    assert rows[0][6] == least
+    assert rows[0][7] == str(seeds_needed(part(), 1.0, "density", Looks()))
+    assert rows[1][2:6] == ["between -0.5 and 0.5", "1 +- 0.2", "none", "none"]
+    assert rows[1][7] == "over 32"  # its designed effect lies outside its own region
+    assert rows[2] == ["hole", "bare", "above 0.5", "has no design"]
+    assert rows[3] == ["overlap", "counted", "above 0.5", "exact, needs no seeds"]
+    assert len(rows) == 4
+    assert "a guess" in text
+    assert "at 3" in text
+    assert "power at 8" in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_the_table_of_a_fixed_number_of_seeds_has_one_column():
+    text = table([claim(part())], Looks(5, 5))
+    assert "at 5" in text
+    assert "at 3" not in text
+    assert table([], Looks(2, 3)).splitlines()
