@@ -1,8 +1,9 @@
 """How often the claims err, and how often they find what they are built to find: ``python benchmarks/verdicts.py``.
 
 Every claim judges synthetic runs whose truth is known (`bumplab.verdicts.worlds`), with its own effects, regions and
-intervals, and through all its looks: with one part at the edge of its region and the others as designed, where SUPPORTED
-is false; and with all parts as designed. ``--spending`` compares ways to share an error rate among the looks instead.
+intervals, and through all its looks: with one part at the edge of its region and the others as designed, where
+SUPPORTED is false; and with all parts as designed. ``--spending`` compares ways to share an error rate among the looks
+instead. Both print Markdown.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from bumplab.verdicts.worlds import judged, world
 FOLDER = Path(__file__).parents[1] / "claims"
 LEVEL = 0.99
 MOST_FALSE, LEAST_POWER = 0.065, 0.8
-"""What must hold: the 99 % limit of every rate of false SUPPORTED lies below the first, every power above the second."""
+"""What must hold: the 99 % limit of every rate of false SUPPORTED is below the first, every power above the second."""
 
 
 def once_a_seed(effect):
@@ -94,11 +95,8 @@ def judge_everything(simulations, looks):
             for edge in filter(math.isfinite, (part.region.low, part.region.high)):
                 edges.append(simulate(claim, {part.name: edge}, simulations, looks))
                 print(f"| `{claim.id}` | {part.name} | {edge:g} | {percent(edges[-1]['supported'])} |", flush=True)
-    print(
-        "\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval | seeds used | ",
-        end="",
-    )
-    print(f"training saved against {looks.last} |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval |", end="")
+    print(f" seeds used | training saved against {looks.last} |\n| --- | --- | --- | --- | --- | --- | --- |")
     for claim in claims:
         designed.append(simulate(claim, {}, simulations, looks))
         row = designed[-1]
@@ -125,9 +123,8 @@ def compare_spending(simulations, looks, effect=2.0):
     samples = np.random.default_rng(0).normal(effect, 1, (simulations, looks.last))
     t = np.stack([samples[:, :n].mean(axis=1) / samples[:, :n].std(axis=1, ddof=1) * n**0.5 for n in numbers], axis=1)
     rows = []
-    print(
-        f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n"
-    )
+    print(f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}", end=", ")
+    print(f"{simulations:,} simulations\n")
     print("| share of alpha for each look | power | seeds used |\n| --- | --- | --- |")
     for name, shares in schemes.items():
         found = t > special.stdtrit(numbers - 1, 1 - alpha_of("phases") * shares)

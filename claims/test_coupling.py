@@ -53,7 +53,7 @@ def kappa(pairs, alpha):
     try:
         ratio = fieller(pairs, alpha)
     except Undefined as undefined:
-        raise Undefined(f"kappa is undefined: t_sparse - t_dense in steps: {undefined}") from undefined
+        raise type(undefined)(f"kappa is undefined: t_sparse - t_dense in steps: {undefined}") from undefined
     return Interval(1 - ratio.estimate, 1 - ratio.high, 1 - ratio.low)
 
 
@@ -86,6 +86,14 @@ def drawn(random, effect, spread):
 def factorized(profile, seed):
     runs = runs_for(profile, seed)
     return {**runs, "imbalanced": profile.factorized(runs["imbalanced"])}
+
+
+def composed(runs):
+    """The same runs, the imbalanced one with x learned as in the dense run and y as in the sparse run: kappa is 0."""
+    run = runs["imbalanced"]
+    by_axis = {"_x": runs["dense"], "_y": runs["sparse"]}
+    names = [name for name in run.rows[0] if name[-2:] in by_axis]
+    return {**runs, "imbalanced": run.replaced({name: by_axis[name[-2:]][name] for name in names})}
 
 
 def coupled(runs):
@@ -130,7 +138,7 @@ CLAIM = Claim(
             "y as accurate as x",
             "share learned, y minus x",
             Region(low=-0.1),
-            "Not behind by more than a tenth when x is half learned; learned alone, y would be a half behind.",
+            "Not behind by more than a tenth when x is half learned; one not yet begun would be a half behind.",
             y_ahead,
             design=Design(0.05, 0.05, "Fig. 5: y is at least as accurate as x throughout"),
         ),
@@ -166,6 +174,12 @@ CLAIM = Claim(
             "The imbalanced run by two networks that each see one coordinate; the product of their images is the bump "
             "(Fig. 1a). The balanced runs stay as they are: they only say how far apart the two paces are.",
             runs=factorized,
+        ),
+        Control(
+            "each coordinate at its own pace",
+            "The claim's own runs, the imbalanced one with x learned as in the dense run and y as in the sparse one: "
+            "where it is defined, kappa is 0 by construction.",
+            change=composed,
         ),
         Control(
             "coupling planted",

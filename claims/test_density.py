@@ -2,7 +2,9 @@
 
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.effects import levels_of, log_time_slope, stretched
+from bumplab.verdicts.intervals import Undefined
 
+on_grid = log_time_slope(lambda run: run.corrected("on_grid"))
 LEAST_SLOPE = 0.1
 WHY = (
     "0.1 doublings of training a doubling of the increment are a quarter more steps over the paper's range of 0.1 to "
@@ -11,17 +13,23 @@ WHY = (
 DESIGN = Design(
     effect=0.35,
     spread=0.1,
-    source="Fig. 4: from d = 0.1 to 1.0 a given accuracy comes about twice as late (0.3 a doubling)",
+    source="Fig. 4: from d = 0.1 to 1.0 a given accuracy comes two to three times as late",
 )
 
 
 def planted(runs):
-    """The same runs, each slowed down by (d / least d) ** 0.5."""
-    least = min(levels_of(runs))
-    return {
-        condition: stretched(run, (d / least) ** 0.5)
-        for (condition, run), d in zip(runs.items(), levels_of(runs), strict=True)
-    }
+    """The run at the least increment under every name, slowed down by (d / least d) ** 0.5."""
+    levels = levels_of(runs)
+    dense = list(runs.values())[levels.index(min(levels))]
+    return {c: stretched(dense, (d / min(levels)) ** 0.5) for c, d in zip(runs, levels, strict=True)}
+
+
+def in_the_papers_range(runs):
+    """The slope over increments up to 1 pixel."""
+    kept = {c: run for (c, run), d in zip(runs.items(), levels_of(runs), strict=True) if d <= 1}
+    if len(kept) < 2:
+        raise Undefined("fewer than two increments up to 1 pixel")
+    return on_grid(kept)
 
 
 CLAIM = Claim(
@@ -37,7 +45,7 @@ CLAIM = Claim(
             "log2 steps / log2 increment",
             Region(low=LEAST_SLOPE),
             WHY,
-            log_time_slope(lambda run: run.corrected("on_grid")),
+            on_grid,
             design=DESIGN,
             rates=("on_grid.accuracy",),
         ),
@@ -46,10 +54,19 @@ CLAIM = Claim(
             "log2 steps / log2 increment",
             Region(low=LEAST_SLOPE),
             WHY + " Off-grid, increments above 2 pixels also test generalisation: a copy of the nearest training label "
-            "is too far off there, however long it is trained. So this part never decides alone.",
+            "is too far off there, however long it is trained, and accuracy may level off near the half looked for.",
             log_time_slope(lambda run: run.corrected("off_grid")),
             design=DESIGN,
             rates=("off_grid.accuracy",),
+        ),
+        Part(
+            "ceiling-corrected, increments up to 1",
+            "log2 steps / log2 increment",
+            Region(low=LEAST_SLOPE),
+            "Shown and not judged: the paper's own range. With few labels far apart the task is an easier one: to be "
+            "right it is enough to tell which label is asked for.",
+            in_the_papers_range,
+            judges=False,
         ),
         Part(
             "raw accuracy (as in the paper)",
@@ -77,7 +94,7 @@ CLAIM = Claim(
         ),
         Control(
             "pace planted",
-            "The claim's own runs, each slowed down by the square root of its increment: the effect is there.",
+            "The run at the smallest increment under every name, slowed down by the square root of the increment.",
             change=planted,
             positive=True,
         ),

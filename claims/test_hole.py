@@ -7,7 +7,7 @@ from bumplab.verdicts.intervals import Undefined, student_t
 
 MARGIN = 0.10
 SMALL, LARGE = "3.5 % hole", "10 % hole"
-# 200 images resolve half a percent: runs that agree to the image are not taken to agree exactly.
+# Runs that agree to half a percent, about what the fewest images drawn can tell, are not taken to agree exactly.
 interval = partial(student_t, resolution=0.005)
 RATES = ("in_hole.correct", "off_grid.correct")
 DESIGN = Design(0.0, 0.03, "Fig. 9: no difference to be seen; seeds may differ by three images in a hundred")

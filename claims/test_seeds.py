@@ -41,7 +41,7 @@ def drawn(random, effect, spread):
 DATUM = "log2 increments, then 1 for each run that failed"
 UNIT = "log-odds of failing / log2 increment"
 ANY = "Any growth with the increment counts: the paper gives no number."
-DESIGN = Design(1.5, 1.0, "the paper gives no number: 5 % of runs fail at 0.5, two thirds at 2", draw=drawn)
+DESIGN = Design(1.5, 1.0, "the paper gives no number: a seventh of runs fail at 0.5, two thirds at 2", draw=drawn)
 
 CLAIM = Claim(
     id="seeds",

@@ -90,9 +90,14 @@ def costs(claim: Claim, verdict: ClaimVerdict, settings: Settings) -> tuple[Step
     A run of a single step is one whose network stays untrained, and not counted; one of two networks takes both steps.
     """
     last = settings.looks.last
-    tried = [(claim, verdict.seeds), *((form, control.seeds) for form, control in _tried_controls(claim, verdict))]
-    used = [run for form, seeds in tried for run in planned(form, settings.profile, seeds or last)]
-    at_last_look = [run for form, _ in tried for run in planned(form, settings.profile, last)]
+    tried: list[tuple[Claim, ClaimVerdict | ControlVerdict]] = [(claim, verdict), *_tried_controls(claim, verdict)]
+    used = [run for form, found in tried for run in planned(form, settings.profile, found.seeds or last)]
+    # what is stuck stopped because more seeds are useless, which is no saving
+    at_last_look = [
+        run
+        for form, found in tried
+        for run in planned(form, settings.profile, found.seeds if found.seeds and found.stuck else last)
+    ]
     return _steps(used), _steps(at_last_look)
 
 

@@ -100,7 +100,7 @@ def check(config: pytest.Config) -> Settings:
     return Settings(
         profile=profile,
         looks=_looks(option.seeds, option.max_seeds),
-        controls=option.controls,
+        controls=option.controls or option.drift,  # accepted verdicts are those their controls have checked
         variations=variations,
         drift=option.drift,
         strict=option.strict_claims,

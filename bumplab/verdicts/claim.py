@@ -81,9 +81,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Control:
-    """A broken (or, if ``positive``, a planted) world in which the claim's own code must not (or must) say SUPPORTED.
+    """A world in which the claim is known to be false or, if ``positive``, true, judged by the claim's own code.
 
-    Its ``runs`` replace the claim's, ``change`` alters what was measured on them, or both.
+    A false one must not come out SUPPORTED, a true one not CONTRADICTED. Its ``runs`` replace the claim's, ``change``
+    alters what was measured on them, or both.
     """
 
     name: str

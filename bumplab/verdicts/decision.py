@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Part, Region, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.error_rate import Looks, alpha_at
-from bumplab.verdicts.intervals import Datum, Interval, Undefined
+from bumplab.verdicts.intervals import Datum, Futile, Interval, Undefined
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
 Runs = Mapping[str, Sequence[Curves]]
@@ -21,7 +21,8 @@ Runs = Mapping[str, Sequence[Curves]]
 class PartVerdict:
     """How one prediction fared. ``effects`` has one entry a seed: its datum, or None where undefined.
 
-    ``stuck``: a seed leaves the effect undefined, and since no seed is dropped, no further seed can change that.
+    ``stuck``: a seed leaves the effect undefined, and since no seed is dropped, no further seed can change that; or
+    more seeds are not going to define it (`Futile`).
     """
 
     name: str
@@ -41,7 +42,7 @@ class PartVerdict:
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """How a control fared: a broken world must not come out SUPPORTED, a planted one (``positive``) must."""
+    """How a control fared: a false world must not come out SUPPORTED, a true one (``positive``) not CONTRADICTED."""
 
     name: str
     why: str
@@ -53,7 +54,12 @@ class ControlVerdict:
 
     @property
     def passed(self) -> bool:
-        return (self.verdict == "SUPPORTED") == self.positive
+        return self.verdict != ("CONTRADICTED" if self.positive else "SUPPORTED")
+
+    @property
+    def stuck(self) -> bool:
+        """Undecided for good: see `ClaimVerdict.stuck`."""
+        return _stuck(self.verdict, self.parts)
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,14 @@ class ClaimVerdict:
     controls: list[ControlVerdict] = field(default_factory=list)
 
     @property
+    def stuck(self) -> bool:
+        """Undecided for good: a seed leaves a part undefined, and no other part can contradict any more."""
+        return _stuck(self.unchecked, self.parts)
+
+    @property
     def settled(self) -> bool:
-        """More seeds would not change it: it is decided, or a part is stuck and no other can contradict any more."""
-        judges = [part for part in self.parts if part.judges]
-        stuck = any(part.stuck for part in judges) and all(p.stuck or p.verdict == "SUPPORTED" for p in judges)
-        return self.verdict != "INCONCLUSIVE" or stuck
+        """More seeds would not change it."""
+        return self.unchecked != "INCONCLUSIVE" or self.stuck
 
     def as_dict(self) -> dict[str, Any]:
         """Plain built-ins, fit for JSON: infinite limits are None."""
@@ -122,23 +131,28 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
 def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
     """The verdict once its controls are known.
 
-    SUPPORTED is withdrawn where the claim's code also supports a world in which it is false; CONTRADICTED where it does
-    not see the effect that a positive control has.
+    SUPPORTED is withdrawn where the claim's code also supports a world in which it is false; CONTRADICTED where it also
+    contradicts one in which it is true.
     """
     found = [
         ControlVerdict(control.name, control.why, control.positive, v.verdict, v.reason, v.seeds, v.parts)
         for control, v in controls
     ]
-    refuting = [
-        control.name
-        for control in found
-        if not control.passed and verdict.verdict == ("CONTRADICTED" if control.positive else "SUPPORTED")
-    ]
+    refuting = [control.name for control in found if not control.passed and verdict.verdict == control.verdict]
     if not refuting:
         return replace(verdict, controls=found)
-    problem = "does not see the effect planted in" if verdict.verdict == "CONTRADICTED" else "also supports"
-    reason = f"{verdict.verdict} is withdrawn: the same code {problem} the control {', '.join(map(repr, refuting))}"
+    names = ", ".join(map(repr, refuting))
+    reason = f"{verdict.verdict} is withdrawn: the same code says so of the control {names}"
     return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}; without it, {verdict.reason}", controls=found)
+
+
+def _stuck(verdict: Verdict, parts: Sequence[PartVerdict]) -> bool:
+    judges = [part for part in parts if part.judges]
+    return (
+        verdict == "INCONCLUSIVE"
+        and any(part.stuck for part in judges)
+        and all(part.stuck or part.verdict == "SUPPORTED" for part in judges)
+    )
 
 
 def place(interval: Interval, against: Interval, region: Region) -> Verdict:
@@ -162,6 +176,7 @@ def _decide_part(part: Part, by_seed: Sequence[SeedRuns], alpha: float, judging:
             problems.setdefault(problem, []).append(seed)
     interval: Interval | None = None
     verdict: Verdict = "INCONCLUSIVE"
+    stuck = False
     known = [effect for effect in effects if effect is not None]
     try:
         if problems:  # a seed that fails is never dropped: the rest would be a selection
@@ -171,6 +186,7 @@ def _decide_part(part: Part, by_seed: Sequence[SeedRuns], alpha: float, judging:
         reason = _describe(interval, part, alpha)
     except Undefined as undefined:
         reason = str(undefined)
+        stuck = bool(problems) or isinstance(undefined, Futile)
     return PartVerdict(
         part.name,
         part.unit,
@@ -184,7 +200,7 @@ def _decide_part(part: Part, by_seed: Sequence[SeedRuns], alpha: float, judging:
         _plain(interval.estimate) if interval and interval.estimate is not None else None,
         _plain(interval.low) if interval else None,
         _plain(interval.high) if interval else None,
-        bool(problems),
+        stuck,
     )
 
 

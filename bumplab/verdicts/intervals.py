@@ -35,6 +35,10 @@ class Undefined(Exception):
     """An effect that these runs do not define; the message says why, for the verdict's reason."""
 
 
+class Futile(Undefined):
+    """...and that more seeds are not going to define."""
+
+
 def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -> Interval:
     """Limits for the mean effect over seeds: mean -+ t(n - 1) * sd / sqrt(n).
 
@@ -59,7 +63,8 @@ def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -
 def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
     """Limits for the ratio of two means, from (numerator, denominator) pairs of one seed each (Fieller 1954).
 
-    Raises `Undefined` where the denominator cannot be told from zero: any ratio is then possible.
+    Raises `Undefined` where the denominator cannot be told from zero: any ratio is then possible; `Futile` where it is
+    below zero, by a 95 % limit. Giving up can make no claim SUPPORTED.
     """
     if len(pairs) < 2:
         raise Undefined("one seed has no spread")
@@ -71,6 +76,8 @@ def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
     a = bottom**2 - g * covariance[1, 1]
     b = top * bottom - g * covariance[0, 1]
     c = top**2 - g * covariance[0, 0]
+    if bottom + float(stats.t.ppf(0.95, n - 1)) * math.sqrt(covariance[1, 1]) < 0:
+        raise Futile(f"the denominator, {bottom:.3g} on average, is below zero")
     if bottom <= 0 or a <= 0:
         raise Undefined(f"the denominator, {bottom:.3g} on average, cannot be told from zero")
     root = math.sqrt(max(b * b - a * c, 0.0))
@@ -99,7 +106,8 @@ def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
     observed = 0.0
     for row in rows:
         half = len(row) // 2
-        levels, outcomes = np.array(row[:half]), np.array(row[half:])
+        # hundredths of a doubling: ten irrational levels would give more different totals than can be counted
+        levels, outcomes = np.round(row[:half], 2), np.array(row[half:])
         ones = int(outcomes.sum())
         if 0 < ones < half:
             strata.append([float(levels[list(which)].sum()) for which in combinations(range(half), ones)])
@@ -107,11 +115,12 @@ def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
     if not strata:
         raise Undefined("no seed has both outcomes: nothing to compare between levels")
     # the distribution of the total over seeds at slope 0, on which a slope only puts weights
-    values, counts = np.zeros(1), np.ones(1)
+    values: NDArray[np.float64] = np.zeros(1)
+    counts: NDArray[np.float64] = np.ones(1)
     for sums in strata:
         each, ways = np.unique(np.round(sums, 9), return_counts=True)
         values, at = np.unique(np.round(np.add.outer(values, each), 9), return_inverse=True)
-        counts = np.bincount(at.ravel(), np.multiply.outer(counts, ways).ravel())
+        counts = np.bincount(at.ravel(), np.multiply.outer(counts, ways).ravel()).astype(np.float64)
 
     def chances(slope: float) -> NDArray[np.float64]:
         weights = np.log(counts) + slope * (values - observed)

@@ -19,8 +19,8 @@ def sampling_noise(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> dict[s
     """For each part of the claim that names its `rates`: ``noise``, ``spread`` and their ``ratio``.
 
     ``noise`` is the standard deviation of one seed's effect when each rate is drawn again from as many images (root
-    mean square over seeds), ``spread`` that of the effects between seeds, which includes it. Censored or undefined
-    effects have neither: the part is then left out.
+    mean square over seeds), ``spread`` that of the effects between seeds, which includes it. Both are over the seeds
+    whose effect is known, neither censored nor undefined; a part with fewer than two of them is left out.
     """
     seeds = len(next(iter(runs.values()), ()))
     by_seed: list[SeedRuns] = [{condition: runs[condition][i] for condition in runs} for i in range(seeds)]
@@ -29,12 +29,13 @@ def sampling_noise(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> dict[s
         if not part.rates:
             continue
         effects = [_known(part, one) for one in by_seed]
-        random = np.random.default_rng(0)
-        redrawn = [[_known(part, _redraw(one, part.rates, random)) for _ in range(REDRAWS)] for one in by_seed]
-        if seeds < 2 or any(math.isnan(effect) for effect in effects):
+        known = [(one, effect) for one, effect in zip(by_seed, effects, strict=True) if not math.isnan(effect)]
+        if len(known) < 2:
             continue
+        random = np.random.default_rng(0)
+        redrawn = [[_known(part, _redraw(one, part.rates, random)) for _ in range(REDRAWS)] for one, _ in known]
         noise = math.sqrt(float(np.mean([np.nanvar(draws) for draws in redrawn])))
-        spread = float(np.std(effects, ddof=1))
+        spread = float(np.std([effect for _, effect in known], ddof=1))
         found[part.name] = {"noise": noise, "spread": spread, "ratio": noise / spread if spread else None}
     return found
 

@@ -102,10 +102,9 @@ def table(claims: Sequence[Claim], looks: Looks) -> str:
     lines = ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]) for row in rows]
     return "\n".join(
         [
-            f"What can be found with a chance of {WANTED:g} at one look, after {_spoken(shown)} seeds: the effect nearest "
-            "to the region's edge",
-            "(within two edges: the largest still found inside), which is out of reach where no effect can be that large;",
-            "and the seeds needed for the designed effect.",
+            f"What can be found with a chance of {WANTED:g} at one look, after {_spoken(shown)} seeds:",
+            "the effect nearest to the region's edge; within two edges, the largest still found inside.",
+            "One beyond what its unit allows cannot be found. And the seeds needed for the designed effect.",
             "",
             lines[0],
             "-" * max(map(len, lines)),

@@ -179,7 +179,7 @@ def _first_bumps(begin_b: float, begin_c: float, correct: Curve, share: float) -
 
 
 def _representation(seed: int, conditions: Sequence[str], over_training: float, at_fixed_steps: float) -> SeedRuns:
-    """R^2 = a share of the rank over training, the same for all runs, plus a far smaller one of the rank across runs."""
+    """R^2 is a rank over training, the same for all runs, and far less of a rank across runs at each step."""
     steps, runs = len(STEPS), len(conditions)
     over = _ranks(steps, over_training)[0]
     across = []
@@ -255,7 +255,7 @@ def _coupling(seed: int, _: Sequence[str], delays: Datum, gap: float, ahead: flo
             y[first + 1] = 0.5 - ahead * (EARLY + EVERY - later) / (later - EARLY)
     else:  # y, the first, stays where it has to be until x is half learned
         x = ramp(later)
-        until = int(math.ceil(later / EVERY))
+        until = math.ceil(later / EVERY)
         y[first + 1 : until + 1] = 0.5 + ahead * max(1.0, EVERY / (later - EARLY))
     made = {
         "imbalanced": {

@@ -19,24 +19,16 @@ DRAWN = ("on_grid", "off_grid", "in_hole")
 
 
 def one_step(claim, conditions, random, seed):
-    rows = untrained(seed).rows
-    hole = {f"{labels}.{key}": 0.02 for labels in DRAWN for key in ("accuracy", "correct")} | {
-        "in_hole.ceiling": CEILING
-    }
-    return {
-        c: Curves([{**row, **hole, "step": float(i)} for i, row in enumerate(rows[:1] + rows[-1:])]) for c in conditions
-    }
+    first, *_, last = untrained(seed).rows
+    hole = {f"{labels}.{key}": 0.02 for labels in DRAWN for key in ("accuracy", "correct")}
+    rows = [{**row, **hole, "in_hole.ceiling": CEILING, "step": float(i)} for i, row in enumerate((first, last))]
+    return dict.fromkeys(conditions, Curves(rows, seed=seed))
 
 
 def never_right(claim, conditions, random, seed):
     single = ramp(random.normal(200, 20))
-    return {
-        c: run(
-            seed,
-            {"on_grid.single-wrong": 0.98 * single, "on_grid.correct": 0.02 * single, "on_grid.several": 1 - single},
-        )
-        for c in conditions
-    }
+    modes = {"single-wrong": 0.98 * single, "correct": 0.02 * single, "several": 1 - single}
+    return dict.fromkeys(conditions, run(seed, {f"on_grid.{mode}": curve for mode, curve in modes.items()}))
 
 
 def alike(claim, conditions, random, seed):

@@ -33,7 +33,7 @@ def never_ordered(runs):
     [
         ({"over training": 0.0}, None, {"CONTRADICTED"}, "over training"),
         ({"over training": -0.8, "at fixed steps": -0.5}, None, {"CONTRADICTED"}, "over training"),
-        ({"over training": 0.95, "at fixed steps": -0.3}, None, {"CONTRADICTED"}, "at fixed steps"),
+        ({"over training": 0.95, "at fixed steps": -0.5}, None, {"CONTRADICTED"}, "at fixed steps"),
         ({"over training": 0.95, "at fixed steps": 0.0}, None, {"CONTRADICTED", "INCONCLUSIVE"}, "at fixed steps"),
         ({}, nothing_learns, {"INCONCLUSIVE"}, "does not change"),
         ({}, one_never_learns, {"INCONCLUSIVE"}, "d=4 run does not change"),

@@ -253,10 +253,12 @@ def test_an_undefined_seed_does_not_end_it_while_another_part_may_contradict():
     assert (found.verdict, asked[-1], found.settled) == ("INCONCLUSIVE", 8, False)
 
 
-def test_a_stuck_part_that_does_not_judge_does_not_end_it():
-    rows = [{"v": v, "w": "gone"} for v in UNDECIDED]
-    _, asked = look(rows, part("v"), part("w", judges=False))
+def test_a_part_that_does_not_judge_neither_ends_the_looking_nor_prolongs_it():
+    shown = part("w", judges=False)
+    _, asked = look([{"v": v, "w": "gone"} for v in UNDECIDED], part("v"), shown)
     assert asked[-1] == 8
+    _, asked = look([{"v": "gone", "w": w} for w in UNDECIDED], part("v"), shown)
+    assert asked == [3]
 
 
 def test_an_interval_without_limits_is_not_stuck():
@@ -294,7 +296,7 @@ YES, NO, OPEN = CLOSE, minus(CLOSE), [1.0, -1.0, 0.1]
         (YES, NO, NO, "SUPPORTED"),  # that it misses an effect elsewhere does not make it see one here
         (NO, NO, YES, "CONTRADICTED"),
         (NO, YES, YES, "CONTRADICTED"),
-        (NO, NO, NO, "INCONCLUSIVE"),  # it does not see the effect where it is
+        (NO, NO, NO, "INCONCLUSIVE"),  # the same code contradicts a world in which the claim is true
         (NO, NO, OPEN, "INCONCLUSIVE"),
         (OPEN, YES, NO, "INCONCLUSIVE"),
     ],
