@@ -76,6 +76,8 @@ def test_a_lower_ceiling_is_not_slower_learning(judge):
             changed[condition] = run.replaced(curves)
         return changed
 
-    corrected, off_grid, raw = judge("density", change=lower).parts
+    parts = {part.name: part for part in judge("density", change=lower).parts}
+    corrected, off_grid = (parts[name] for name in BOTH)
+    raw = parts["raw accuracy (as in the paper)"]
     assert (corrected.verdict, off_grid.verdict) == ("CONTRADICTED", "CONTRADICTED")
     assert raw.verdict != "CONTRADICTED", "in this world raw accuracy must look like a density effect"

@@ -54,7 +54,7 @@ def test_a_control_that_comes_out_supported_withdraws_the_claim(tried):
     suite, done = tried
     sigma = suite.entries()["sigma"]
     assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED")
-    assert "also supports the control 'harmless'" in sigma["reason"]
+    assert "the same code says so of the control 'harmless'" in sigma["reason"]
     assert "1 failed, 2 passed, 1 xfailed" in done.stdout
 
 

@@ -297,7 +297,7 @@ YES, NO, OPEN = CLOSE, minus(CLOSE), [1.0, -1.0, 0.1]
         (NO, NO, YES, "CONTRADICTED"),
         (NO, YES, YES, "CONTRADICTED"),
         (NO, NO, NO, "INCONCLUSIVE"),  # the same code contradicts a world in which the claim is true
-        (NO, NO, OPEN, "INCONCLUSIVE"),
+        (NO, NO, OPEN, "CONTRADICTED"),
         (OPEN, YES, NO, "INCONCLUSIVE"),
     ],
 )
@@ -307,7 +307,7 @@ def test_what_controls_make_of_a_verdict(values, broken, planted, verdict):
     assert checked.verdict == verdict
     assert checked.unchecked == found.verdict
     assert [control.name for control in checked.controls] == ["broken", "planted"]
-    assert [control.passed for control in checked.controls] == [broken is not YES, planted is YES]
+    assert [control.passed for control in checked.controls] == [broken is not YES, planted is not NO]
     if verdict == found.verdict:
         assert checked.reason == found.reason
     else:
