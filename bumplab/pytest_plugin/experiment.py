@@ -11,7 +11,7 @@ from bumplab.pytest_plugin import drift, entries
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
-from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
 from bumplab.verdicts.noise import sampling_noise
@@ -57,8 +57,7 @@ class Experiment:
         settings = self.settings
         verdict = self._decide(claim)
         if settings.controls:
-            seeds = verdict.seeds or settings.looks.last
-            verdict = check(verdict, [(c, self._decide(claim.under(c), until=seeds)) for c in claim.controls])
+            verdict = check(verdict, [(c, self._try_control(claim, c, verdict)) for c in claim.controls])
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
@@ -67,6 +66,14 @@ class Experiment:
             (STEPS, json.dumps(entries.costs(claim, verdict, settings))),
         ]
         return verdict
+
+    def _try_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:
+        """The control after as many seeds as decided the claim: with fewer it may pass for lack of power.
+
+        Where the claim is undecided there is nothing to guard, and no run is trained beyond the first look.
+        """
+        guards = verdict.verdict != "INCONCLUSIVE" or control.runs is None
+        return self._decide(claim.under(control), until=verdict.seeds if guards else self.settings.looks.first)
 
     def _decide(self, claim: Claim, until: int | None = None) -> ClaimVerdict:
         return decide_in_looks(claim, lambda seeds: self._runs(claim, seeds), self.settings.looks, until)
