@@ -112,6 +112,12 @@ def judge_everything(simulations, looks):
     return {"edges": edges, "designed": designed}
 
 
+def t_at_looks(samples, numbers):
+    """Student's t of the first n of each row of ``samples``, for each n of ``numbers``: ``[rows, looks]``."""
+    each = [samples[:, :n] for n in numbers]
+    return np.stack([x.mean(axis=1) / x.std(axis=1, ddof=1) * x.shape[1] ** 0.5 for x in each], axis=1)
+
+
 def compare_spending(simulations, looks, effect=2.0):
     """One Student's t test of an effect given in standard deviations between seeds, under three ways to share alpha."""
     numbers = np.array(list(looks))
@@ -121,7 +127,7 @@ def compare_spending(simulations, looks, effect=2.0):
         "half for the last, the rest equally": np.array([looks.share(n) for n in numbers]),
     }
     samples = np.random.default_rng(0).normal(effect, 1, (simulations, looks.last))
-    t = np.stack([samples[:, :n].mean(axis=1) / samples[:, :n].std(axis=1, ddof=1) * n**0.5 for n in numbers], axis=1)
+    t = t_at_looks(samples, numbers)
     rows = []
     print(f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}", end=", ")
     print(f"{simulations:,} simulations\n")
@@ -150,8 +156,7 @@ def compare_shapes(simulations, looks):
     print(f"\nOne t test, its mean at the edge, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n")
     print("| effects between seeds | false SUPPORTED |\n| --- | --- |")
     for name, samples in shapes.items():
-        t = [samples[:, :n].mean(axis=1) / samples[:, :n].std(axis=1, ddof=1) * n**0.5 for n in numbers]
-        found = (np.stack(t, axis=1) > special.stdtrit(numbers - 1, 1 - alpha)).any(axis=1)
+        found = (t_at_looks(samples, numbers) > special.stdtrit(numbers - 1, 1 - alpha)).any(axis=1)
         rows.append({"shape": name, "supported": float(found.mean())})
         print(f"| {name} | {100 * rows[-1]['supported']:.2f} % |")
     return {"shapes": rows}

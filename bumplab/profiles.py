@@ -7,6 +7,9 @@ from typing import Literal
 
 from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
 
+REPLICATES = 1000
+"""From a claim's seed to that of its `Profile.replicate`."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -35,6 +38,10 @@ class Profile:
         data = DataSpec(self.base.data.image_size, dx, dx if dy is None else dy, sigma, hole)
         measure = replace(self.base.measure, last_samples=self.hole_samples if hole else 0)
         return replace(self.base, data=data, measure=measure, seed=seed)
+
+    def replicate(self, seed: int) -> RunSpec:
+        """Control: another training of the base run, whose seed no run of a claim has; claims share it."""
+        return self.run(seed + REPLICATES)
 
     def shuffled(self, run: RunSpec) -> RunSpec:
         """Control: the run with its labels shuffled against the images."""

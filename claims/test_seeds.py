@@ -24,7 +24,7 @@ def failing_at(which):
     """The same runs as if those at one increment had learned no manifold, and all others had."""
 
     def change(runs):
-        chosen = sorted(runs, key=lambda condition: float(condition.split("=")[1]))[which]
+        chosen = list(runs)[np.argsort(levels_of(runs))[which]]
         r2 = {c: np.full(len(run.steps), float(c != chosen)) for c, run in runs.items()}
         return {c: Curves(run.rows, None, run.seed).replaced(dict.fromkeys(R2, r2[c])) for c, run in runs.items()}
 

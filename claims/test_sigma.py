@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
-from bumplab.verdicts.effects import LEVEL, contrast, levels_of, log_time_slope, stretched
+from bumplab.verdicts.effects import LEVEL, contrast, levels_of, log_time_slope, paced
 from bumplab.verdicts.intervals import Undefined
 
 pace = log_time_slope(lambda run: run.corrected("on_grid"))
@@ -28,13 +28,6 @@ def rank(runs):
         raise Undefined("two runs or more do not reach half their ceiling: their order is unknown")
     rho = float(spearmanr(levels_of(runs), [low for low, _ in times]).statistic)
     return rho, rho
-
-
-def planted(runs):
-    """The run at the largest sigma under every name, slowed down in proportion to sigma squared."""
-    levels = levels_of(runs)
-    widest = list(runs.values())[levels.index(max(levels))]
-    return {c: stretched(widest, s**2) for c, s in zip(runs, levels, strict=True)}
 
 
 CLAIM = Claim(
@@ -83,13 +76,13 @@ CLAIM = Claim(
         Control(
             "dependence planted",
             "The run at the largest sigma under every name, slowed down by sigma squared.",
-            change=planted,
+            change=paced(max, 2),
         ),
         Control(
             "same sigma, two names",
             "Two runs at sigma 1, one of them named after the smallest spread: no dependence to be found.",
             runs=lambda profile, seed: {
-                f"sigma={profile.sigmas[0]:g}": profile.run(seed + 1000),
+                f"sigma={profile.sigmas[0]:g}": profile.replicate(seed),
                 "sigma=1": profile.run(seed),
             },
             positive=True,

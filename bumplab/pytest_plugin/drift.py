@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from bumplab import profiles
+from bumplab.verdicts.decision import Verdict
 from bumplab.verdicts.error_rate import CLAIMS
 
-VERDICTS = ("SUPPORTED", "CONTRADICTED", "INCONCLUSIVE")
+VERDICTS = get_args(Verdict)
 FILE = Path("claims") / "expected.toml"
 """Below pytest's root folder."""
 

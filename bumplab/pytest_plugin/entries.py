@@ -34,15 +34,16 @@ def judged(
     verdict: ClaimVerdict,
     varied: Sequence[tuple[str, Claim, ClaimVerdict]],
     noise: Mapping[str, Mapping[str, float | None]],
+    costs: tuple[Steps, Steps],
     settings: Settings,
 ) -> Entry:
     """The entry of a claim with a verdict, checked by its controls where they were asked for.
 
     ``varied`` has each variation's name, the claim in that form and its verdict; ``noise`` what `sampling_noise` says
-    of its parts.
+    of its parts, ``costs`` what the function of that name does.
     """
     profile, expected = settings.profile, settings.accepted(claim)
-    used, at_last_look = costs(claim, verdict, settings)
+    used, at_last_look = costs
     return {
         **about(claim),
         **verdict.as_dict(),

@@ -61,9 +61,10 @@ class Experiment:
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
+        costs = entries.costs(claim, verdict, settings)
         self.item.user_properties += [
-            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, settings))),
-            (STEPS, json.dumps(entries.costs(claim, verdict, settings))),
+            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, costs, settings))),
+            (STEPS, json.dumps(costs)),
         ]
         return verdict
 

@@ -113,11 +113,11 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
     intersection-union test needs no correction). CONTRADICTED when any lies outside, at that rate shared among the
     parts. Else INCONCLUSIVE.
     """
-    seeds = len(next(iter(runs.values()), ()))
-    by_seed: list[SeedRuns] = [{condition: runs[condition][i] for condition in runs} for i in range(seeds)] or [{}]
+    each = by_seed(runs)
+    seeds = len(each)
     alpha = alpha_at(claim.id, seeds or looks.last, looks)
     judging = sum(part.judges for part in claim.parts)
-    parts = [_decide_part(part, by_seed, alpha, judging) for part in claim.parts]
+    parts = [_decide_part(part, each or [{}], alpha, judging) for part in claim.parts]
     judges = [part for part in parts if part.judges]
     for verdict in ("CONTRADICTED", "INCONCLUSIVE", "SUPPORTED"):
         deciding = [part for part in judges if part.verdict == verdict]
@@ -126,6 +126,12 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
     reason = "; ".join(f"{part.name}: {part.reason}" for part in deciding)
     found = deciding[0].verdict
     return ClaimVerdict(claim.id, found, reason, seeds, alpha, parts, found)
+
+
+def by_seed(runs: Runs) -> list[SeedRuns]:
+    """Each seed's runs; empty for a claim that needs none."""
+    seeds = len(next(iter(runs.values()), ()))
+    return [{condition: each[i] for condition, each in runs.items()} for i in range(seeds)]
 
 
 def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
@@ -166,11 +172,11 @@ def place(interval: Interval, against: Interval, region: Region) -> Verdict:
     return "INCONCLUSIVE"
 
 
-def _decide_part(part: Part, by_seed: Sequence[SeedRuns], alpha: float, judging: int) -> PartVerdict:
+def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: int) -> PartVerdict:
     effects: list[Datum | None] = []
     problems: dict[str, list[int]] = {}
-    for seed, runs in enumerate(by_seed, FIRST_SEED):
-        effect, problem = _effect(part, runs)
+    for seed, runs in enumerate(seeds, FIRST_SEED):
+        effect, problem = seed_effect(part, runs)
         effects.append(effect)
         if problem:
             problems.setdefault(problem, []).append(seed)
@@ -212,7 +218,8 @@ def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
         return Interval(None, -math.inf, math.inf)
 
 
-def _effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
+def seed_effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
+    """What one seed says of the part, or None and the problem that leaves it undefined."""
     for condition, curves in runs.items():
         if curves.failed and not part.counts_failures:
             return None, f"the run {condition!r} failed: {curves.failed}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bumplab.verdicts.claim import SeedRuns
+from bumplab.verdicts.claim import Change, SeedRuns
 from bumplab.verdicts.curves import Curve, Curves
 from bumplab.verdicts.intervals import Bounds, Undefined
 
@@ -51,6 +51,18 @@ def log_time_slope(accuracy: Callable[[Curves], Curve]) -> Callable[[SeedRuns], 
 def stretched(run: Curves, factor: float) -> Curves:
     """The same run as if every step had taken ``factor`` steps: a planted difference in pace."""
     return run.replaced({"step": run.steps * factor})
+
+
+def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
+    """A planted trend in pace: the run at the level that ``pick`` chooses under every name, slowed by level^slope."""
+
+    def change(runs: SeedRuns) -> SeedRuns:
+        levels = levels_of(runs)
+        chosen = pick(levels)
+        run = list(runs.values())[levels.index(chosen)]
+        return {c: stretched(run, (level / chosen) ** slope) for c, level in zip(runs, levels, strict=True)}
+
+    return change
 
 
 def require_learned(run: Curves, condition: str) -> None:

@@ -33,7 +33,7 @@ class Looks:
     def __post_init__(self) -> None:
         if not MIN_SEEDS <= self.first <= self.last <= MAX_SEEDS:
             raise ValueError(
-                f"looks from {self.first} to {self.last} seeds: must be {MIN_SEEDS} <= first <= last <= 32"
+                f"looks from {self.first} to {self.last} seeds: must be {MIN_SEEDS} <= first <= last <= {MAX_SEEDS}"
             )
 
     def __iter__(self) -> Iterator[int]:

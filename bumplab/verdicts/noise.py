@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from bumplab.verdicts.claim import Claim, Part, SeedRuns
-from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.intervals import Undefined
+from bumplab.verdicts.decision import Runs, by_seed, seed_effect
 
 REDRAWS = 40
 """Redraws of each run's counts: they give its noise to about 11 %."""
 
 
-def sampling_noise(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> dict[str, dict[str, float | None]]:
+def sampling_noise(claim: Claim, runs: Runs) -> dict[str, dict[str, float | None]]:
     """For each part of the claim that names its `rates`: ``noise``, ``spread`` and their ``ratio``.
 
     ``noise`` is the standard deviation of one seed's effect when each rate is drawn again from as many images (root
     mean square over seeds), ``spread`` that of the effects between seeds, which includes it. Both are over the seeds
     whose effect is known, neither censored nor undefined; a part with fewer than two of them is left out.
     """
-    seeds = len(next(iter(runs.values()), ()))
-    by_seed: list[SeedRuns] = [{condition: runs[condition][i] for condition in runs} for i in range(seeds)]
     found = {}
     for part in claim.parts:
         if not part.rates:
             continue
-        effects = [_known(part, one) for one in by_seed]
-        known = [(one, effect) for one, effect in zip(by_seed, effects, strict=True) if not math.isnan(effect)]
+        known = [(one, effect) for one in by_seed(runs) if not math.isnan(effect := _known(part, one))]
         if len(known) < 2:
             continue
         random = np.random.default_rng(0)
@@ -41,10 +37,8 @@ def sampling_noise(claim: Claim, runs: Mapping[str, Sequence[Curves]]) -> dict[s
 
 
 def _known(part: Part, runs: SeedRuns) -> float:
-    try:
-        low, high = part.effect(runs)
-    except Undefined:
-        return math.nan
+    """The effect of one seed; NaN where it is censored or undefined."""
+    low, high = seed_effect(part, runs)[0] or (math.nan, math.nan)
     return low if low == high else math.nan
 
 

@@ -1,0 +1,58 @@
+"""The sampling noise of an effect: what redrawing as many images would change, and nothing else."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bumplab.verdicts.claim import Claim, Part, Region
+from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.intervals import Undefined
+from bumplab.verdicts.noise import sampling_noise
+
+
+def claim(effect, rates=("off_grid.correct",)):
+    part = Part("share", "u", Region(low=0), "because", effect, rates=rates)
+    return Claim("hole", "s", "Fig. 0", "p", lambda profile, seed: {}, (part,), {})
+
+
+def share(runs):
+    value = runs["a"].last("off_grid.correct")
+    return value, value
+
+
+def runs(shares, samples=400, failed=None):
+    rows = [[{"step": 0.0, "off_grid.correct": s, "off_grid.samples": samples}] for s in shares]
+    return {"a": [Curves(row, failed if i == 0 else None) for i, row in enumerate(rows)]}
+
+
+@pytest.mark.parametrize("samples", [100, 2_500])
+def test_a_share_has_binomial_noise(samples):
+    shares = np.linspace(0.4, 0.6, 30)
+    found = sampling_noise(claim(share), runs(shares, samples))["share"]
+    expected = math.sqrt(np.mean(shares * (1 - shares)) / samples)
+    assert found["noise"] == pytest.approx(expected, rel=0.1)  # 30 seeds of 40 redraws: known to 2 %
+    assert found["spread"] == pytest.approx(shares.std(ddof=1))
+    assert found["ratio"] == found["noise"] / found["spread"]
+
+
+def test_seeds_that_do_not_differ_have_no_ratio():
+    assert sampling_noise(claim(share), runs([0.5, 0.5]))["share"]["ratio"] is None
+
+
+def test_seeds_whose_effect_is_not_known_are_left_out():
+    def known_below_a_half(runs):
+        value, _ = share(runs)
+        if value > 0.9:
+            raise Undefined("too high")
+        return value, math.inf if value > 0.8 else value
+
+    certain = [0.0, 0.0, 1.0, 0.85]  # shares of 0 stay 0 when drawn again
+    found = sampling_noise(claim(known_below_a_half), runs(certain))["share"]
+    assert (found["noise"], found["spread"]) == (0, 0)
+    assert sampling_noise(claim(known_below_a_half), runs([0.0, 1.0, 0.85])) == {}
+    assert sampling_noise(claim(share), runs([0.2, 0.4], failed="the loss is nan")) == {}
+
+
+def test_a_part_without_rates_is_not_asked():
+    assert sampling_noise(claim(share, rates=()), runs([0.2, 0.4])) == {}
