@@ -16,6 +16,20 @@ TAPS = ("down3", "bottleneck", "up1-features", "up1")
 after the block has added its label injection, ``up1-features`` just before."""
 
 
+class Norm(nn.GroupNorm):
+    """GroupNorm, ``[B, C, H, W] -> [B, C, H, W]``.
+
+    By way of a contiguous copy where a CPU is asked for groups of few channels on a large map: torch's channels-last
+    kernel goes through such groups pixel by pixel, and takes three times as long as the other with both copies.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        narrow = self.num_channels // self.num_groups < 8 and x.shape[2] * x.shape[3] >= 256
+        if narrow and x.device.type == "cpu":
+            return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+        return super().forward(x)
+
+
 class DoubleConv(nn.Module):
     """conv3x3 - GroupNorm - GELU - conv3x3 - GroupNorm, ``[B, in, H, W] -> [B, out, H, W]``.
 
@@ -28,9 +42,9 @@ class DoubleConv(nn.Module):
         self.residual = residual
         # GroupNorm follows each convolution and has a shift of its own: a bias would be redundant.
         self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(groups, hidden)
+        self.norm1 = Norm(groups, hidden)
         self.conv2 = nn.Conv2d(hidden, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(groups, outputs)
+        self.norm2 = Norm(groups, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))
@@ -63,12 +77,20 @@ class SelfAttention(nn.Module):
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """``softmax(q k^T / sqrt(d)) v`` over ``[B, heads, L, d]``.
 
-    Two plain products on a CPU with few pixels, because the fused kernel's backward in bf16 is slow there.
+    By torch's fused kernel, whose backward is slow in bf16 on a CPU: there by plain products, and with many pixels one
+    head at a time, so that its ``L x L`` scores stay in the cache.
     """
-    if q.device.type == "cpu" and q.shape[2] <= 256:
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        return torch.softmax(scores, -1, dtype=scores.dtype) @ v
-    return F.scaled_dot_product_attention(q, k, v)
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v)
+    if q.shape[2] <= 256:
+        return _attend(q, k, v)
+    heads = zip(*(part.flatten(0, 1).contiguous() for part in (q, k, v)), strict=True)
+    return torch.stack([_attend(*head) for head in heads]).view(q.shape)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return torch.softmax(scores, -1, dtype=scores.dtype) @ v
 
 
 class Block(nn.Module):

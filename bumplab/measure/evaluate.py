@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -13,13 +14,13 @@ from torch import Tensor
 from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE, RunSpec
 from bumplab.data.bumps import draw_in_hole, draw_off_grid, nearest_labels, render, training_labels
 from bumplab.diffusion.generator import FactorizedUNet, channels, compose
-from bumplab.diffusion.sampler import sample
+from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
 from bumplab.measure.accuracy import MODES, accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
-from bumplab.training.speed import autocast, configure
+from bumplab.training.speed import autocast, capture, configure
 
 SAMPLING_BATCH = 256
 SHOWN = 25
@@ -65,21 +66,38 @@ def draw(
     images: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {tap: [] for tap in (*LAYER_4, *LAST_TAPS)}
     shape = (channels(spec), spec.data.image_size, spec.data.image_size)
+
+    def record(tap: str, activation: Tensor) -> None:
+        taps[tap].append(activation.float().flatten(1).cpu().numpy())
+
     for first in range(0, len(labels), SAMPLING_BATCH):
         chunk = labels[first : first + SAMPLING_BATCH].to(device)
         random = generator(spec.seed, "sampling", first, device)
         noise = torch.randn(len(chunk), *shape, device=device, generator=random)
-
-        def record(tap: str, activation: Tensor) -> None:
-            taps[tap].append(activation.float().flatten(1).cpu().numpy())
-
-        def denoise(x: Tensor, t: Tensor, last: bool, chunk: Tensor = chunk, first: int = first) -> Tensor:
-            with autocast(spec.training, device):
-                return network(x, t, chunk, record if last and first < recorded else None)  # type: ignore[no-any-return]
-
+        denoise = _denoiser(network, spec, chunk, record if first < recorded else None)
         images.append(compose(spec, sample(denoise, noise, spec.diffusion, random)).cpu().numpy())
     grey, _ = quantise(np.concatenate(images))
     return grey, {tap: np.concatenate(parts)[:recorded] for tap, parts in taps.items() if parts}
+
+
+def _denoiser(
+    network: UNet | FactorizedUNet, spec: RunSpec, labels: Tensor, record: Callable[[str, Tensor], None] | None
+) -> Denoiser:
+    """The network told ``labels``, its activations recorded at the last step; the steps before it as fast as may be."""
+    fast: list[Callable[..., Tensor]] = []
+
+    def predict(x: Tensor, t: Tensor, record: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        with autocast(spec.training, x.device.type):
+            return network(x, t, labels, record)  # type: ignore[no-any-return]
+
+    def denoise(x: Tensor, t: Tensor, last: bool) -> Tensor:
+        if last:
+            return predict(x, t, record)
+        if not fast:
+            fast.append(capture(predict, (x, t)))
+        return fast[0](x, t)
+
+    return denoise
 
 
 def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: int) -> Measurement:

@@ -6,6 +6,8 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ from bumplab.diffusion.unet import UNet
 from bumplab.randomness import derive, generator
 from bumplab.training import speed
 
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of the gradients, by its own names."""
+
 
 class TrainingDiverged(RuntimeError):
     """Loss or weights became NaN or infinite: the seed failed, and is to be counted as failed."""
@@ -26,14 +31,28 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass
 class TrainState:
-    """Everything that training changes: a step count, weights, their running average and the optimizer's moments."""
+    """Everything that training changes, a step count and a few vectors, and what it reads."""
 
     step: int
     network: UNet | FactorizedUNet
     averaged: UNet | FactorizedUNet
     """The network that is measured: an exponential moving average, or ``network`` itself at ``ema_decay`` 0."""
+    vectors: dict[str, Tensor]
+    """All of the network's ``weights`` in one vector (`speed.flatten`), the optimizer's moments ``exp_avg`` and
+    ``exp_avg_sq`` in the same order and, with an average, ``averaged``."""
     optimizer: torch.optim.AdamW
+    data: Data
     device: str
+    update: Callable[..., Tensor] | None = None
+    """`update` of this state, ready to be called with a `Batch`; made by the first step."""
+
+
+class Data(NamedTuple):
+    """Training labels ``[K, 2]``, where each one's image shows its bump ``[K, 2]``, noise levels alpha_bar ``[T]``."""
+
+    labels: Tensor
+    drawn_at: Tensor
+    levels: Tensor
 
 
 def start(spec: RunSpec, device: str) -> TrainState:
@@ -42,13 +61,22 @@ def start(spec: RunSpec, device: str) -> TrainState:
         torch.manual_seed(derive(spec.seed, "weights"))
         network = build(spec)
     network = speed.place(network, device)
-    averaged = network
-    if spec.training.ema_decay:
-        averaged = copy.deepcopy(network).requires_grad_(False)
+    averaged = copy.deepcopy(network).requires_grad_(False) if spec.training.ema_decay else network
+    weights = speed.flatten(network)
+    vectors = {"weights": weights.detach(), **{moment: torch.zeros_like(weights) for moment in MOMENTS}}
+    if averaged is not network:
+        vectors["averaged"] = speed.flatten(averaged).detach()
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=spec.training.learning_rate, weight_decay=spec.training.weight_decay, fused=True
+        [weights],
+        lr=spec.training.learning_rate,
+        weight_decay=spec.training.weight_decay,
+        fused=True,
+        capturable=device != "cpu",
     )
-    return TrainState(0, network, averaged, optimizer, device)
+    optimizer.state[weights] = {"step": torch.zeros((), device=device), **{m: vectors[m] for m in MOMENTS}}
+    levels = alphas_cumprod(spec.diffusion.schedule, spec.diffusion.timesteps).to(torch.float32)
+    data = Data(*(table.to(device) for table in (*dataset(spec), levels)))
+    return TrainState(0, network, averaged, vectors, optimizer, data, device)
 
 
 def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int], None] = lambda step: None) -> float:
@@ -57,17 +85,20 @@ def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int],
     ``on_step`` is called with the count of finished steps after each. Raises `TrainingDiverged`.
     """
     speed.configure(state.device)
-    labels, drawn_at = (table.to(state.device) for table in dataset(spec))
-    levels = alphas_cumprod(spec.diffusion.schedule, spec.diffusion.timesteps).to(state.device, torch.float32)
     total, first = torch.zeros((), device=state.device), state.step
     state.network.train()
     while state.step < until:
-        total += train_step(state, spec, labels, drawn_at, levels)
+        batch = draw_batch(spec, state.step, len(state.data.labels), state.device)
+        if state.update is None:
+            changes = [*state.vectors.values(), _count(state)]
+            state.update = speed.capture(partial(update, state, spec), batch, changes)
+        total += state.update(*batch)
+        state.step += 1
         on_step(state.step)
     mean = float(total) / (until - first) if until > first else math.nan
     if until > first and not math.isfinite(mean):
         raise TrainingDiverged(f"the loss is {mean} between steps {first} and {until}")
-    if not all(bool(torch.isfinite(weight).all()) for weight in state.network.parameters()):
+    if not all(map(math.isfinite, torch.aminmax(state.vectors["weights"]))):
         raise TrainingDiverged(f"weights are not finite at step {until}: the loss of the next step would not be either")
     return mean
 
@@ -80,25 +111,51 @@ def dataset(spec: RunSpec) -> tuple[Tensor, Tensor]:
     return labels, labels[torch.randperm(len(labels), generator=generator(spec.seed, "pairing"))]
 
 
-def train_step(state: TrainState, spec: RunSpec, labels: Tensor, drawn_at: Tensor, levels: Tensor) -> Tensor:
-    """One optimizer step on a `dataset` with noise levels alpha_bar ``[T]``: its loss, still on the device."""
-    random = generator(spec.seed, "batch", state.step, state.device)
-    batch, size = spec.training.batch_size, spec.data.image_size
-    chosen = torch.randint(len(labels), (batch,), device=state.device, generator=random)
-    t = torch.randint(spec.diffusion.timesteps, (batch,), device=state.device, generator=random)
-    noise = torch.randn(batch, channels(spec), size, size, device=state.device, generator=random)
+def set_step(state: TrainState, step: int) -> None:
+    """Says that the state is that after ``step`` steps: the optimizer counts them too."""
+    state.step = step
+    _count(state).fill_(step)
 
-    alpha_bar = levels[t][:, None, None, None]
-    x0 = clean(spec, drawn_at[chosen])
+
+def _count(state: TrainState) -> Tensor:
+    """The optimizer's own count of steps."""
+    (of_weights,) = state.optimizer.state.values()
+    count: Tensor = of_weights["step"]
+    return count
+
+
+class Batch(NamedTuple):
+    """What a step draws: which training labels ``[B]``, timesteps ``[B]`` and noise ``[B, C, N, N]``."""
+
+    chosen: Tensor
+    t: Tensor
+    noise: Tensor
+
+
+def draw_batch(spec: RunSpec, step: int, labels: int, device: str) -> Batch:
+    """The batch of this step, from one of ``labels`` training labels each."""
+    random = generator(spec.seed, "batch", step, device)
+    batch, size = spec.training.batch_size, spec.data.image_size
+    return Batch(
+        torch.randint(labels, (batch,), device=device, generator=random),
+        torch.randint(spec.diffusion.timesteps, (batch,), device=device, generator=random),
+        torch.randn(batch, channels(spec), size, size, device=device, generator=random),
+    )
+
+
+def update(state: TrainState, spec: RunSpec, chosen: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """One optimizer step on a `Batch`: its loss, still on the device.
+
+    Reads and writes tensors alone, always the same ones, and asks the device for no number: a GPU can replay it.
+    """
+    alpha_bar = state.data.levels[t][:, None, None, None]
+    x0 = clean(spec, state.data.drawn_at[chosen])
     with speed.autocast(spec.training, state.device):
-        output = state.network(diffuse(x0, noise, alpha_bar), t, labels[chosen])
+        output = state.network(diffuse(x0, noise, alpha_bar), t, state.data.labels[chosen])
     value = loss(spec.diffusion.prediction, output, x0, noise, alpha_bar)
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=False)
     value.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
-    state.step += 1
-    if spec.training.ema_decay:
-        with torch.no_grad():
-            for mean, weight in zip(state.averaged.parameters(), state.network.parameters(), strict=True):
-                mean.lerp_(weight, 1 - spec.training.ema_decay)
+    if state.averaged is not state.network:
+        state.vectors["averaged"].lerp_(state.vectors["weights"], 1 - spec.training.ema_decay)
     return value.detach()

@@ -32,7 +32,7 @@ CLAIM = Claim(
         ("learning_rate=1e-3", "training", "learning_rate", 0.001),
         ("ema_decay=0.99", "training", "ema_decay", 0.99),
         ("norm_groups=1", "model", "norm_groups", 1),
-        ("batch_size=16", "training", "batch_size", 16),
+        ("batch_size=32", "training", "batch_size", 32),
     ],
 )
 def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, value):
@@ -61,7 +61,7 @@ def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, valu
         ("prediction", "prediction: needs a value, such as prediction=v"),
         ("prediction=", "prediction: needs a value"),
         ("prediction=x0", "prediction = 'x0': must be 'epsilon' or 'v'"),
-        ("batch_size=many", "batch_size=many: must be a int, such as batch_size=32"),
+        ("batch_size=many", "batch_size=many: must be a int, such as batch_size=16"),
         ("batch_size=1.5", "batch_size=1.5: must be a int"),
         ("batch_size=0", "batch_size = 0: must be a whole number above 0"),
         ("learning_rate=nan", "learning_rate = nan: must be a finite number"),
