@@ -74,6 +74,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--drift", action="store_true", help=f"pass where the verdict is the one accepted in {drift.FILE}")
     group.addoption("--power", action="store_true", help="print what the claims could find and train nothing")
     group.addoption("--gpu", action="store_true", help="train on the GPU; each worker takes the next one")
+    group.addoption("--exact", action="store_true", help="with --gpu: runs repeat bit for bit, and take longer")
     group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")
     group.addoption("--report", default=None, metavar="FILE", help="report to write (reports/claims-PROFILE.html)")
     group.addoption("--strict-claims", action="store_true", help="an INCONCLUSIVE claim fails instead of xfailing")
@@ -106,7 +107,7 @@ def check(config: pytest.Config) -> Settings:
         strict=option.strict_claims,
         expected=expected,
         store=RunStore(config.rootpath / option.runs_dir),
-        device=_device(option.gpu),
+        device=_device(option.gpu, option.exact),
         report=report,
     )
 
@@ -130,7 +131,9 @@ def _number(name: str, text: str | None) -> int | None:
     return allowed[text]
 
 
-def _device(gpu: bool) -> str:
+def _device(gpu: bool, exact: bool) -> str:
+    if exact and not gpu:
+        raise pytest.UsageError("--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway")
     if not gpu:
         return "cpu"
     import torch
@@ -138,5 +141,8 @@ def _device(gpu: bool) -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         raise pytest.UsageError("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
+    if exact:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by torch, before the GPU is first used
+        torch.use_deterministic_algorithms(True)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return f"cuda:{int(worker) % count}"

@@ -1,0 +1,152 @@
+"""Many runs on one device, three ways: ``python benchmarks/many.py [--gpu]``.
+
+A step of batch 16 cannot fill a GPU. Runs of equal shape can be trained by worker processes (what ``pytest claims -n``
+does), by one process that replays each run's captured step on a stream of its own, or as one stacked network through
+torch.func. Prints the runs each would finish in an hour, at 1, 4, 8 and 16 runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.func import grad_and_value, vmap
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.plain import PlainUNet
+from bumplab import profiles
+from bumplab.config import RunSpec
+from bumplab.diffusion.generator import clean
+from bumplab.diffusion.objective import diffuse, loss
+from bumplab.training import speed
+from bumplab.training.loop import draw_batch, start, train
+
+WARM_UP = 5
+
+
+def wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def timed(step: Callable[[], object], steps: int, device: str) -> float:
+    """Seconds of a call of ``step``."""
+    for _ in range(WARM_UP):
+        step()
+    wait(device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    wait(device)
+    return (time.perf_counter() - began) / steps
+
+
+def _work(spec: RunSpec, device: str, steps: int, ready, results) -> None:
+    state = start(spec, device)
+    train(state, spec, WARM_UP)
+    ready.wait()
+    results.put(timed(lambda: train(state, spec, state.step + 1), steps, device))
+
+
+def processes(spec: RunSpec, runs: int, device: str, steps: int) -> float:
+    """Steps a second, of all runs together, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(runs), context.SimpleQueue()
+    workers = [
+        context.Process(target=_work, args=(replace(spec, seed=seed), device, steps, ready, results))
+        for seed in range(runs)
+    ]
+    for worker in workers:
+        worker.start()
+    spent = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return sum(1 / each for each in spent)
+
+
+def streams(spec: RunSpec, runs: int, device: str, steps: int) -> float:
+    """Steps a second, of all runs together, in one process: on a GPU each run's graph on a stream of its own."""
+    states = [start(replace(spec, seed=seed), device) for seed in range(runs)]
+    if device == "cpu":
+        return runs / timed(lambda: [train(s, spec, s.step + 1) for s in states], steps, device)
+    for state in states:
+        train(state, spec, 1)
+    own = [torch.cuda.Stream() for _ in states]
+
+    def step() -> None:
+        for state, stream in zip(states, own, strict=True):
+            with torch.cuda.stream(stream):
+                state.update(*draw_batch(spec, state.step, len(state.data.labels), device))
+                state.step += 1
+
+    return runs / timed(step, steps, device)
+
+
+def stacked(spec: RunSpec, runs: int, device: str, steps: int) -> float:
+    """Steps a second, of all runs together, as one network whose weights have a dimension more.
+
+    The plain network: under vmap there is no channels-last.
+    """
+    states = [start(replace(spec, seed=seed), device) for seed in range(runs)]
+    data = states[0].data
+    network = PlainUNet(states[0].network, spec)
+    weights = {
+        name: torch.stack([state.network.get_parameter(name).detach().contiguous() for state in states])
+        for name in network.w
+    }
+    optimizer = torch.optim.AdamW(list(weights.values()), lr=spec.training.learning_rate, fused=True)
+
+    def lost(weights, x0, alpha_bar, batch, labels):
+        with speed.autocast(spec.training, device):
+            network.w = weights
+            output = network(diffuse(x0, batch.noise, alpha_bar), batch.t, labels)
+        return loss(spec.diffusion.prediction, output, x0, batch.noise, alpha_bar)
+
+    gradients = vmap(grad_and_value(lost), in_dims=(0, None, None, None, None))
+
+    def step() -> None:
+        batch = draw_batch(spec, 0, len(data.labels), device)
+        x0 = clean(spec, data.drawn_at[batch.chosen])
+        found, _ = gradients(weights, x0, data.levels[batch.t][:, None, None, None], batch, data.labels[batch.chosen])
+        for name, weight in weights.items():
+            weight.grad = found[name]
+        optimizer.step()
+
+    return runs / timed(step, steps, device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--profile", default=None, help="whose run (quick; with --gpu: nightly)")
+    parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.gpu and not torch.cuda.is_available():
+        parser.error("--gpu: torch finds no GPU here; leave --gpu away to measure the CPU")
+    device = "cuda:0" if options.gpu else "cpu"
+    spec = profiles.get(options.profile or ("nightly" if options.gpu else "quick")).base
+    speed.configure(device)
+    found: dict[str, dict[int, float]] = {}
+    print(f"{speed.describe(device)}: runs of {spec.training.steps} steps finished an hour, measuring left out")
+    for way in (processes, streams, stacked):
+        for runs in options.runs:
+            rate = way(spec, runs, device, 200 if options.gpu else 10)
+            found.setdefault(way.__name__, {})[runs] = rate * 3600 / spec.training.steps
+        print(
+            f"  {way.__name__:<10}" + "".join(f"{runs:>4}: {rate:7.1f}" for runs, rate in found[way.__name__].items())
+        )
+    if options.json:
+        options.json.write_text(json.dumps({"where": speed.describe(device), "runs an hour": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What each part costs beside two yardsticks measured in the same process: ``python benchmarks/speed.py [--gpu]``.
+
+The yardsticks are a plain version of the same network (`benchmarks.plain`) and the machine's ceiling, a large matrix
+product in the precision used. Variants are interleaved, and medians compared. ``--only step`` measures one part,
+``--operators`` says where a step's time goes, ``--json FILE`` keeps everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.plain import PlainTraining
+from bumplab import profiles
+from bumplab.config import RunSpec
+from bumplab.measure.evaluate import draw, evaluate, label_sets
+from bumplab.runs.execute import execute
+from bumplab.runs.store import RunStore
+from bumplab.training import speed
+from bumplab.training.loop import start, train
+
+PARTS = ("step", "sampling", "measuring", "run")
+QUICK, NIGHTLY, PAPER = (profiles.get(name).base for name in ("quick", "nightly", "paper"))
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+def seconds(function: Callable[[], object], device: str) -> float:
+    wait(device)
+    began = time.perf_counter()
+    function()
+    wait(device)
+    return time.perf_counter() - began
+
+
+def wait(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def interleaved(variants: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
+    """The median time of each, after a first round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds + 1):
+        for name, function in variants.items():
+            times[name].append(seconds(function, device))
+    return {name: statistics.median(measured[1:]) for name, measured in times.items()}
+
+
+def ceilings(device: str) -> dict[str, float]:
+    """FLOP/s of a large matrix product, by precision."""
+    n = 2048 if device == "cpu" else 8192
+    found = {}
+    for name, dtype in DTYPES.items():
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        found[name] = 2 * n**3 / min(seconds(lambda a=a, b=b: a @ b, device) for _ in range(8))
+    return found
+
+
+class Case:
+    """A training run at some scale, as the suite does it and plainly."""
+
+    def __init__(self, name: str, spec: RunSpec, device: str):
+        self.name, self.spec, self.device = name, spec, device
+        self.plain_spec = replace(spec, training=replace(spec.training, precision="float32"))
+        self.state = start(spec, device)
+        self.plain = PlainTraining(self.state, self.plain_spec)
+        self.fused = PlainTraining(self.state, self.plain_spec, fused_attention=True)
+        with FlopCounterMode(display=False) as counter:
+            self.plain.train(self.plain.step + 1)
+        self.flops = counter.get_total_flops()
+
+    def fast_steps(self, count: int) -> None:
+        train(self.state, self.spec, self.state.step + count)
+
+
+def measure_step(case: Case, ceiling: dict[str, float], rounds: int, steps: int) -> dict[str, object]:
+    plain, fused = case.plain, case.fused
+    times = interleaved(
+        {
+            "plain": lambda: plain.train(plain.step + steps),
+            "plain, fused attention": lambda: fused.train(fused.step + steps),
+            "as it is": lambda: case.fast_steps(steps),
+        },
+        rounds,
+        case.device,
+    )
+    precisions = {"as it is": case.spec.training.precision}
+    found = {}
+    for name, spent in times.items():
+        precision, rate = precisions.get(name, "float32"), case.flops * steps / spent
+        found[name] = {
+            "ms": 1000 * spent / steps,
+            "faster than plain": times["plain"] / spent,
+            "GFLOP/s": rate / 1e9,
+            f"of the {precision} ceiling": rate / ceiling[precision],
+        }
+    return {"GFLOP a step": case.flops / 1e9, **found}
+
+
+def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: int) -> dict[str, object]:
+    labels = label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"]
+    found = {}
+    for sampler, steps in choices.items():
+        spec, plain = (
+            replace(s, diffusion=replace(s.diffusion, sampler=sampler, sampler_steps=steps))
+            for s in (case.spec, case.plain_spec)
+        )
+        times = interleaved(
+            {
+                "plain": lambda s=plain: draw(case.plain.network, s, labels, case.device),
+                "as it is": lambda s=spec: draw(case.state.averaged, s, labels, case.device),
+            },
+            rounds,
+            case.device,
+        )
+        found[f"{samples} samples, {sampler} {steps}"] = against_plain(times)
+    return found
+
+
+def measure_measuring(case: Case, rounds: int) -> dict[str, object]:
+    step = case.spec.measure.every
+    return against_plain(
+        interleaved(
+            {
+                "plain": lambda: evaluate(case.plain.network, case.plain_spec, case.device, step),
+                "as it is": lambda: evaluate(case.state.averaged, case.spec, case.device, step),
+            },
+            rounds,
+            case.device,
+        )
+    )
+
+
+def measure_run(case: Case) -> dict[str, object]:
+    """A whole run: trained, measured at each checkpoint and stored; the plain one is not stored."""
+    plain = PlainTraining(start(case.plain_spec, case.device), case.plain_spec)
+
+    def plainly() -> None:
+        for step in case.spec.measured_steps():
+            plain.train(step)
+            evaluate(plain.network, case.plain_spec, case.device, step)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fast = seconds(lambda: execute(case.spec, RunStore(Path(folder)), case.device), case.device)
+    return against_plain({"plain": seconds(plainly, case.device), "as it is": fast})
+
+
+def against_plain(times: dict[str, float]) -> dict[str, object]:
+    return {name: {"s": spent, "faster than plain": times["plain"] / spent} for name, spent in times.items()}
+
+
+def operators(case: Case, steps: int) -> dict[str, dict[str, float]]:
+    """Where a step's time goes: the share of each operator, plainly and as it is, largest first."""
+    found = {}
+    plain = case.plain
+    for name, function in (
+        ("plain", lambda: plain.train(plain.step + steps)),
+        ("as it is", lambda: case.fast_steps(steps)),
+    ):
+        kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if case.device != "cpu" else [])
+        with profile(activities=kinds) as profiled:
+            function()
+        events = profiled.key_averages()
+        attribute = "self_cpu_time_total" if case.device == "cpu" else "self_device_time_total"
+        total = sum(getattr(event, attribute) for event in events)
+        ordered = sorted(events, key=lambda event: -getattr(event, attribute))[:12]
+        found[name] = {event.key: getattr(event, attribute) / total for event in ordered}
+    return found
+
+
+def show(found: dict[str, object], indent: int = 2) -> None:
+    for name, value in found.items():
+        if isinstance(value, dict) and all(isinstance(v, float) for v in value.values()):
+            print(" " * indent + f"{name:<28}" + "   ".join(f"{v:8.3g} {k}" for k, v in value.items()))
+        elif isinstance(value, dict):
+            print(" " * indent + name)
+            show(value, indent + 2)
+        else:
+            print(" " * indent + f"{name:<28}{value:8.3g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gpu", action="store_true", help="measure on the GPU: nightly and paper, not quick and paper")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be repeated")
+    parser.add_argument("--operators", action="store_true", help="also profile a step by operator")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    if options.gpu and not torch.cuda.is_available():
+        parser.error("--gpu: torch finds no GPU here; leave --gpu away to measure the CPU")
+    device = "cuda:0" if options.gpu else "cpu"
+    parts = options.only or PARTS
+    speed.configure(device)
+    ceiling = ceilings(device)
+    found: dict[str, object] = {
+        "date": datetime.date.today().isoformat(),
+        "where": speed.describe(device),
+        "ceiling, GFLOP/s": {name: rate / 1e9 for name, rate in ceiling.items()},
+    }
+    print(f"{found['date']} {found['where']}")
+    show({"ceiling, GFLOP/s": found["ceiling, GFLOP/s"]})
+    small, large = ("nightly", NIGHTLY) if options.gpu else ("quick", QUICK), ("paper", PAPER)
+    for name, spec in (small, large):
+        case = Case(name, spec, device)
+        here: dict[str, object] = {}
+        if "step" in parts:
+            repeats = (15, 10) if options.gpu or spec is QUICK else (4, 1)
+            here["step"] = measure_step(case, ceiling, *repeats)
+        if "sampling" in parts:
+            samplers = {"ddim": 50, "ancestral": 1000} if options.gpu else {"ddim": 5}
+            samples = 500 if options.gpu else 150 if spec is QUICK else 20
+            here["sampling"] = measure_sampling(case, samples, samplers, rounds=3)
+        if "measuring" in parts and (options.gpu or spec is QUICK):
+            here["measuring"] = measure_measuring(case, rounds=3)
+        if "run" in parts and spec is QUICK:
+            here["run"] = measure_run(case)
+        if options.operators:
+            here["operators"] = operators(case, 20 if spec is QUICK else 2)
+        print(f"{name}: width {spec.model.width}, {spec.data.image_size} pixels, batch {spec.training.batch_size}")
+        show(here)
+        found[name] = here
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What is fast is the same: held to the plain network, one vector of weights, steps that a GPU can replay."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks import plain
+from bumplab import profiles
+from bumplab.diffusion import unet
+from bumplab.diffusion.encoding import encode_condition
+from bumplab.diffusion.generator import build
+from bumplab.diffusion.unet import Norm
+from bumplab.measure.evaluate import draw, label_sets
+from bumplab.training import speed
+from bumplab.training.loop import draw_batch, start, train, update
+
+SMOKE = profiles.get("smoke").run(0)
+QUICK = profiles.get("quick").run(0)
+WIDE = replace(  # attention on every map, several heads, as in the paper
+    SMOKE, model=replace(SMOKE.model, attention_max_size=1024, attention_heads=4, norm_groups=1)
+)
+HALF = replace(WIDE, training=replace(WIDE.training, precision="bf16"))
+BF16, FLOAT32 = 2.0**-8, 2.0**-23
+
+
+def batch_of(state, spec):
+    return draw_batch(spec, state.step, len(state.data.labels), "cpu")
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Conditions in float64: with weights and images in it, what is left of a difference is not rounding."""
+    for module in (unet, plain):
+        monkeypatch.setattr(module, "encode_condition", lambda *given: encode_condition(*given).double())
+
+
+@pytest.mark.parametrize("spec", [SMOKE, QUICK, WIDE], ids=["smoke", "quick", "wide"])
+def test_the_network_computes_what_the_plain_one_does(spec, double):
+    state = start(spec, "cpu")
+    batch = batch_of(state, spec)
+    network = build(spec).double()
+    theirs = plain.PlainUNet(network, spec)
+    inputs = (batch.noise.double(), batch.t, state.data.labels[batch.chosen])
+    expected, output = theirs(*inputs), network(*inputs)
+    assert torch.allclose(output.double(), expected, atol=1e-6)  # the output itself is float32
+    weight = torch.randn(output.shape)
+    (output * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for name, parameter in network.named_parameters():
+        gradient = theirs.w[name].grad
+        assert float((parameter.grad - gradient).norm() / gradient.norm()) < 1e-6, name
+
+
+@pytest.mark.parametrize(
+    ("spec", "tolerance"), [(SMOKE, 0.01), (WIDE, 0.01), (HALF, 0.03)], ids=["smoke", "wide", "bf16"]
+)
+def test_200_steps_lose_what_they_lose_plainly(spec, tolerance):
+    """The mean loss of each 50 steps within 1 % (bf16: 3 %); step by step the paths part, as rounding grows."""
+    fast = start(spec, "cpu")
+    plainly = plain.PlainTraining(fast, replace(spec, training=replace(spec.training, precision="float32")))
+    for until in range(50, 201, 50):
+        expected = sum(plainly.train(until)) / 50
+        assert train(fast, spec, until) == pytest.approx(expected, rel=tolerance)
+
+
+def test_samples_are_those_of_the_plain_network():
+    state = start(SMOKE, "cpu")
+    train(state, SMOKE, 12)
+    labels = label_sets(SMOKE)["on_grid"]
+    ours, taps = draw(state.averaged, SMOKE, labels, "cpu", recorded=5)
+    theirs, plain_taps = draw(plain.PlainUNet(state.network, SMOKE), SMOKE, labels, "cpu", recorded=5)
+    assert int(abs(ours.astype(int) - theirs).max()) <= 1  # a grey value may round the other way
+    assert taps.keys() == plain_taps.keys()
+    assert all(torch.allclose(torch.tensor(taps[t]), torch.tensor(plain_taps[t]), atol=1e-4) for t in taps)
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_norm_is_group_norm_and_keeps_the_memory_format(groups, size):
+    torch.manual_seed(0)
+    norm = Norm(groups, 8)
+    nn.init.normal_(norm.weight)
+    x = torch.randn(3, 8, size, size).contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(norm(x), F.group_norm(x, groups, norm.weight, norm.bias), atol=1e-6)
+    assert norm(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_one_vector_holds_all_weights_and_all_gradients():
+    network = speed.place(start(SMOKE, "cpu").network, "cpu")
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    flat = speed.flatten(network)
+    assert flat.numel() == sum(weight.numel() for weight in before.values())
+    assert all(torch.equal(weight, before[name]) for name, weight in network.named_parameters())
+    convolution = network.down2.mix.conv1.weight
+    assert convolution.is_contiguous(memory_format=torch.channels_last)
+    state = start(SMOKE, "cpu")
+    batch = batch_of(state, SMOKE)
+    network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum().backward()
+    assert all(
+        torch.equal(part, network.get_parameter(name).grad) for name, part in speed.views(network, flat.grad).items()
+    )
+    assert float(flat.grad.norm()) > 0
+    with torch.no_grad():
+        flat.zero_()
+    assert not any(bool(weight.any()) for weight in network.parameters())
+
+
+class Questions(TorchDispatchMode):
+    """Counts how often a number is asked of the device: each would have the CPU wait for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.asked += function.name().split(".")[0] in ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal")
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_asks_the_device_for_no_number(monkeypatch):
+    """Except whether labels are finite, which is asked on a CPU alone, and what torch's CPU optimizer asks itself."""
+    state = start(HALF, "cpu")
+    batch = batch_of(state, HALF)
+    monkeypatch.setattr(state.optimizer, "step", lambda: None)
+    with Questions() as questions:
+        update(state, HALF, *batch)
+    assert questions.asked == 1
+    with Questions() as questions:
+        float(state.vectors["weights"][0])
+    assert questions.asked == 1, "the count sees nothing"
+
+
+@pytest.mark.parametrize("spec", [SMOKE, HALF], ids=["float32", "bf16"])
+def test_the_network_compiles_to_one_graph_that_computes_the_same(spec):
+    state = start(spec, "cpu")
+    batch = batch_of(state, spec)
+    inputs = (batch.noise, batch.t, state.data.labels[batch.chosen])
+    compiled = torch.compile(state.network, backend="aot_eager", fullgraph=True, dynamic=False)
+    unit = BF16 if spec.training.precision == "bf16" else FLOAT32
+    with speed.autocast(spec.training, "cpu"):
+        ours, theirs = compiled(*inputs), state.network(*inputs)
+    assert torch.allclose(ours, theirs, atol=32 * unit)
+    ours.square().sum().backward()
+    assert float(state.vectors["weights"].norm()) > 0
+    assert all(weight.grad is not None and bool(weight.grad.isfinite().all()) for weight in state.network.parameters())
+
+
+def test_on_a_cpu_nothing_is_captured():
+    def function(x):
+        return x + 1
+
+    assert speed.capture(function, [torch.zeros(1)]) is function
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees no CUDA device")
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("spec", [SMOKE, HALF], ids=["float32", "bf16"])
+def test_a_captured_step_is_the_step(spec, monkeypatch):
+    """Three steps replayed from a graph end in the weights of three that were not: capturing itself trains nothing."""
+    captured = start(spec, "cuda")
+    train(captured, spec, 3)
+    monkeypatch.setattr(speed, "capture", lambda function, *_: function)
+    launched = start(spec, "cuda")
+    train(launched, spec, 3)
+    assert captured.step == launched.step == 3
+    a, b = captured.vectors["weights"], launched.vectors["weights"]
+    assert float((a - b).norm() / b.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+@gpu
+def test_the_exact_mode_repeats_bit_for_bit():
+    torch.use_deterministic_algorithms(True)
+    try:
+        weights = []
+        for _ in range(2):
+            state = start(SMOKE, "cuda")
+            train(state, SMOKE, 5)
+            weights.append(state.vectors["weights"].clone())
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(*weights)
