@@ -73,6 +73,7 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--drift", action="store_true", help=f"pass where the verdict is the one accepted in {drift.FILE}")
     group.addoption("--power", action="store_true", help="print what the claims could find and train nothing")
+    group.addoption("--plan", action="store_true", help="print what would be trained and its cost; train nothing")
     group.addoption("--gpu", action="store_true", help="train on the GPU; each worker takes the next one")
     group.addoption("--exact", action="store_true", help="with --gpu: runs repeat bit for bit, and take longer")
     group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")

@@ -5,6 +5,7 @@ A claim's module holds a `CLAIM`; its test asks for the `experiment` fixture and
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from collections.abc import Generator, Iterator
@@ -52,13 +53,17 @@ _config: pytest.Config | None = None
 def pytest_cmdline_main(config: pytest.Config) -> None:
     global _config  # pytest_runtest_logreport is given no config
     _config = config
-    if config.option.power:
+    if _only_prints(config):
         config.option.dist = "no"  # xdist's controller collects no claims
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput[SESSION] = node.config.stash[board_key].folder.name
+
+
+def _only_prints(config: pytest.Config) -> bool:
+    return bool(config.option.power or config.option.plan)
 
 
 def _is_controller(config: pytest.Config) -> bool:
@@ -86,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     claims = config.rootpath / "claims"
     chosen = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    trains = not config.option.collectonly and not config.option.power
+    trains = not config.option.collectonly and not _only_prints(config)
     if _is_controller(config) and trains and any(_within(path, claims) for path in chosen):
         board = config.stash[board_key]
         try:
@@ -105,7 +110,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """The plan is what the selected claims need at their first look: each run once, in the order of the claims."""
     config = session.config
     claims = _claims(session)
-    if not claims or config.option.collectonly or config.option.power:
+    if not claims or config.option.collectonly or _only_prints(config):
         return
     settings, board = config.stash[settings_key], config.stash[board_key]
     forms = [form for claim in claims for form in settings.forms(claim)]
@@ -116,17 +121,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """With ``--power``, a table in place of the tests."""
+    """With ``--power`` or ``--plan``, a table in place of the tests."""
     config = session.config
     terminal = config.pluginmanager.get_plugin("terminalreporter")
-    if not config.option.power or session.testsfailed or terminal is None:
+    if not _only_prints(config) or session.testsfailed or terminal is None:
         return None
-    from bumplab.verdicts.power import table
-
     settings = config.stash[settings_key]
     claims = sorted(_claims(session), key=lambda claim: summary.rank(claim.id))
-    terminal.section(f"power of the claims, {settings.seeds}")
-    terminal.write_line(table(claims, settings.looks))
+    if config.option.power:
+        from bumplab.verdicts.power import table
+
+        terminal.section(f"power of the claims, {settings.seeds}")
+        terminal.write_line(table(claims, settings.looks))
+    if config.option.plan:
+        from rich.console import Console
+
+        from bumplab.pytest_plugin import plan
+
+        terminal.section(f"plan of the claims, {settings.seeds}")
+        workers = getattr(config.option, "numprocesses", None) or 1
+        with io.StringIO() as text:
+            plan.show(claims, settings, workers, Console(file=text, width=120))
+            terminal.write_line(text.getvalue())
     return True
 
 

@@ -1,5 +1,6 @@
 """Options: a mistake is one clear line and exit code 4, before anything trains."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,20 @@ def test_the_power_of_the_suites_own_claims_can_be_printed(tmp_path):
     for claim in CLAIMS:
         assert f"\n{claim} " in done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_plan_says_what_is_missing_and_trains_nothing(tmp_path):
+    runs = tmp_path / "runs"
+    ask = ("--plan", "--profile", "smoke", "--max-seeds", "2", "-k", "density", "--runs-dir", str(runs))
+    done = run_claims(*ask, "-n", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    row = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("density"))
+    assert row == ["density", "4", "4", "0"]  # two increments, two seeds
+    assert re.search(r"missing: 4 to 4 runs\. With 2 workers on cpu about \d+ s to \d+ s, and \d\.\d GB", done.stdout)
+    assert not runs.exists()
+    assert run_claims(*(word for word in ask if word != "--plan")).returncode == 0
+    again = run_claims(*ask)
+    assert "nothing is missing: a session would only judge" in again.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

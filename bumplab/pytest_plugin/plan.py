@@ -1,0 +1,65 @@
+"""``--plan``: what a session would train, what of it is stored, and what the rest would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bumplab.config import RunSpec
+from bumplab.pytest_plugin import entries
+from bumplab.pytest_plugin.options import Settings
+from bumplab.runs.estimate import trial
+from bumplab.verdicts.claim import Claim
+
+
+def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Console) -> None:
+    """Prints a line a claim and the sum: runs shared by several claims count once in it."""
+    looks = settings.looks
+    console.print(f"profile {settings.profile.name}: {settings.profile.purpose}")
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("claim", f"runs at {looks.first} seeds", f"at {looks.last}", "stored"):
+        table.add_column(column, justify="left" if column == "claim" else "right")
+    needed: dict[int, dict[RunSpec, None]] = {look: {} for look in (looks.first, looks.last)}
+    for claim in claims:
+        of_claim = {look: _runs(claim, settings, look) for look in needed}
+        for look, runs in of_claim.items():
+            needed[look].update(dict.fromkeys(runs))
+        table.add_row(claim.id, *_counts(of_claim, settings))
+    table.add_section()
+    table.add_row("together, each run once", *_counts(needed, settings))
+    console.print(table)
+    missing = {look: [run for run in runs if not settings.store.has(run)] for look, runs in needed.items()}
+    if not missing[looks.last]:
+        console.print("nothing is missing: a session would only judge")
+        return
+    cost = trial(settings.profile.base, settings.device)
+    low, high = (cost.seconds(missing[look]) / workers + cost.once for look in (looks.first, looks.last))
+    console.print(
+        f"missing: {len(missing[looks.first])} to {len(missing[looks.last])} runs. With {workers} "
+        f"worker{'s' if workers > 1 else ''} on {settings.device} about {_spoken(low)} to {_spoken(high)}, and "
+        f"{cost.memory / 1e9:.1f} GB of memory a worker"
+    )
+    console.print(
+        f"(from a trial here: {1000 * cost.step:.0f} ms a step, {cost.measurement:.1f} s a measurement, "
+        f"{cost.once:.0f} s once a worker; claims that are settled early take fewer runs). Nothing was trained."
+    )
+
+
+def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
+    forms = settings.forms(claim)
+    return list(dict.fromkeys(run for form in forms for run in entries.planned(form, settings.profile, seeds)))
+
+
+def _counts(by_look: Mapping[int, Collection[RunSpec]], settings: Settings) -> tuple[str, str, str]:
+    looks = settings.looks
+    stored = sum(settings.store.has(run) for run in by_look[looks.last])
+    return str(len(by_look[looks.first])), str(len(by_look[looks.last])), str(stored)
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,54 @@
+"""What runs will cost: a few steps and one measurement of a run like them, tried here and thrown away."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bumplab.config import RunSpec
+
+TRIAL_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Seconds of a training step and of a measurement, seconds that a worker pays once, and its memory in bytes."""
+
+    step: float
+    measurement: float
+    once: float
+    memory: int
+
+    def seconds(self, runs: Iterable[RunSpec]) -> float:
+        """Process-seconds of these runs, if they are like the one tried but for their length."""
+        total = 0.0
+        for run in runs:
+            networks = 2 if run.model.kind == "factorized" else 1
+            total += networks * run.training.steps * self.step + len(run.measured_steps()) * self.measurement
+        return total
+
+
+def trial(spec: RunSpec, device: str) -> Trial:
+    """Tries ``spec`` on this machine. Nothing is stored. Takes a quarter of a minute at the quick profile."""
+    began = time.perf_counter()
+    from bumplab.measure.evaluate import evaluate
+    from bumplab.training.loop import start, train
+
+    imports = time.perf_counter() - began
+    state = start(spec, device)
+    train(state, spec, 1)
+    first = _seconds(lambda: evaluate(state.averaged, spec, device, 0))
+    step = _seconds(lambda: train(state, spec, 1 + TRIAL_STEPS)) / TRIAL_STEPS
+    measurement = _seconds(lambda: evaluate(state.averaged, spec, device, 0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = peak * (1 if sys.platform == "darwin" else 1024)
+    return Trial(step, measurement, imports + max(0.0, first - measurement), memory)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
