@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import uuid
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "controls": settings.controls,
         "drift": settings.drift,
         "saved": entries.saved(*config.stash[steps_key]),
+        "code": _code(config.rootpath),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "elapsed": display.elapsed,
         "claims": list(judged.values()),
@@ -214,6 +217,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     except OSError as error:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         config.stash[outcome_key] = f"report not written: {error}; name another place with --report"
+
+
+def _code(root: Path) -> str:
+    """The version of the code that judged, with its commit where it is a checkout; ``+`` marks a changed one."""
+    found = version("bumplab")
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return found
+    return f"{found} ({commit})"
 
 
 def _help(config: pytest.Config) -> None:

@@ -21,6 +21,8 @@ from bumplab.verdicts.curves import Curve, Curves
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart with any colour vision (Okabe and Ito)
 MARKERS = ("o", "s", "^", "D")
+SIGNS = {"SUPPORTED": ("#00684a", "o"), "CONTRADICTED": ("#a5220b", "X"), "INCONCLUSIVE": ("#6b5900", "D")}
+"""A verdict's colour and marker: colour is never the only sign."""
 GAP = 2
 """White pixels between the images of a sample sheet."""
 
@@ -54,6 +56,62 @@ def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[s
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return data_uri("image/svg+xml", buffer.getvalue())
+
+
+SPAN = (-2.0, 3.0)
+"""The common axis of `forest`; what lies beyond is drawn at its end, as an arrow."""
+
+
+def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: float) -> float:
+    """An effect on the axis that claims share: 0 at the edge of its region of support, 1 at the effect designed for.
+
+    A region between two edges reaches from 0 to 2. ``otherwise`` where the value is open.
+    """
+    low: float | None
+    high: float | None
+    low, high = part["bounds"]
+    if value is None:
+        return otherwise if high is None or low is not None else -otherwise
+    if low is not None and high is not None:
+        return 2 * (value - low) / (high - low)
+    edge: float = part["bounds"][1 if low is None else 0]
+    designed: float | None = part["designed"]
+    unit = abs(edge if designed is None else designed - edge) or 1.0
+    return (value - edge) / (unit if low is not None else -unit)
+
+
+def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
+    """A row for each (claim, verdict, deciding part): its effect and limits against its region. An SVG's data URI."""
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
+        figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
+        axis = figure.subplots()
+        for y, (_, verdict, part) in enumerate(rows):
+            low, high = part["bounds"]
+            end = 2.0 if low is not None and high is not None else SPAN[1]
+            axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
+            if part["low"] is None and part["high"] is None:
+                axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
+                continue
+            ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
+            colour, marker = SIGNS[verdict]
+            axis.plot(np.clip(ends, *SPAN), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+            for value, arrow in zip(ends, ("<", ">"), strict=True):
+                beyond = value < SPAN[0] or value > SPAN[1]
+                axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
+            if part["estimate"] is not None:
+                value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
+                axis.plot(value, y, marker, color=colour, ms=7, clip_on=False)
+        axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
+        axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
+        axis.set_xlabel(
+            "0 is the edge of the region that supports a claim (shaded), 1 the effect it was designed to find"
+        )
+        axis.axvline(0, color="#444444", lw=0.8)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return data_uri("image/svg+xml", buffer.getvalue())

@@ -21,7 +21,7 @@ from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON beside the report."""
 MANIFOLD_CLAIM, MANIFOLD_SEEDS = "phases", 3
 """The claim whose samples and manifolds are shown, and of how many seeds."""
@@ -61,6 +61,8 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
     shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
     return environment.get_template("page.html.j2").render(
         body=body,
+        forest=_forest(body["claims"]),
+        machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
         charts={claim["claim"]: _charts(claim, records) for claim in body["claims"]},
         runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
         manifold_claim=MANIFOLD_CLAIM,
@@ -73,6 +75,22 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
         script_hash=digest,
         training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
     )
+
+
+def _forest(claims: Sequence[Mapping[str, Any]]) -> str | None:
+    found = [(claim["claim"], claim.get("unchecked", claim["verdict"]), wording.deciding(claim)) for claim in claims]
+    rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
+    return figures.forest(rows) if rows else None
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    """Such as ``x86_64 (AVX512), 1 thread, torch 2.13.0``."""
+    said = [str(environment.get("device", "unknown device"))]
+    if "instructions" in environment:
+        said[0] += f" ({environment['instructions']})"
+    if "threads" in environment:
+        said.append(f"{environment['threads']} thread{'s' if environment['threads'] != 1 else ''}")
+    return ", ".join([*said, f"torch {environment.get('torch', 'unknown')}"])
 
 
 def _entries(claim: Mapping[str, Any]) -> Iterator[tuple[str, Runs]]:

@@ -22,7 +22,8 @@ class PartVerdict:
     """How one prediction fared. ``effects`` has one entry a seed: its datum, or None where undefined.
 
     ``stuck``: a seed leaves the effect undefined, and since no seed is dropped, no further seed can change that; or
-    more seeds are not going to define it (`Futile`).
+    more seeds are not going to define it (`Futile`). ``bounds`` are the region's, ``designed`` the effect that the part
+    is built to find; None where there is none.
     """
 
     name: str
@@ -30,6 +31,8 @@ class PartVerdict:
     verdict: Verdict
     reason: str
     region: str
+    bounds: list[float | None]
+    designed: float | None
     why: str
     judges: bool
     datum: str
@@ -199,6 +202,8 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
         verdict,
         reason,
         str(part.region),
+        [_plain(part.region.low), _plain(part.region.high)],
+        part.design.effect if part.design else None,
         part.why,
         part.judges,
         part.datum,

@@ -1,6 +1,8 @@
 """The report: what it must say, and in a real browser: self-contained, readable, and a manifold that turns."""
 
+import base64
 import json
+import math
 import re
 import shutil
 from html import unescape
@@ -43,7 +45,8 @@ def record_of(spec, rng):
 
 def part_of(name, verdict, **given):
     return {
-        "name": name, "unit": "u", "verdict": verdict, "reason": "r", "region": "above 0", "why": HOSTILE,
+        "name": name, "unit": "u", "verdict": verdict, "reason": "r", "region": "above 0",
+        "bounds": [0.0, None], "designed": 1.0, "why": HOSTILE,
         "judges": True, "datum": "", "effects": [[1.0, 1.0], [0.5, None]], "estimate": 1.0, "low": 0.5, "high": None,
         "stuck": False, **given,
     }  # fmt: skip
@@ -77,7 +80,7 @@ def control_of(name, verdict, positive, passed, conditions):
 
 REPORT = {
     "profile": "smoke", "purpose": "test", "seeds": 2, "max_seeds": 5, "controls": True, "drift": False,
-    "written": "now", "elapsed": 1.0,
+    "written": "now", "code": "0.1.0 (abc1234+)", "elapsed": 1.0,
     "saved": {"runs_used": 6, "runs_at_last_look": 15, "steps_used": 60, "steps_at_last_look": 240},
     "claims": [
         {"claim": "hole", "verdict": "ERROR", "reason": HOSTILE, "statement": "s", "source": "Fig. 9"},
@@ -134,7 +137,7 @@ def rows_of(html, head):
 def test_json_is_valid_and_claims_are_in_the_papers_order(written):
     body = json.loads(written.with_suffix(".json").read_text())
     assert [claim["claim"] for claim in body["claims"]] == ["phases", "hole", "overlap", "seeds"]
-    assert body["schema"] == page.SCHEMA == 2
+    assert body["schema"] == page.SCHEMA == 3
     assert body["saved"] == REPORT["saved"]
 
 
@@ -158,6 +161,32 @@ def test_the_top_says_what_was_found_used_and_checked(written):
     assert "1 of 3 judged claims SUPPORTED ; 1 more without a verdict" in top
     assert "That saved 9 runs, 75 % of the training steps." in top
     assert "2 to 5 seeds" in top
+    assert "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2." in top
+
+
+@pytest.mark.parametrize(
+    ("bounds", "designed", "placed"),
+    [
+        ((0.1, None), 0.5, {0.1: 0, 0.5: 1, -0.3: -1, math.inf: math.inf}),
+        ((None, 0.2), 0.1, {0.2: 0, 0.1: 1, 0.4: -2, math.inf: -math.inf}),
+        ((-0.25, 0.25), 0.0, {-0.25: 0, 0.0: 1, 0.25: 2, 0.5: 3}),
+        ((None, 1.1), None, {1.1: 0, 0.0: 1}),
+        ((0.0, None), None, {0.0: 0, 2.0: 2}),
+    ],
+)
+def test_on_the_common_axis_0_is_the_edge_of_support_and_1_the_design(bounds, designed, placed):
+    part = {"bounds": list(bounds), "designed": designed}
+    for value, where in placed.items():
+        given = (None, value) if math.isinf(value) else (value, math.nan)
+        assert figures.on_common_axis(part, *given) == pytest.approx(where)
+
+
+def test_the_forest_has_a_row_for_each_judged_claim(written):
+    picture = re.search(r'class="forest"><img src="data:image/svg\+xml;base64,([^"]+)"', written.read_text())[1]
+    drawn = base64.b64decode(picture).decode()
+    assert all(f"{claim}: " in drawn for claim in ("phases", "overlap", "seeds"))
+    assert "hole: " not in drawn
+    assert "<script" not in drawn
 
 
 def test_controls_say_what_they_must_be_and_whether_they_passed(written):
