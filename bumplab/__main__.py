@@ -1,0 +1,55 @@
+"""``python -m bumplab``: what there is beside `pytest claims`. Claims are tried by pytest; nothing here trains."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bumplab.report import compare
+from bumplab.runs.progress import replace_text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; 0, or 2 with one line on what was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bumplab", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="compare reports, or list all of a folder on one page")
+    what = report.add_mutually_exclusive_group(required=True)
+    what.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print what moved between the two")
+    what.add_argument("--history", type=Path, metavar="FOLDER", help="write FOLDER/index.html over the reports in it")
+    report.set_defaults(run=_report)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _report(options: argparse.Namespace) -> None:
+    console = Console()
+    if options.history:
+        page = options.history / "index.html"
+        reports = compare.reports_in(options.history)
+        replace_text(page, compare.history_page(reports))
+        console.print(f"{page}: {len(reports)} reports")
+        return
+    old, new = map(compare.read, options.compare)
+    if old["profile"] != new["profile"]:
+        console.print(Text(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
+    table = Table("claim", "part", str(old["written"]), str(new["written"]), "moved", box=SIMPLE_HEAD)
+    for d in compare.differences(old, new):
+        said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
+        table.add_row(*map(Text, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What moved between reports: verdicts and effects, from their JSON alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bumplab.report import wording
+from bumplab.verdicts.error_rate import CLAIMS
+
+SCHEMAS = (2, 3)
+"""Versions of the reports' JSON that can be read."""
+LARGEST = 200 * 2**20
+"""Bytes; a larger file is no report."""
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One claim, or one part of it, in two reports: None where it is not in one of them.
+
+    ``moved``: the verdict is another, or the new estimate lies outside the old limits.
+    """
+
+    claim: str
+    part: str
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+    moved: bool
+
+
+def read(path: Path) -> Report:
+    """The body of a report, given its JSON or the HTML beside it. Raises ValueError in one line where it is none."""
+    path = path.with_suffix(".json")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"{path}: {path.stat().st_size} bytes: no report is larger than {LARGEST}")
+        body = json.loads(path.read_text())
+        if body["schema"] not in SCHEMAS:
+            raise ValueError(f"{path}: schema {body['schema']!r}: must be one of {', '.join(map(str, SCHEMAS))}")
+        for claim in body["claims"]:
+            for part in claim.get("parts", []):
+                _ = part["name"], part["verdict"], part["estimate"], part["low"], part["high"], part["effects"]
+            _ = claim["claim"], claim["verdict"], claim["reason"]
+        _ = body["profile"], body["written"]
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}): give a report's .html or .json") from error
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__})") from error
+    return body  # type: ignore[no-any-return]
+
+
+def differences(old: Report, new: Report) -> Iterator[Difference]:
+    """Each claim of either report, then its judged parts."""
+    before, after = ({claim["claim"]: claim for claim in body["claims"]} for body in (old, new))
+    for name in sorted({*before, *after}, key=lambda name: (CLAIMS.index(name) if name in CLAIMS else 99, name)):
+        a, b = before.get(name), after.get(name)
+        yield Difference(name, "", a, b, a is None or b is None or a["verdict"] != b["verdict"])
+        parts, again = (
+            {part["name"]: part for part in (claim or {}).get("parts", []) if part["judges"]} for claim in (a, b)
+        )
+        for part in dict.fromkeys([*parts, *again]):
+            yield Difference(name, part, p := parts.get(part), q := again.get(part), _moved(p, q))
+
+
+def _moved(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    if old is None or new is None or old["verdict"] != new["verdict"]:
+        return True
+    value = new["estimate"]
+    if value is None or old["estimate"] is None:
+        return value is not old["estimate"]
+    below = old["low"] is not None and value < old["low"]
+    return bool(below or (old["high"] is not None and value > old["high"]))
+
+
+def effect(part: Mapping[str, Any] | None) -> str:
+    """Such as ``0.61 (0.44 to 0.779)``."""
+    if part is None:
+        return "absent"
+    if "estimate" not in part:
+        return ""
+    return f"{wording.estimate(part)} ({wording.limits(part)})"
+
+
+def reports_in(folder: Path) -> list[Report]:
+    """All reports in a folder and those below it, the newest first. Raises ValueError where there is none."""
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            found.append({**read(path), "path": path.relative_to(folder).with_suffix(".html").as_posix()})
+        except ValueError:
+            continue  # some other JSON
+    if not found:
+        raise ValueError(f"{folder}: holds no report of bumplab")
+    return sorted(found, key=lambda body: str(body["written"]), reverse=True)
+
+
+def history_page(reports: Sequence[Report]) -> str:
+    """One page over reports, the newest first: each claim's verdicts and what moved last within a profile."""
+    environment = Environment(
+        loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS, effect=effect)
+    latest = reports[0]
+    before = next((body for body in reports[1:] if body["profile"] == latest["profile"]), None)
+    named = {claim["claim"] for body in reports for claim in body["claims"]}
+    return environment.get_template("history.html.j2").render(
+        reports=[(body, {claim["claim"]: claim for claim in body["claims"]}) for body in reports],
+        claims=[claim for claim in CLAIMS if claim in named] + sorted(named - set(CLAIMS)),
+        latest=latest,
+        before=before,
+        differences=[d for d in differences(before, latest) if d.moved] if before else [],
+    )
