@@ -1,8 +1,9 @@
-"""``python -m bumplab``: what there is beside `pytest claims`. Claims are tried by pytest; nothing here trains."""
+"""``python -m bumplab``: what there is beside `pytest claims`, by which claims are tried."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bumplab.config import RunSpec
 from bumplab.report import compare
 from bumplab.runs.progress import replace_text
+from bumplab.runs.store import RunStore, run_key
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print what moved between the two")
     what.add_argument("--history", type=Path, metavar="FOLDER", help="write FOLDER/index.html over the reports in it")
     report.set_defaults(run=_report)
+    train = commands.add_parser("train", help="train and measure one run, as a report names it, unless it is stored")
+    train.add_argument("spec", help="the run's RunSpec as JSON")
+    train.add_argument("--runs-dir", type=Path, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
+    train.add_argument("--gpu", action="store_true", help="train on the first GPU")
+    train.set_defaults(run=_train)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -49,6 +57,23 @@ def _report(options: argparse.Namespace) -> None:
         said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
         table.add_row(*map(Text, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))
     console.print(table)
+
+
+def _train(options: argparse.Namespace) -> None:
+    try:
+        spec = RunSpec.from_dict(json.loads(options.spec))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"the spec is not JSON ({error}): copy it, with its quotes, from a report") from error
+    store = RunStore(options.runs_dir)
+    from bumplab.runs.planner import train_if_free
+
+    trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
+    record = store.load(spec)
+    if record is None:
+        raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
+    print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
+    for name, value in record.rows[-1].items():
+        print(f"  {name:<32} {value:.6g}")
 
 
 if __name__ == "__main__":

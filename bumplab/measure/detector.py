@@ -34,6 +34,13 @@ def quantise(images: NDArray[np.floating]) -> tuple[Image, NDArray[np.bool_]]:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8), finite
 
 
+def outlines(image: Image) -> list[NDArray[np.int32]]:
+    """What Algorithm 1 takes for objects in a uint8 image ``[H, W]``: contours ``[K, 1, 2]``, (x, y) from 0."""
+    check(image)
+    _, mask = cv2.threshold(image, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
+    return list(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0])  # type: ignore[arg-type]
+
+
 def predict_label(image: Image) -> tuple[float, float]:
     """Algorithm 1 (Appendix B.3): the position (x, y) in label units, from a uint8 image ``[H, W]``.
 
@@ -41,9 +48,7 @@ def predict_label(image: Image) -> tuple[float, float]:
     inverted image. OpenCV counts pixels from 0 and the algorithm takes ``x + w / 2`` of the box, which is 0.5 below
     the label convention (pixel centres at 1 .. N); both ways are converted. A white image has no centroid: (NaN, NaN).
     """
-    check(image)
-    _, mask = cv2.threshold(image, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours = outlines(image)
     if len(contours) == 1:
         x, y, w, h = cv2.boundingRect(contours[0])
         return x + w / 2 + 0.5, y + h / 2 + 0.5

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bumplab.config import LAYER_4
 from bumplab.measure.accuracy import MODES
+from bumplab.measure.detector import outlines
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curve, Curves
 
@@ -38,10 +39,15 @@ def curve(curves: Curves, name: str) -> Curve:
     return np.array([row.get(name, np.nan) for row in curves.rows], dtype=np.float64)
 
 
-def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str]) -> str:
-    """One panel a condition: each seed a thin line, their mean a thick one. A data URI of an SVG."""
+def learning_curves(
+    conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], keys: Mapping[str, Sequence[str]]
+) -> str:
+    """One panel a condition: each seed a thin line, their mean a thick one. An SVG to stand in a page.
+
+    The first curve has a point for each seed and checkpoint, which links to ``#<key of its run>/<step>``.
+    """
     columns = min(len(conditions), len(names))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(sorted(keys.items())), "font.size": 9}):
         size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
@@ -52,13 +58,24 @@ def learning_curves(conditions: Mapping[str, Sequence[Curves]], names: Mapping[s
                 common = min(len(run.steps) for run in runs)
                 mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
                 axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
+            first = next(iter(names))
+            for run, key in zip(runs, keys[condition], strict=True):
+                points = axis.scatter(run.steps, curve(run, first), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
+                points.set_urls([f"#{key}/{step:.0f}" for step in run.steps])
             axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return data_uri("image/svg+xml", buffer.getvalue())
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an SVG element; its links are left out of the order of tabs, which they would fill."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    drawn = buffer.getvalue()
+    links = drawn[drawn.index("<svg") :].replace(' target="_blank"', "")
+    return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
 
 
 SPAN = (-2.0, 3.0)
@@ -117,33 +134,46 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
     return data_uri("image/svg+xml", buffer.getvalue())
 
 
-def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid") -> dict[str, Any]:
-    """The samples kept at a checkpoint as one sheet: image, its size, and asked and found positions on it in pixels."""
+def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:
+    """The first samples kept at a checkpoint as one sheet of ``side x side``: image, its size, and a mark for each.
+
+    A mark has the position asked for and found, both in pixels of the sheet, the outlines that Algorithm 1 sees, as an
+    SVG path, and the failure mode.
+    """
     images = record.evidence[f"{step}/{labels}.images"]
     asked, found = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))
     modes = record.evidence[f"{step}/{labels}.modes"]
-    side, pitch = 5, record.spec.data.image_size + GAP
+    pitch = record.spec.data.image_size + GAP
     sheet: NDArray[np.uint8] = np.full((side * pitch + GAP, side * pitch + GAP), 200, np.uint8)
     marks = []
     for i, image in enumerate(images[: side * side]):
         top, left = GAP + i // side * pitch, GAP + i % side * pitch
         sheet[top : top + pitch - GAP, left : left + pitch - GAP] = image
-        # label 1 is the centre of the first pixel, which spans 0 .. 1 on the sheet
         marks.append(
             {
-                "asked": [round(left + float(asked[i, 0]) - 0.5, 2), round(top + float(asked[i, 1]) - 0.5, 2)],
+                "asked": _on_sheet(asked[i], left, top),
                 "found": _on_sheet(found[i], left, top),
+                "asked_label": [round(float(value), 1) for value in asked[i]],
+                "found_label": [round(float(v), 1) for v in found[i]] if np.isfinite(found[i]).all() else None,
+                "outline": "".join(_path(outline, left, top) for outline in outlines(image)),
                 "mode": MODES[int(modes[i])],
             }
         )
-    png = cv2.imencode(".png", sheet)[1].tobytes()
-    return {"step": step, "image": data_uri("image/png", png), "size": len(sheet), "marks": marks}
+    encoded = cv2.imencode(".webp", sheet, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()  # above 100: without loss
+    return {"step": step, "image": data_uri("image/webp", encoded), "size": len(sheet), "marks": marks}
 
 
 def _on_sheet(position: NDArray[np.floating], left: int, top: int) -> list[float] | None:
+    """Label 1 is the centre of the first pixel, which spans 0 .. 1 on the sheet."""
     if not np.isfinite(position).all():
         return None
     return [round(left + float(position[0]) - 0.5, 2), round(top + float(position[1]) - 0.5, 2)]
+
+
+def _path(outline: NDArray[np.int32], left: int, top: int) -> str:
+    """Through the centres of an outline's pixels; a single pixel is a dot."""
+    points = [f"{x + left}.5 {y + top}.5" for x, y in outline[:, 0].tolist()]
+    return f"M{'L'.join(points)}z"
 
 
 def manifold(record: RunRecord) -> dict[str, Any]:

@@ -26,6 +26,9 @@ SCHEMA = 3
 MANIFOLD_CLAIM, MANIFOLD_SEEDS = "phases", 3
 """The claim whose samples and manifolds are shown, and of how many seeds."""
 
+SHOWN_SIDE = 3
+"""Every checkpoint of every run shows this many samples squared."""
+
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 """The runs of an entry by condition, each with its ``key`` and ``spec``."""
 
@@ -37,7 +40,7 @@ def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
     """
     rank = {claim: i for i, claim in enumerate(CLAIMS)}
     claims = sorted(report["claims"], key=lambda claim: rank.get(claim["claim"], len(rank)))
-    records = _load(claims, store)
+    records, samples = _load(claims, store)
     path.parent.mkdir(parents=True, exist_ok=True)
     body = {
         **report,
@@ -47,17 +50,17 @@ def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
         "runs": {key: _run(record) for key, record in records.items()},
     }
     replace_text(path.with_suffix(".json"), json.dumps(body, indent=1, allow_nan=False))
-    replace_text(path, render(body, records))
+    replace_text(path, render(body, records, samples))
 
 
-def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
-    """The page of a report body and its records by key."""
+def render(body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: Mapping[str, Any]) -> str:
+    """The page of a report body, its records by key and their `_samples`."""
     environment = Environment(
         loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS)
-    script = (Path(__file__).parent / "templates" / "manifold.js").read_text()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
     return environment.get_template("page.html.j2").render(
         body=body,
@@ -71,8 +74,9 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord]) -> str:
             str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
             for record in shown
         },
-        script=Markup(script),
-        script_hash=digest,
+        samples=samples,
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=digests,
         training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
     )
 
@@ -112,16 +116,30 @@ def _runs_behind(claim: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
                     yield f"{purpose}: {condition}" if purpose else condition, run
 
 
-def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> dict[str, RunRecord]:
-    """The stored runs behind all claims, by key; of most only the rows are kept, as their arrays are not shown."""
+def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[str, RunRecord], dict[str, Any]]:
+    """The stored runs behind all claims and what is shown of their samples, by key.
+
+    Of most runs only the rows are kept in memory.
+    """
     in_full = _keys_in_full(claims)
     records: dict[str, RunRecord] = {}
+    samples: dict[str, Any] = {}
     for claim in claims:
         for _, run in _runs_behind(claim):
             key = run["key"]
             if key not in records and (record := store.load(RunSpec.from_dict(run["spec"]))):
+                samples[key] = _samples(record)
                 records[key] = record if key in in_full else replace(record, evidence={})
-    return records
+    return records, samples
+
+
+def _samples(record: RunRecord) -> dict[str, Any]:
+    """A run as a reader meets it: its name, the command that repeats it, and samples at every checkpoint."""
+    return {
+        "label": record.spec.label(),
+        "command": f"python -m bumplab train '{record.spec.to_json()}'",
+        "sheets": [figures.sample_sheet(record, int(row["step"]), side=SHOWN_SIDE) for row in record.rows],
+    }
 
 
 def _keys_in_full(claims: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -148,8 +166,9 @@ def _charts(claim: Mapping[str, Any], records: Mapping[str, RunRecord]) -> list[
             for name, runs in conditions.items()
         }
         if curves and claim.get("curves") and all(curves.values()):
-            image = figures.learning_curves(curves, claim["curves"])
-            charts.append({"control": control, "image": image, "panels": len(curves)})
+            keys = {name: [run["key"] for run in runs if run["key"] in records] for name, runs in conditions.items()}
+            drawn = figures.learning_curves(curves, claim["curves"], keys)
+            charts.append({"control": control, "drawn": Markup(drawn), "panels": len(curves)})
     return charts
 
 

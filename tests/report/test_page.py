@@ -197,9 +197,9 @@ def test_controls_say_what_they_must_be_and_whether_they_passed(written):
 
 def test_a_control_with_runs_of_its_own_has_its_curves_beside_the_claims(written):
     captions = [
-        shown(figure) for figure in re.findall(r"<figure style.*?</figure>", section_of(written, "phases"), re.S)
+        shown(caption) for caption in re.findall(r"<figcaption>.*?</figcaption>", section_of(written, "phases"), re.S)
     ]
-    assert [caption.split(".")[0] for caption in captions] == [
+    assert [caption.split(".")[0] for caption in captions[:2]] == [
         "The claim's own runs",
         f"Control: {HOSTILE}".split(".")[0],
     ]
@@ -233,7 +233,7 @@ def test_every_heading_of_a_table_says_what_it_heads(written):
 def test_hostile_text_is_escaped(written):
     text = written.read_text()
     assert "<img src=x" not in text
-    assert text.count("<script") == text.count("</script>") == 2
+    assert text.count("<script") == text.count("</script>") == 4
 
 
 def test_a_report_without_any_of_the_newer_keys(tmp_path):
@@ -301,7 +301,7 @@ class TestInABrowser:
     def test_it_opens_without_errors_or_requests(self, opened, written):
         assert opened.problems == []
         assert [url for url in opened.requests if not url.startswith("data:")] == [written.as_uri()]
-        assert opened.locator("h2").count() == 4
+        assert opened.locator("main h2").count() == 4
 
     def test_hostile_text_is_shown_and_not_run(self, opened):
         assert opened.evaluate("window.hacked") is None
@@ -330,6 +330,54 @@ class TestInABrowser:
         opened.locator("#step").fill("0")
         assert opened.evaluate(visible) == ["0"]
         assert opened.locator("#step-name").inner_text() == "step 0"
+
+    def test_a_point_of_a_curve_opens_its_checkpoint(self, opened):
+        point = opened.locator(".chart a").nth(1)
+        asked = point.get_attribute("xlink:href")
+        point.scroll_into_view_if_needed()
+        box = point.bounding_box()
+        opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        dialog = opened.locator("#checkpoint")
+        dialog.wait_for(state="visible")
+        assert asked.endswith("/6")
+        assert opened.locator("#checkpoint-name").inner_text().endswith(", step 6")
+        assert opened.locator("#checkpoint-modes li").count() == page.SHOWN_SIDE**2
+        assert opened.locator("#checkpoint-sheet .asked").count() == page.SHOWN_SIDE**2
+        opened.locator("#later").click()
+        assert opened.locator("#checkpoint-name").inner_text().endswith(", step 12")
+        assert opened.locator("#later").is_disabled()
+        opened.keyboard.press("Escape")
+        assert not dialog.is_visible()
+        assert opened.evaluate("location.hash") == ""
+
+    def test_a_run_opens_by_keyboard_and_says_how_to_repeat_it(self, opened):
+        opened.locator("section details summary").first.click()
+        opened.locator("section details a").first.focus()
+        opened.keyboard.press("Enter")
+        opened.locator("#checkpoint").wait_for(state="visible")
+        opened.locator("#checkpoint summary").click()
+        command = opened.locator("#checkpoint-command").inner_text()
+        assert command == f"python -m bumplab train '{OWN[0].to_json()}'"
+
+    @pytest.mark.parametrize("address", ["#nothing/5", "#%", "#__proto__/1", "#constructor/0"])
+    def test_an_address_of_nothing_opens_nothing(self, opened, written, address):
+        opened.goto("about:blank")
+        opened.goto(written.as_uri() + address)
+        assert not opened.locator("#checkpoint").is_visible()
+        assert [problem for problem in opened.problems if "URI" not in problem] == []
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("dialog", [False, True])
+    def test_an_accessibility_check_finds_nothing_serious(self, browser, written, scheme, dialog):
+        from axe_playwright_python.sync_playwright import Axe
+
+        tab = browser.new_page(bypass_csp=True, color_scheme=scheme)  # the check is a script of its own
+        tab.goto(written.as_uri() + (f"#{run_key(OWN[0])}/6" if dialog else ""))
+        assert tab.locator("#checkpoint").is_visible() == dialog
+        found = Axe().run(tab).response["violations"]
+        tab.close()
+        serious = [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == []
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_a_phone_shows_it_without_scrolling_sideways(self, opened, scheme):

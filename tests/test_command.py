@@ -1,0 +1,40 @@
+"""``python -m bumplab train``: the command by which a report says how to repeat a run."""
+
+import json
+
+import pytest
+
+from bumplab import __main__ as command
+from bumplab import profiles
+from bumplab.runs.store import RunStore
+
+SPEC = profiles.get("smoke").run(3)
+
+
+def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
+    asked = ["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]
+    assert command.main(asked) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("trained: ")
+    record = RunStore(tmp_path).load(SPEC)
+    assert [row["step"] for row in record.rows] == SPEC.measured_steps()
+    assert f"on_grid.accuracy                 {record.rows[-1]['on_grid.accuracy']:.6g}" in first
+    assert command.main(asked) == 0
+    assert capsys.readouterr().out == first.replace("trained: ", "stored: ", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "the spec is not JSON"),
+        ("[" * 100_000, "the spec is not JSON"),
+        ("{}", "not a run spec: wrong top-level fields"),
+        (json.dumps({**json.loads(SPEC.to_json()), "seed": -1}), "seed = -1: must be a whole number"),
+    ],
+)
+def test_what_is_no_spec_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):
+    assert command.main(["train", text, "--runs-dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
