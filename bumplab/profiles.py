@@ -68,9 +68,9 @@ class Profile:
 # pixels, because it learns no worse than on those of 8, which cost a tenth of the step. Float32, because at width 8
 # bf16 is no faster. Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000
 # steps. 8 groups of normalisation, because with 1, 2 or 4 it learns less a minute. 1,000 steps, for power: with 800 the
-# mean accuracy is what 600 of batch 32 gave, but seeds 0 to 6 spread three times as widely in a hole (standard deviation
-# of inside minus outside 0.11, then 0.033), with 1,000 about as widely (0.039). 5 sampling steps: the same accuracy as
-# 10 at every checkpoint, for half of what sampling costs.
+# mean accuracy is what 600 of batch 32 gave, but seeds 0 to 6 spread three times as widely in a hole (inside minus
+# outside by 0.11, then 0.033), with 1,000 about as widely (0.039). 5 sampling steps: the same accuracy as 10 at every
+# checkpoint, for half of what sampling costs.
 # Increments up to 4 because bumps 4 pixels apart no longer overlap: there a density effect can exist at this size.
 # Three of them, because each costs up to 8 runs.
 # 150 images a checkpoint: they place a crossing of one half to about 8 steps, where seeds spread by 100.

@@ -35,6 +35,7 @@ class Settings:
     store: RunStore
     device: str
     report: Path
+    figures: Path | None
 
     @property
     def seeds(self) -> str:
@@ -78,6 +79,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--exact", action="store_true", help="with --gpu: runs repeat bit for bit, and take longer")
     group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")
     group.addoption("--report", default=None, metavar="FILE", help="report to write (reports/claims-PROFILE.html)")
+    group.addoption("--figures", default=None, metavar="DIR", help="also write each figure there, as SVG and PNG")
     group.addoption("--strict-claims", action="store_true", help="an INCONCLUSIVE claim fails instead of xfailing")
 
 
@@ -110,6 +112,7 @@ def check(config: pytest.Config) -> Settings:
         store=RunStore(config.rootpath / option.runs_dir),
         device=_device(option.gpu, option.exact),
         report=report,
+        figures=config.invocation_params.dir / option.figures if option.figures else None,
     )
 
 

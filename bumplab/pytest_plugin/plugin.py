@@ -212,8 +212,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "claims": list(judged.values()),
     }
     try:
-        write(report, settings.store, settings.report)
-        config.stash[outcome_key] = f"report: {settings.report} (and .json beside it)"
+        write(report, settings.store, settings.report, settings.figures)
+        config.stash[outcome_key] = f"report: {settings.report} (.json and .md beside it)"
     except OSError as error:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         config.stash[outcome_key] = f"report not written: {error}; name another place with --report"

@@ -39,40 +39,47 @@ def curve(curves: Curves, name: str) -> Curve:
     return np.array([row.get(name, np.nan) for row in curves.rows], dtype=np.float64)
 
 
+STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9}
+
+
+@mpl.rc_context(STYLE)
 def learning_curves(
     conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], keys: Mapping[str, Sequence[str]]
-) -> str:
-    """One panel a condition: each seed a thin line, their mean a thick one. An SVG to stand in a page.
+) -> Figure:
+    """One panel a condition: each seed a thin line, their mean a thick one.
 
     The first curve has a point for each seed and checkpoint, which links to ``#<key of its run>/<step>``.
     """
     columns = min(len(conditions), len(names))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(sorted(keys.items())), "font.size": 9}):
-        size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
-        for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
-            for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
-                for run in runs:
-                    axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
-                common = min(len(run.steps) for run in runs)
-                mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
-                axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
-            first = next(iter(names))
-            for run, key in zip(runs, keys[condition], strict=True):
-                points = axis.scatter(run.steps, curve(run, first), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
-                points.set_urls([f"#{key}/{step:.0f}" for step in run.steps])
-            axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
-            axis.grid(alpha=0.25)
-            axis.spines[["top", "right"]].set_visible(False)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
-        return _svg(figure)
+    size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
+    for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
+        for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
+            for run in runs:
+                axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
+            common = min(len(run.steps) for run in runs)
+            mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
+            axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
+        first = next(iter(names))
+        for run, key in zip(runs, keys[condition], strict=True):
+            points = axis.scatter(run.steps, curve(run, first), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
+            points.set_urls([f"#{key}/{step:.0f}" for step in run.steps])
+        axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
+    return figure
 
 
-def _svg(figure: Figure) -> str:
-    """The figure as an SVG element; its links are left out of the order of tabs, which they would fill."""
+def as_svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element, whose parts have ids that begin with a hash of ``name``.
+
+    Its links are left out of the order of tabs, which they would fill.
+    """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     drawn = buffer.getvalue()
     links = drawn[drawn.index("<svg") :].replace(' target="_blank"', "")
     return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
@@ -100,38 +107,49 @@ def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: floa
     return (value - edge) / (unit if low is not None else -unit)
 
 
-def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
-    """A row for each (claim, verdict, deciding part): its effect and limits against its region. An SVG's data URI."""
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bumplab", "font.size": 9}):
-        figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
-        axis = figure.subplots()
-        for y, (_, verdict, part) in enumerate(rows):
-            low, high = part["bounds"]
-            end = 2.0 if low is not None and high is not None else SPAN[1]
-            axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
-            if part["low"] is None and part["high"] is None:
-                axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
-                continue
-            ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
-            colour, marker = SIGNS[verdict]
-            axis.plot(np.clip(ends, *SPAN), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-            for value, arrow in zip(ends, ("<", ">"), strict=True):
-                beyond = value < SPAN[0] or value > SPAN[1]
-                axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
-            if part["estimate"] is not None:
-                value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
-                axis.plot(value, y, marker, color=colour, ms=7, clip_on=False)
-        axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-        axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
-        axis.set_xlabel(
-            "0 is the edge of the region that supports a claim (shaded), 1 the effect it was designed to find"
-        )
-        axis.axvline(0, color="#444444", lw=0.8)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-        axis.tick_params(axis="y", length=0)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return data_uri("image/svg+xml", buffer.getvalue())
+@mpl.rc_context(STYLE)
+def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
+    """A row for each (claim, verdict, deciding part): its effect and limits against its region."""
+    figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
+    axis = figure.subplots()
+    for y, (_, verdict, part) in enumerate(rows):
+        low, high = part["bounds"]
+        end = 2.0 if low is not None and high is not None else SPAN[1]
+        axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
+        if part["low"] is None and part["high"] is None:
+            axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
+            continue
+        ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
+        colour, marker = SIGNS[verdict]
+        axis.plot(np.clip(ends, *SPAN), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+        for value, arrow in zip(ends, ("<", ">"), strict=True):
+            beyond = value < SPAN[0] or value > SPAN[1]
+            axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
+        if part["estimate"] is not None:
+            value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
+            axis.plot(value, y, marker, color=colour, ms=7, clip_on=False)
+    axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
+    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
+    axis.set_xlabel("0 is the edge of the region that supports a claim (shaded), 1 the effect it was designed to find")
+    axis.axvline(0, color="#444444", lw=0.8)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def manifold_figure(record: RunRecord) -> Figure:
+    """Fig. 3 on paper: the 3D embedding before label injection, early, half-way and at the end, coloured by x."""
+    rows = [record.rows[k] for k in (min(1, len(record.rows) - 1), len(record.rows) // 2, -1)]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    labels = record.evidence[f"{int(record.rows[-1]['step'])}/embedding.labels"]
+    for k, row in enumerate(rows, 1):
+        axis = figure.add_subplot(1, 3, k, projection="3d")
+        points = record.evidence[f"{int(row['step'])}/{LAYER_4[0]}.embedding"].astype(np.float64)
+        axis.scatter(*points.T, c=labels[:, 0], s=7, cmap="viridis")
+        axis.set(title=f"step {row['step']:.0f}", xticklabels=[], yticklabels=[])
+        axis.tick_params(labelleft=False, labelbottom=False)
+    return figure
 
 
 def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:

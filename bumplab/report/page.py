@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from bumplab.config import RunSpec
 from bumplab.report import figures, wording
@@ -33,10 +35,11 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 """The runs of an entry by condition, each with its ``key`` and ``spec``."""
 
 
-def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
-    """Writes ``report`` (profile, seeds, claims as the plugin collects them) as HTML to ``path`` and as JSON beside it.
+def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path | None = None) -> None:
+    """Writes ``report`` (profile, seeds, claims as the plugin collects them) as HTML to ``path``.
 
-    Curves, samples and manifolds come from the store. Raises OSError where the folder cannot be written.
+    Beside it go the same as JSON and a summary in Markdown; with ``figures_to``, each figure there as SVG and PNG.
+    Curves, samples and manifolds come from the store. Raises OSError where a folder cannot be written.
     """
     rank = {claim: i for i, claim in enumerate(CLAIMS)}
     claims = sorted(report["claims"], key=lambda claim: rank.get(claim["claim"], len(rank)))
@@ -50,41 +53,78 @@ def write(report: dict[str, Any], store: RunStore, path: Path) -> None:
         "runs": {key: _run(record) for key, record in records.items()},
     }
     replace_text(path.with_suffix(".json"), json.dumps(body, indent=1, allow_nan=False))
+    replace_text(path.with_suffix(".md"), _environment().get_template("summary.md.j2").render(body=body))
     replace_text(path, render(body, records, samples))
+    if figures_to is not None:
+        figures_to.mkdir(parents=True, exist_ok=True)
+        for name, figure in _figures(claims, records).items():
+            for suffix in ("svg", "png"):
+                figure.savefig(figures_to / f"{name}.{suffix}", dpi=200)
 
 
 def render(body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: Mapping[str, Any]) -> str:
     """The page of a report body, its records by key and their `_samples`."""
+    scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            body=body,
+            forest=_drawn("forest", forest) if (forest := _forest(body["claims"])) else None,
+            machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
+            charts={
+                claim["claim"]: [
+                    {**chart, "drawn": _drawn(f"{claim['claim']} {number}", chart["figure"])}
+                    for number, chart in enumerate(_charts(claim, records))
+                ]
+                for claim in body["claims"]
+            },
+            runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
+            manifold_claim=MANIFOLD_CLAIM,
+            manifolds={str(record.spec.seed): figures.manifold(record) for record in shown},
+            sheets={
+                str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
+                for record in shown
+            },
+            samples=samples,
+            scripts=[Markup(script) for script in scripts],
+            script_hashes=digests,
+            training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS)
-    scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
-    return environment.get_template("page.html.j2").render(
-        body=body,
-        forest=_forest(body["claims"]),
-        machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
-        charts={claim["claim"]: _charts(claim, records) for claim in body["claims"]},
-        runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
-        manifold_claim=MANIFOLD_CLAIM,
-        manifolds={str(record.spec.seed): figures.manifold(record) for record in shown},
-        sheets={
-            str(record.spec.seed): [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
-            for record in shown
-        },
-        samples=samples,
-        scripts=[Markup(script) for script in scripts],
-        script_hashes=digests,
-        training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
-    )
+    environment.filters["cell"] = lambda text: re.sub(r"[\s|]+", " ", str(text))
+    return environment
 
 
-def _forest(claims: Sequence[Mapping[str, Any]]) -> str | None:
+def _figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Figure]:
+    """Every figure that a paper might use, by the name of its file."""
+    drawn = {} if (forest := _forest(claims)) is None else {"claims": forest}
+    for claim in claims:
+        for number, chart in enumerate(_charts(claim, records)):
+            drawn[f"{claim['claim']}-control-{number}" if number else claim["claim"]] = chart["figure"]
+    for key in _keys_in_full(claims):
+        if key in records:
+            drawn[f"manifold-seed-{records[key].spec.seed}"] = figures.manifold_figure(records[key])
+    return drawn
+
+
+def _forest(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
     found = [(claim["claim"], claim.get("unchecked", claim["verdict"]), wording.deciding(claim)) for claim in claims]
     rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
     return figures.forest(rows) if rows else None
+
+
+def _drawn(name: str, figure: Figure) -> Markup:
+    return Markup(figures.as_svg(figure, name))
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
@@ -167,8 +207,8 @@ def _charts(claim: Mapping[str, Any], records: Mapping[str, RunRecord]) -> list[
         }
         if curves and claim.get("curves") and all(curves.values()):
             keys = {name: [run["key"] for run in runs if run["key"] in records] for name, runs in conditions.items()}
-            drawn = figures.learning_curves(curves, claim["curves"], keys)
-            charts.append({"control": control, "drawn": Markup(drawn), "panels": len(curves)})
+            figure = figures.learning_curves(curves, claim["curves"], keys)
+            charts.append({"control": control, "figure": figure, "panels": len(curves)})
     return charts
 
 

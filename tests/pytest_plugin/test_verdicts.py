@@ -105,7 +105,7 @@ def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     assert re.match(r"overlap SUPPORTED     part: 1 units", lines[6])
     assert lines[7].startswith("SUPPORTED: 2 of 4 claims judged")
     assert "at most 5%" in lines[7]
-    assert lines[9] == f"report: {tried[0].folder / 'report.html'} (and .json beside it)"
+    assert lines[9] == f"report: {tried[0].folder / 'report.html'} (.json and .md beside it)"
 
 
 def test_without_controls_none_is_tried_and_the_claim_stands(suite):

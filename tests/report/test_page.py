@@ -1,6 +1,5 @@
 """The report: what it must say, and in a real browser: self-contained, readable, and a manifold that turns."""
 
-import base64
 import json
 import math
 import re
@@ -182,11 +181,30 @@ def test_on_the_common_axis_0_is_the_edge_of_support_and_1_the_design(bounds, de
 
 
 def test_the_forest_has_a_row_for_each_judged_claim(written):
-    picture = re.search(r'class="forest"><img src="data:image/svg\+xml;base64,([^"]+)"', written.read_text())[1]
-    drawn = base64.b64decode(picture).decode()
+    drawn = written.read_text().partition('<figure class="forest">')[2].partition("</figure>")[0]
     assert all(f"{claim}: " in drawn for claim in ("phases", "overlap", "seeds"))
     assert "hole: " not in drawn
     assert "<script" not in drawn
+
+
+def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
+    text = written.with_suffix(".md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {8}
+    assert rows[2].startswith("| phases | ? INCONCLUSIVE (expected SUPPORTED) | ")
+    assert "<script" not in text
+    assert "1 of 3 judged claims SUPPORTED at the profile smoke" in text
+
+
+def test_figures_are_written_for_a_paper(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for spec in [*OWN, LATER, *CONTROL, *VARIED]:
+        store.publish(record_of(spec, np.random.default_rng(0)), b"")
+    page.write(REPORT, store, tmp_path / "report.html", tmp_path / "figures")
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    drawn = ("claims", "phases", "phases-control-1", "seeds", "manifold-seed-10", "manifold-seed-11")
+    assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
+    assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
 
 
 def test_controls_say_what_they_must_be_and_whether_they_passed(written):
