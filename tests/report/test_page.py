@@ -5,7 +5,9 @@ import math
 import re
 import shutil
 from html import unescape
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from bumplab.measure.accuracy import MODES
 from bumplab.report import figures, page
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (make test installs it)")
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
@@ -138,6 +141,21 @@ def test_json_is_valid_and_claims_are_in_the_papers_order(written):
     assert [claim["claim"] for claim in body["claims"]] == ["phases", "hole", "overlap", "seeds"]
     assert body["schema"] == page.SCHEMA == 3
     assert body["saved"] == REPORT["saved"]
+
+
+def test_the_json_is_what_its_schema_says(written):
+    schema = json.loads((ROOT / "bumplab" / "report" / "schema.json").read_text())
+    assert schema["properties"]["schema"]["const"] == page.SCHEMA
+    checker = jsonschema.Draft202012Validator(schema)
+    checker.check_schema(schema)
+    body = json.loads(written.with_suffix(".json").read_text())
+    assert [f"{error.json_path}: {error.message}" for error in checker.iter_errors(body)] == []
+    said = set(schema["properties"])
+    assert set(body) <= said, "a key of the report is not documented"
+    parts, documented = body["claims"][0]["parts"], set(schema["$defs"]["part"]["properties"])
+    assert all(set(part) <= documented for part in parts)
+    del parts[0]["bounds"]
+    assert not checker.is_valid(body), "the schema lets anything through"
 
 
 def test_runs_of_controls_and_variations_are_in_the_json(written):
