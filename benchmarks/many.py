@@ -39,7 +39,7 @@ def wait(device: str) -> None:
 
 def timed(step: Callable[[], object], steps: int, device: str) -> float:
     """Seconds of a call of ``step``."""
-    for _ in range(WARM_UP):
+    for _ in range(min(WARM_UP, steps)):
         step()
     wait(device)
     began = time.perf_counter()
@@ -53,7 +53,7 @@ def _work(spec: RunSpec, device: str, steps: int, ready, results) -> None:
     state = start(spec, device)
     train(state, spec, WARM_UP)
     ready.wait()
-    results.put(timed(lambda: train(state, spec, state.step + 1), steps, device))
+    results.put(timed(lambda: train(state, spec, state.step + steps), 1, device) / steps)
 
 
 def processes(spec: RunSpec, runs: int, device: str, steps: int) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -47,12 +48,12 @@ def _report(options: argparse.Namespace) -> None:
         page = options.history / "index.html"
         reports = compare.reports_in(options.history)
         replace_text(page, compare.history_page(reports))
-        console.print(f"{page}: {len(reports)} reports")
+        console.print(Text(f"{page}: {len(reports)} reports"))
         return
     old, new = map(compare.read, options.compare)
     if old["profile"] != new["profile"]:
         console.print(Text(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
-    table = Table("claim", "part", str(old["written"]), str(new["written"]), "moved", box=SIMPLE_HEAD)
+    table = Table("claim", "part", escape(old["written"]), escape(new["written"]), "moved", box=SIMPLE_HEAD)
     for d in compare.differences(old, new):
         said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
         table.add_row(*map(Text, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))

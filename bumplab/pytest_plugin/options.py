@@ -76,7 +76,9 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--power", action="store_true", help="print what the claims could find and train nothing")
     group.addoption("--plan", action="store_true", help="print what would be trained and its cost; train nothing")
     group.addoption("--gpu", action="store_true", help="train on the GPU; each worker takes the next one")
-    group.addoption("--exact", action="store_true", help="with --gpu: runs repeat bit for bit, and take longer")
+    group.addoption(
+        "--exact", action="store_true", help="with --gpu: runs repeat bit for bit, slower; kept in DIR/exact"
+    )
     group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")
     group.addoption("--report", default=None, metavar="FILE", help="report to write (reports/claims-PROFILE.html)")
     group.addoption("--figures", default=None, metavar="DIR", help="also write each figure there, as SVG and PNG")
@@ -109,7 +111,7 @@ def check(config: pytest.Config) -> Settings:
         drift=option.drift,
         strict=option.strict_claims,
         expected=expected,
-        store=RunStore(config.rootpath / option.runs_dir),
+        store=RunStore(config.rootpath / option.runs_dir / ("exact" if option.exact else "")),
         device=_device(option.gpu, option.exact),
         report=report,
         figures=config.invocation_params.dir / option.figures if option.figures else None,

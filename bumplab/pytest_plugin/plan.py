@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -36,11 +37,12 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
         console.print("nothing is missing: a session would only judge")
         return
     cost = trial(settings.profile.base, settings.device)
-    low, high = (cost.seconds(missing[look]) / workers + cost.once for look in (looks.first, looks.last))
+    at_once = min(workers, os.cpu_count() or 1) if settings.device == "cpu" else workers
+    low, high = (cost.seconds(missing[look]) / at_once + cost.once for look in (looks.first, looks.last))
     console.print(
         f"missing: {len(missing[looks.first])} to {len(missing[looks.last])} runs. With {workers} "
         f"worker{'s' if workers > 1 else ''} on {settings.device} about {_spoken(low)} to {_spoken(high)}, and "
-        f"{cost.memory / 1e9:.1f} GB of memory a worker"
+        f"{cost.memory / 1e9:.1f} GB of main memory a worker"
     )
     console.print(
         f"(from a trial here: {1000 * cost.step:.0f} ms a step, {cost.measurement:.1f} s a measurement, "

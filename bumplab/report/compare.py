@@ -43,16 +43,31 @@ def read(path: Path) -> Report:
         body = json.loads(path.read_text())
         if body["schema"] not in SCHEMAS:
             raise ValueError(f"{path}: schema {body['schema']!r}: must be one of {', '.join(map(str, SCHEMAS))}")
-        for claim in body["claims"]:
-            for part in claim.get("parts", []):
-                _ = part["name"], part["verdict"], part["estimate"], part["low"], part["high"], part["effects"]
-            _ = claim["claim"], claim["verdict"], claim["reason"]
-        _ = body["profile"], body["written"]
+        _check(body)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}): give a report's .html or .json") from error
     except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__})") from error
     return body  # type: ignore[no-any-return]
+
+
+def _check(body: Report) -> None:
+    """Raises TypeError or KeyError unless all that is read here is there, and of its type."""
+    texts = [body["profile"], body["written"]]
+    for claim in body["claims"]:
+        texts += claim["claim"], claim["reason"]
+        parts = claim.get("parts", [])
+        if any(entry["verdict"] not in wording.SYMBOLS for entry in (claim, *parts)):
+            raise TypeError("unknown verdict")
+        for part in parts:
+            texts += part["name"], part["unit"], part["reason"]
+            numbers = part["estimate"], part["low"], part["high"]
+            if not isinstance(part["judges"], bool) or not isinstance(part["effects"], list):
+                raise TypeError("a part of another form")
+            if not all(number is None or isinstance(number, (int, float)) for number in numbers):
+                raise TypeError("limits that are no numbers")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names that are no text")
 
 
 def differences(old: Report, new: Report) -> Iterator[Difference]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,7 +82,12 @@ def as_svg(figure: Figure, name: str) -> str:
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     drawn = buffer.getvalue()
-    links = drawn[drawn.index("<svg") :].replace(' target="_blank"', "")
+    links = (
+        drawn[drawn.index("<svg") :]
+        .replace(' target="_blank"', "")
+        .replace('<style type="text/css">*{', "<style>.chart *{")
+    )
+    links = re.sub(r'<g id="[^"]*"', "<g", links)  # they repeat from figure to figure, and nothing refers to them
     return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
 
 
@@ -92,7 +98,8 @@ SPAN = (-2.0, 3.0)
 def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: float) -> float:
     """An effect on the axis that claims share: 0 at the edge of its region of support, 1 at the effect designed for.
 
-    A region between two edges reaches from 0 to 2. ``otherwise`` where the value is open.
+    A region between two edges reaches from 0 to 2; without a design, 1 is one unit inside. ``otherwise`` where the
+    value is open.
     """
     low: float | None
     high: float | None
@@ -103,7 +110,7 @@ def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: floa
         return 2 * (value - low) / (high - low)
     edge: float = part["bounds"][1 if low is None else 0]
     designed: float | None = part["designed"]
-    unit = abs(edge if designed is None else designed - edge) or 1.0
+    unit = (0.0 if designed is None else abs(designed - edge)) or 1.0
     return (value - edge) / (unit if low is not None else -unit)
 
 
@@ -130,7 +137,9 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
             axis.plot(value, y, marker, color=colour, ms=7, clip_on=False)
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
     axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
-    axis.set_xlabel("0 is the edge of the region that supports a claim (shaded), 1 the effect it was designed to find")
+    axis.set_xlabel(
+        "0: edge of the region that supports a claim (shaded); 1: effect designed for, or the region's middle"
+    )
     axis.axvline(0, color="#444444", lw=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)

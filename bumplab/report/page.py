@@ -29,7 +29,9 @@ MANIFOLD_CLAIM, MANIFOLD_SEEDS = "phases", 3
 """The claim whose samples and manifolds are shown, and of how many seeds."""
 
 SHOWN_SIDE = 3
-"""Every checkpoint of every run shows this many samples squared."""
+"""A checkpoint shows this many samples squared."""
+SHEETS = 1_200
+"""Checkpoints whose samples are shown, over all runs: the page of a full quick run is to stay below 8 MB."""
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 """The runs of an entry by condition, each with its ``key`` and ``spec``."""
@@ -44,7 +46,8 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     rank = {claim: i for i, claim in enumerate(CLAIMS)}
     claims = sorted(report["claims"], key=lambda claim: rank.get(claim["claim"], len(rank)))
     records, samples = _load(claims, store)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (path.parent, figures_to or path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     body = {
         **report,
         "schema": SCHEMA,
@@ -56,7 +59,6 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     replace_text(path.with_suffix(".md"), _environment().get_template("summary.md.j2").render(body=body))
     replace_text(path, render(body, records, samples))
     if figures_to is not None:
-        figures_to.mkdir(parents=True, exist_ok=True)
         for name, figure in _figures(claims, records).items():
             for suffix in ("svg", "png"):
                 figure.savefig(figures_to / f"{name}.{suffix}", dpi=200)
@@ -118,7 +120,7 @@ def _figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecor
 
 
 def _forest(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
-    found = [(claim["claim"], claim.get("unchecked", claim["verdict"]), wording.deciding(claim)) for claim in claims]
+    found = [(claim["claim"], claim["verdict"], wording.deciding(claim)) for claim in claims]
     rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
     return figures.forest(rows) if rows else None
 
@@ -164,21 +166,34 @@ def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[st
     in_full = _keys_in_full(claims)
     records: dict[str, RunRecord] = {}
     samples: dict[str, Any] = {}
+    checkpoints = max(2, SHEETS // max(1, len({run["key"] for claim in claims for _, run in _runs_behind(claim)})))
     for claim in claims:
         for _, run in _runs_behind(claim):
             key = run["key"]
             if key not in records and (record := store.load(RunSpec.from_dict(run["spec"]))):
-                samples[key] = _samples(record)
+                samples[key] = _samples(record, checkpoints)
                 records[key] = record if key in in_full else replace(record, evidence={})
     return records, samples
 
 
-def _samples(record: RunRecord) -> dict[str, Any]:
-    """A run as a reader meets it: its name, the command that repeats it, and samples at every checkpoint."""
+def _spaced(steps: Sequence[int], most: int) -> list[int]:
+    """At most so many of the steps, evenly among them, the first and the last included."""
+    if len(steps) <= most:
+        return list(steps)
+    return [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
+
+
+def _samples(record: RunRecord, checkpoints: int) -> dict[str, Any]:
+    """A run as a reader meets it: its name, the command that repeats it, and samples at some checkpoints."""
     return {
         "label": record.spec.label(),
-        "command": f"python -m bumplab train '{record.spec.to_json()}'",
-        "sheets": [figures.sample_sheet(record, int(row["step"]), side=SHOWN_SIDE) for row in record.rows],
+        "command": f"python -m bumplab train '{record.spec.to_json()}' --runs-dir again"
+        + (" --gpu" if record.environment.get("instructions") == "cuda" else ""),
+        "sheets": [
+            figures.sample_sheet(record, step, side=SHOWN_SIDE)
+            for step in _spaced([int(row["step"]) for row in record.rows], checkpoints)
+            if f"{step}/on_grid.images" in record.evidence
+        ],
     }
 
 

@@ -40,6 +40,7 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
             record.evidence |= {f"{step}/{name}": value for name, value in measurement.evidence.items()}
             with _timed(record, "storing"):
                 store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+    state.update = None  # it refers to the state, which would keep a GPU's memory until Python looks for cycles
     weights = {name: value.detach().cpu().contiguous() for name, value in state.averaged.named_parameters()}
     store.publish(record, safetensors.torch.save(weights))
 

@@ -61,7 +61,9 @@ def start(spec: RunSpec, device: str) -> TrainState:
         torch.manual_seed(derive(spec.seed, "weights"))
         network = build(spec)
     network = speed.place(network, device)
-    averaged = copy.deepcopy(network).requires_grad_(False) if spec.training.ema_decay else network
+    averaged = network
+    if spec.training.ema_decay:
+        averaged = speed.place(copy.deepcopy(network).requires_grad_(False), device)
     weights = speed.flatten(network)
     vectors = {"weights": weights.detach(), **{moment: torch.zeros_like(weights) for moment in MOMENTS}}
     if averaged is not network:

@@ -30,8 +30,8 @@ def keep_memory() -> None:
     """
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(mmap_threshold, 2**30)
+    # older versions allow 32 MB at most; without it the other setting would freeze the threshold at 128 kB
+    if mallopt is not None and (mallopt(mmap_threshold, 2**30) or mallopt(mmap_threshold, 2**25)):
         mallopt(trim_threshold, 2**31 - 1)
 
 

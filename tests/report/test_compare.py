@@ -68,7 +68,7 @@ def test_parts_that_are_only_shown_are_not_compared():
 
 def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    old = save(tmp_path, "old", report(part(), part("same")))
+    old = save(tmp_path, "old", report(part(), part("same"), written="[/x]"))  # no markup of the terminal's library
     new = save(
         tmp_path, "new", report(part(verdict="CONTRADICTED", estimate=-1.0), part("same"), verdict="CONTRADICTED")
     )
@@ -88,6 +88,10 @@ def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypa
         ('{"schema": 99, "claims": [], "profile": "p", "written": "w"}', "schema 99: must be one of 2, 3"),
         ('{"schema": 3, "profile": "p", "written": "w", "claims": [{"claim": "c", "parts": [1]}]}', "is no report"),
         ("[" * 100_000, "is no report"),
+        *(
+            (json.dumps(report({**part(), **wrong})), "is no report")
+            for wrong in ({"low": "a"}, {"verdict": "MAYBE"}, {"judges": None}, {"name": ["x"]}, {"effects": 3})
+        ),
     ],
 )
 def test_what_is_no_report_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):

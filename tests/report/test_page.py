@@ -187,7 +187,7 @@ def test_the_top_says_what_was_found_used_and_checked(written):
         ((0.1, None), 0.5, {0.1: 0, 0.5: 1, -0.3: -1, math.inf: math.inf}),
         ((None, 0.2), 0.1, {0.2: 0, 0.1: 1, 0.4: -2, math.inf: -math.inf}),
         ((-0.25, 0.25), 0.0, {-0.25: 0, 0.0: 1, 0.25: 2, 0.5: 3}),
-        ((None, 1.1), None, {1.1: 0, 0.0: 1}),
+        ((None, 1.1), None, {1.1: 0, 0.1: 1}),
         ((0.0, None), None, {0.0: 0, 2.0: 2}),
     ],
 )
@@ -393,7 +393,7 @@ class TestInABrowser:
         opened.locator("#checkpoint").wait_for(state="visible")
         opened.locator("#checkpoint summary").click()
         command = opened.locator("#checkpoint-command").inner_text()
-        assert command == f"python -m bumplab train '{OWN[0].to_json()}'"
+        assert command == f"python -m bumplab train '{OWN[0].to_json()}' --runs-dir again"
 
     @pytest.mark.parametrize("address", ["#nothing/5", "#%", "#__proto__/1", "#constructor/0"])
     def test_an_address_of_nothing_opens_nothing(self, opened, written, address):

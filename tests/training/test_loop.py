@@ -175,7 +175,7 @@ def test_memory_does_not_grow_with_the_number_of_images():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: torch sees no CUDA device")
 def test_three_steps_on_a_gpu_start_from_the_weights_of_the_cpu():
-    state = start(SPEC, "cuda")
+    state = start(SPEC, "cuda:0")
     assert torch.equal(weights(state.network), weights(start(SPEC, "cpu").network))
     assert math.isfinite(train(state, SPEC, 3))
     assert state.step == 3

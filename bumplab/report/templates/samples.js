@@ -40,9 +40,10 @@
 
   function follow() {
     const [key, step] = location.hash.slice(1).split("/");
-    if (!Object.hasOwn(data, key) || step === undefined) return;
+    if (!Object.hasOwn(data, key) || step === undefined || !data[key].sheets.length) return;
     run = data[key];
-    at = Math.max(0, run.sheets.findIndex((sheet) => sheet.step === Number(step)));
+    const far = run.sheets.map((sheet) => Math.abs(sheet.step - Number(step)));
+    at = Math.max(0, far.indexOf(Math.min(...far)));
     draw();
     if (!dialog.open) dialog.showModal();
   }
