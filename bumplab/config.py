@@ -142,6 +142,7 @@ class TrainingSpec(_Part):
     ema_decay: float = 0.0
     """Decay of the averaged weights that are measured; 0 measures the weights themselves."""
     precision: Literal["float32", "bf16"] = "float32"
+    """bf16: of products and convolutions, where the processor has it; a run's environment says whether it had."""
 
     def validate(self) -> None:
         _positive_int("steps", self.steps)

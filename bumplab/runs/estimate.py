@@ -6,11 +6,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bumplab.config import RunSpec
 
 TRIAL_STEPS = 3
+TRIAL_SAMPLER_STEPS = 3
+TRIAL_SAMPLES = 150
+"""At most. A measurement of 500 samples in 1,000 steps would take hours on a CPU: it is scaled from a shorter one."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,24 @@ def trial(spec: RunSpec, device: str) -> Trial:
     imports = time.perf_counter() - began
     state = start(spec, device)
     train(state, spec, 1)
-    first = _seconds(lambda: evaluate(state.averaged, spec, device, 0))
+
+    def measuring(steps: int) -> float:
+        diffusion = replace(spec.diffusion, sampler_steps=steps)
+        measure = replace(spec.measure, samples=samples)
+        trial_spec = replace(spec, diffusion=diffusion, measure=measure)
+        return _seconds(lambda: evaluate(state.averaged, trial_spec, device, 0))
+
+    samples = min(spec.measure.samples, TRIAL_SAMPLES)
+    sampler_steps = spec.diffusion.sampler_steps
+    first = measuring(1)
     step = _seconds(lambda: train(state, spec, 1 + TRIAL_STEPS)) / TRIAL_STEPS
-    measurement = _seconds(lambda: evaluate(state.averaged, spec, device, 0))
+    short = measuring(1)
+    more = min(TRIAL_SAMPLER_STEPS, sampler_steps) - 1
+    sampling = max(0.0, measuring(1 + more) - short) / more * (sampler_steps - 1) if more else 0.0
+    measurement = (short + sampling) * spec.measure.samples / samples
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = peak * (1 if sys.platform == "darwin" else 1024)
-    return Trial(step, measurement, imports + max(0.0, first - measurement), memory)
+    return Trial(step, measurement, imports + max(0.0, first - short), memory)
 
 
 def _seconds(function: Callable[[], object]) -> float:

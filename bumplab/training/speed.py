@@ -91,9 +91,23 @@ def views(network: nn.Module, flat: Tensor) -> dict[str, Tensor]:
 
 
 def autocast(training: TrainingSpec, device: str) -> torch.autocast:
-    """bf16 where the spec asks for it. At width 8 on a CPU it is no faster than float32 (`benchmarks/README.md`)."""
+    """bf16 where the spec asks for it and the processor has it, else float32 (see `has_bf16`).
+
+    At width 8 on a CPU it is no faster than float32 (`benchmarks/README.md`).
+    """
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=training.precision == "bf16")
+    return torch.autocast(kind, torch.bfloat16, enabled=training.precision == "bf16" and has_bf16(kind))
+
+
+@cache
+def has_bf16(kind: str) -> bool:
+    """Whether torch multiplies bf16 there otherwise than by a plain loop.
+
+    It does by oneDNN on a CPU with AVX-512. With AVX2 alone a step at width 64 took 51 s in bf16, 4 s plainly.
+    """
+    if kind == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def capture(
@@ -143,5 +157,6 @@ def describe(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else platform.machine(),
         "instructions": "cuda" if cuda else str(torch.backends.cpu.get_cpu_capability()),
         "threads": torch.get_num_threads(),
+        "bf16": has_bf16("cuda" if cuda else "cpu"),
         "exact": not cuda or exact(),
     }
