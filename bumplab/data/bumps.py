@@ -69,7 +69,7 @@ def label_grid(image_size: int, dx: float, dy: float) -> Tensor:
 
 def in_hole(labels: Tensor, image_size: int, hole: float) -> Tensor:
     """Which labels ``[K, 2]`` lie in the centred half-open square of side ``hole`` (Appendix C.2): bool ``[K]``."""
-    low, high = _hole_edges(image_size, hole)
+    low, high = hole_edges(image_size, hole)
     return ((labels >= low - 1e-6) & (labels < high - 1e-6)).all(dim=1)
 
 
@@ -106,9 +106,9 @@ def draw_in_hole(data: DataSpec, count: int, generator: torch.Generator, margin:
 
     With the margin at the tolerance of eq. 1, a generator that copies the nearest training label scores zero here.
     """
-    low, high = _hole_edges(data.image_size, data.hole)
+    low, high = hole_edges(data.image_size, data.hole)
     return low + margin + torch.rand(count, 2, generator=generator) * (high - low - 2 * margin)
 
 
-def _hole_edges(image_size: int, hole: float) -> tuple[float, float]:
+def hole_edges(image_size: int, hole: float) -> tuple[float, float]:
     return (image_size - hole) / 2, (image_size + hole) / 2

@@ -17,10 +17,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bumplab.config import RunSpec
-from bumplab.report import figures, wording
+from bumplab.report import charts, figures, paper, wording
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 SCHEMA = 3
@@ -59,7 +58,8 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     replace_text(path.with_suffix(".md"), _environment().get_template("summary.md.j2").render(body=body))
     replace_text(path, render(body, records, samples))
     if figures_to is not None:
-        for name, figure in _figures(claims, records).items():
+        shown = [records[key] for key in _keys_in_full(claims) if key in records]
+        for name, figure in charts.of_all(claims, records, shown).items():
             for suffix in ("svg", "png"):
                 figure.savefig(figures_to / f"{name}.{suffix}", dpi=200)
 
@@ -74,12 +74,13 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: M
         .get_template("page.html.j2")
         .render(
             body=body,
-            forest=_drawn("forest", forest) if (forest := _forest(body["claims"])) else None,
+            forest=_drawn("forest", forest) if (forest := charts.forest(body["claims"])) else None,
+            artefacts=_artefacts(body["claims"], records),
             machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
             charts={
                 claim["claim"]: [
-                    {**chart, "drawn": _drawn(f"{claim['claim']} {number}", chart["figure"])}
-                    for number, chart in enumerate(_charts(claim, records))
+                    {"chart": chart, "drawn": _drawn(f"{claim['claim']} {chart.name}", chart.figure)}
+                    for chart in charts.of_claim(claim, records)
                 ]
                 for claim in body["claims"]
             },
@@ -107,22 +108,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Figure]:
-    """Every figure that a paper might use, by the name of its file."""
-    drawn = {} if (forest := _forest(claims)) is None else {"claims": forest}
-    for claim in claims:
-        for number, chart in enumerate(_charts(claim, records)):
-            drawn[f"{claim['claim']}-control-{number}" if number else claim["claim"]] = chart["figure"]
-    for key in _keys_in_full(claims):
-        if key in records:
-            drawn[f"manifold-seed-{records[key].spec.seed}"] = figures.manifold_figure(records[key])
-    return drawn
-
-
-def _forest(claims: Sequence[Mapping[str, Any]]) -> Figure | None:
-    found = [(claim["claim"], claim["verdict"], wording.deciding(claim)) for claim in claims]
-    rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
-    return figures.forest(rows) if rows else None
+def _artefacts(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Any] | None:
+    """What raw accuracy hides, drawn and as a table by increment; None without runs of several increments."""
+    conditions = charts.by_increment(claims, records)
+    if conditions is None:
+        return None
+    return {"drawn": _drawn("artefacts", paper.artefacts(conditions)), "table": paper.artefact_table(conditions)}
 
 
 def _drawn(name: str, figure: Figure) -> Markup:
@@ -161,7 +152,7 @@ def _runs_behind(claim: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[str, RunRecord], dict[str, Any]]:
     """The stored runs behind all claims and what is shown of their samples, by key.
 
-    Of most runs only the rows are kept in memory.
+    Of most runs only the rows, and what was found in the last samples, are kept in memory.
     """
     in_full = _keys_in_full(claims)
     records: dict[str, RunRecord] = {}
@@ -172,8 +163,15 @@ def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[st
             key = run["key"]
             if key not in records and (record := store.load(RunSpec.from_dict(run["spec"]))):
                 samples[key] = _samples(record, checkpoints)
-                records[key] = record if key in in_full else replace(record, evidence={})
+                records[key] = record if key in in_full else replace(record, evidence=_positions(record))
     return records, samples
+
+
+def _positions(record: RunRecord) -> dict[str, Any]:
+    """Where bumps were asked for and found at the last checkpoint, without the images."""
+    last = f"{int(record.rows[-1]['step'])}/" if record.rows else "/"
+    names = {name for name in record.evidence if name.startswith(last)}
+    return {name: record.evidence[name] for name in names if name.endswith((".labels", ".positions", ".modes"))}
 
 
 def _spaced(steps: Sequence[int], most: int) -> list[int]:
@@ -201,30 +199,6 @@ def _keys_in_full(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """The runs whose samples and manifolds are shown."""
     conditions: Runs = next((c.get("conditions", {}) for c in claims if c["claim"] == MANIFOLD_CLAIM), {})
     return [run["key"] for run in next(iter(conditions.values()), [])][:MANIFOLD_SEEDS]
-
-
-def _charts(claim: Mapping[str, Any], records: Mapping[str, RunRecord]) -> list[dict[str, Any]]:
-    """The learning curves of a claim and, beside them, of each control that trains runs of its own."""
-    own = {run["key"] for runs in claim.get("conditions", {}).values() for run in runs}
-    shown = [("", claim.get("conditions", {}))]
-    for control in claim.get("controls", []):
-        conditions = control.get("conditions", {})
-        # the first seed alone: a control that only changes measurements may have gone on to later seeds than the claim
-        if any(run["key"] not in own for runs in conditions.values() for run in runs[:1]):
-            shown.append((control["name"], conditions))
-    charts = []
-    for control, conditions in shown:
-        curves = {
-            name: [
-                Curves(records[run["key"]].rows, records[run["key"]].failed) for run in runs if run["key"] in records
-            ]
-            for name, runs in conditions.items()
-        }
-        if curves and claim.get("curves") and all(curves.values()):
-            keys = {name: [run["key"] for run in runs if run["key"] in records] for name, runs in conditions.items()}
-            figure = figures.learning_curves(curves, claim["curves"], keys)
-            charts.append({"control": control, "figure": figure, "panels": len(curves)})
-    return charts
 
 
 def _run(record: RunRecord) -> dict[str, Any]:

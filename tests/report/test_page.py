@@ -39,6 +39,7 @@ def record_of(spec, rng):
         record.evidence |= {
             f"{step}/{tap}.embedding": rng.normal(size=(n, 3)).astype(np.float16) for tap in ("up1", "up1-features")
         }
+        row |= {"up1-features.umap_r2": 0.25, "up1.umap_r2": 0.75}
         record.evidence[f"{step}/embedding.labels"] = rng.uniform(0, size, (n, 2)).astype(np.float32)
         record.rows.append(row)
     record.rows[-1]["bottleneck.signal"] = 0.2  # measured at the last step alone
@@ -90,6 +91,9 @@ REPORT = {
             **runs_of("d=1", OWN), **runs_of("d=2", OWN), **runs_of("d=4", OWN)}, parts=[
             part_of("count", "CONTRADICTED", datum="log2 increments, then 1 for each run that failed",
                     effects=[[-1.0, 2.0, 0.0, 1.0], [-1.0, 2.0, 0.0, 0.0]])]),
+        claim_of("density", "INCONCLUSIVE", curves={"on_grid.correct": "right"}, conditions={
+            **runs_of("d=0.1", OWN), **runs_of("d=1", VARIED)},
+            controls=[control_of("one name", "CONTRADICTED", False, True, runs_of("d=0.1", CONTROL))]),
         claim_of("overlap", "SUPPORTED", seeds=0, parts=[
             part_of("one", "SUPPORTED", effects=[[1.05, 1.05]], estimate=1.05, low=1.05, high=1.05)]),
         claim_of(
@@ -138,7 +142,7 @@ def rows_of(html, head):
 
 def test_json_is_valid_and_claims_are_in_the_papers_order(written):
     body = json.loads(written.with_suffix(".json").read_text())
-    assert [claim["claim"] for claim in body["claims"]] == ["phases", "hole", "overlap", "seeds"]
+    assert [claim["claim"] for claim in body["claims"]] == ["phases", "density", "hole", "overlap", "seeds"]
     assert body["schema"] == page.SCHEMA == 3
     assert body["saved"] == REPORT["saved"]
 
@@ -166,7 +170,7 @@ def test_runs_of_controls_and_variations_are_in_the_json(written):
 
 
 def test_the_top_says_what_was_found_used_and_checked(written):
-    phases, hole, overlap, seeds = rows_of(written.read_text(), "Profile")
+    phases, _, hole, overlap, seeds = rows_of(written.read_text(), "Profile")
     assert "? INCONCLUSIVE SUPPORTED before its controls expected SUPPORTED" in phases
     assert "2 of at most 5 1/2 passed" in phases
     assert "! ERROR" in hole
@@ -175,7 +179,7 @@ def test_the_top_says_what_was_found_used_and_checked(written):
     assert "needs no runs none needed" in overlap
     assert "2 of at most 5 not run" in seeds
     top = shown(written.read_text().partition("<h2")[0])
-    assert "1 of 3 judged claims SUPPORTED ; 1 more without a verdict" in top
+    assert "1 of 4 judged claims SUPPORTED ; 1 more without a verdict" in top
     assert "That saved 9 runs, 75 % of the training steps." in top
     assert "2 to 5 seeds" in top
     assert "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2." in top
@@ -211,7 +215,7 @@ def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
     assert {line.count("|") for line in rows} == {8}
     assert rows[2].startswith("| phases | ? INCONCLUSIVE (expected SUPPORTED) | ")
     assert "<script" not in text
-    assert "1 of 3 judged claims SUPPORTED at the profile smoke" in text
+    assert "1 of 4 judged claims SUPPORTED at the profile smoke" in text
 
 
 def test_figures_are_written_for_a_paper(tmp_path):
@@ -220,9 +224,21 @@ def test_figures_are_written_for_a_paper(tmp_path):
         store.publish(record_of(spec, np.random.default_rng(0)), b"")
     page.write(REPORT, store, tmp_path / "report.html", tmp_path / "figures")
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    drawn = ("claims", "phases", "phases-control-1", "seeds", "manifold-seed-10", "manifold-seed-11")
+    drawn = {
+        "claims", "phases", "phases-control-1", "density", "density-paper", "density-control-1",
+        "density-control-1-paper", "overlap-paper", "seeds", "artefacts", "manifold-seed-10", "manifold-seed-11",
+    }  # fmt: skip
     assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
     assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
+
+
+def test_what_raw_accuracy_hides_is_drawn_and_in_numbers(written):
+    dense, sparse = rows_of(section_of(written, "artefacts"), "Increment")
+    assert dense == "d=0.1 0.5 0.5 1 1 0.25 0.75"
+    assert sparse.startswith("d=1 ")
+    own = section_of(written, "density").count("The claim's own runs.")
+    control = section_of(written, "density").count("Control: one name.")
+    assert (own, control) == (2, 2)  # the paper's figure and the learning curves
 
 
 def test_controls_say_what_they_must_be_and_whether_they_passed(written):
@@ -337,7 +353,7 @@ class TestInABrowser:
     def test_it_opens_without_errors_or_requests(self, opened, written):
         assert opened.problems == []
         assert [url for url in opened.requests if not url.startswith("data:")] == [written.as_uri()]
-        assert opened.locator("main h2").count() == 4
+        assert opened.locator("main h2").count() == 6
 
     def test_hostile_text_is_shown_and_not_run(self, opened):
         assert opened.evaluate("window.hacked") is None

@@ -1,0 +1,82 @@
+"""Which figures stand in a claim's section, or in a folder for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bumplab.report import figures, paper, wording
+from bumplab.runs.store import RunRecord
+
+Claims = Sequence[Mapping[str, Any]]
+Records = Mapping[str, RunRecord]
+
+INCREMENTS = "density"
+"""The claim whose conditions are increments of runs that are else alike."""
+CURVES_NOTE = (
+    "Thin lines are seeds, thick lines their mean, markers the measured checkpoints; a seed's points open its samples "
+    "there."
+)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of a claim's own runs or, if ``control`` is not empty, of that control's."""
+
+    name: str
+    control: str
+    what: str
+    note: str
+    figure: Figure
+    panels: int
+
+
+def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
+    """The paper's figure and the learning curves of a claim, then of each control that trains runs of its own."""
+    own = {run["key"] for runs in claim.get("conditions", {}).values() for run in runs}
+    shown = [("", claim.get("conditions", {}))]
+    for control in claim.get("controls", []):
+        conditions = control.get("conditions", {})
+        # the first seed alone: a control that only changes measurements may have gone on to later seeds than the claim
+        if any(run["key"] not in own for runs in conditions.values() for run in runs[:1]):
+            shown.append((control["name"], conditions))
+    draw, note = paper.FIGURES.get(claim["claim"], (None, ""))
+    for number, (control, conditions) in enumerate(shown):
+        suffix = f"-control-{number}" if number else ""
+        stored = _stored(conditions, records)
+        if draw is not None and "parts" in claim and all(stored.values()):
+            yield Chart(f"{claim['claim']}{suffix}-paper", control, "The paper's figure", note, draw(stored), 2)
+        if stored and claim.get("curves") and all(stored.values()):
+            runs = {name: [paper.curves_of(record) for record in of_name] for name, of_name in stored.items()}
+            keys = {name: [record.key for record in of_name] for name, of_name in stored.items()}
+            figure = figures.learning_curves(runs, claim["curves"], keys)
+            yield Chart(f"{claim['claim']}{suffix}", control, "Learning curves", CURVES_NOTE, figure, len(runs))
+
+
+def of_all(claims: Claims, records: Records, in_full: Sequence[RunRecord]) -> dict[str, Figure]:
+    """Every figure that a paper might use, by the name of its file; manifolds of the records ``in_full``."""
+    drawn = {} if (overview := forest(claims)) is None else {"claims": overview}
+    drawn |= {chart.name: chart.figure for claim in claims for chart in of_claim(claim, records)}
+    if conditions := by_increment(claims, records):
+        drawn["artefacts"] = paper.artefacts(conditions)
+    return drawn | {f"manifold-seed-{record.spec.seed}": figures.manifold_figure(record) for record in in_full}
+
+
+def forest(claims: Claims) -> Figure | None:
+    """The deciding effects of all claims on one axis; None where there is none."""
+    found = [(claim["claim"], claim["verdict"], wording.deciding(claim)) for claim in claims]
+    rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
+    return figures.forest(rows) if rows else None
+
+
+def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:
+    """The stored runs of `INCREMENTS` by increment, or None."""
+    stored = _stored(next((c.get("conditions", {}) for c in claims if c["claim"] == INCREMENTS), {}), records)
+    return stored if len(stored) > 1 and all(stored.values()) else None
+
+
+def _stored(conditions: Mapping[str, Sequence[Mapping[str, Any]]], records: Records) -> paper.Conditions:
+    return {name: [records[run["key"]] for run in runs if run["key"] in records] for name, runs in conditions.items()}

@@ -1,0 +1,173 @@
+"""The paper's own figures, redrawn from the runs of a claim or of a control; and what raw accuracy would hide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from bumplab.config import LAYER_4
+from bumplab.measure.accuracy import MODES
+from bumplab.report.figures import COLOURS, MARKERS, STYLE
+from bumplab.runs.store import RunRecord
+from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.effects import LEVEL, levels_of
+
+Conditions = Mapping[str, Sequence[RunRecord]]
+"""The stored runs of a claim by condition, one a seed."""
+
+
+def curves_of(record: RunRecord) -> Curves:
+    return Curves(record.rows, record.failed, record.spec.seed)
+
+
+@mpl.rc_context(STYLE)
+def phase_diagram(conditions: Conditions) -> Figure:
+    """Fig. 4 and 8: accuracy and R^2, means over seeds, by training step and condition.
+
+    A dot is the step at which a seed reaches half of its ceiling, which the claims on learning times compare.
+    """
+    runs = {name: [curves_of(record) for record in records] for name, records in conditions.items()}
+    common = min(len(run.rows) for seeds in runs.values() for run in seeds)
+    steps = next(iter(runs.values()))[0].steps[:common]
+    panels = {"predicted label accuracy": "on_grid.accuracy", "R^2 (UMAP), mean of x and y": f"{LAYER_4[0]}.umap_r2"}
+    figure = Figure(figsize=(8.4, 1.5 + 0.45 * len(runs)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, (title, name) in zip(axes, panels.items(), strict=True):
+        means = np.array([np.mean([run[name][:common] for run in seeds], axis=0) for seeds in runs.values()])
+        edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
+        mesh = axis.pcolormesh(edges, np.arange(len(runs) + 1) - 0.5, means, cmap="cividis", vmin=0, vmax=1)
+        axis.set(title=title, xlabel="training step")
+        axis.set_yticks(range(len(runs)), list(runs))
+    for y, seeds in enumerate(runs.values()):
+        reached = [run.crossing(run.corrected("on_grid"), LEVEL) for run in seeds]
+        at = [low for low, high in reached if np.isfinite(high)]
+        axes[0].scatter(at, y + _spread(len(at)), s=14, color="white", edgecolors="black", lw=0.7, zorder=3)
+    figure.colorbar(mesh, ax=axes, shrink=0.9)
+    return figure
+
+
+def _spread(count: int) -> NDArray[np.float64]:
+    """Offsets that keep the seeds of a row apart."""
+    return np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(count)
+
+
+@mpl.rc_context(STYLE)
+def hole_map(conditions: Conditions) -> Figure:
+    """Fig. 9 at the last step: each label asked for, in the hole (shaded) and around it, with a line to the bump drawn.
+
+    All seeds in one panel a condition. Only one bump at the right place counts as right.
+    """
+    from bumplab.data.bumps import hole_edges  # torch: not where a report is only read
+
+    figure = Figure(figsize=(4.1 * len(conditions), 4.3), layout="constrained")
+    axes = figure.subplots(1, len(conditions), squeeze=False)[0]
+    for axis, (condition, records) in zip(axes, conditions.items(), strict=True):
+        data = records[0].spec.data
+        low, high = hole_edges(data.image_size, data.hole)
+        axis.add_patch(Rectangle((low, low), high - low, high - low, color="#888888", alpha=0.3, lw=0))
+        for sets in ("off_grid", "in_hole"):
+            asked, found, right = (
+                np.concatenate(parts) for parts in zip(*(_last(r, sets) for r in records), strict=True)
+            )
+            for (x, y), (to_x, to_y) in zip(asked[~right], found[~right], strict=True):
+                axis.plot([x, to_x], [y, to_y], color=COLOURS[1], lw=0.6, alpha=0.6)
+            axis.scatter(*asked[right].T, s=9, marker="o", color=COLOURS[0])
+            axis.scatter(*asked[~right].T, s=18, marker="x", color=COLOURS[1], lw=1)
+        axis.set(title=condition, xlim=(0.5, data.image_size + 0.5), ylim=(data.image_size + 0.5, 0.5), aspect="equal")
+        axis.set(xlabel="x asked for", ylabel="y asked for")
+    return figure
+
+
+def _last(record: RunRecord, labels: str) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
+    """Labels asked for ``[K, 2]``, positions found ``[K, 2]`` and whether right ``[K]``, at a run's last checkpoint."""
+    step = int(record.rows[-1]["step"])
+    asked, found, modes = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions", "modes"))
+    return asked, found, modes == MODES.index("correct")
+
+
+@mpl.rc_context(STYLE)
+def neighbours(conditions: Conditions) -> Figure:
+    """Fig. 7b: how much a bump overlaps with one at some distance along an axis, by the spread of both."""
+    from bumplab.data.overlap import overlap  # torch: as above
+
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axis = figure.subplots()
+    distances = np.linspace(0, 6, 61)
+    for sigma, colour in zip((0.3, 0.5, 0.7, 1.0), COLOURS, strict=True):
+        axis.plot(distances, [overlap(d, sigma, 32) for d in distances], color=colour, label=f"sigma = {sigma:g}")
+    axis.axhline(0.1, color="#444444", lw=0.8, ls="--", label="counts as a neighbour above")
+    axis.set(xlabel="distance along an axis, pixels", ylabel="normalised overlap", ylim=(0, 1.08))
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+DOTS = "Means over seeds; a dot is the step at which a seed has half its ceiling for good, two checkpoints in a row."
+
+FIGURES: dict[str, tuple[Callable[[Conditions], Figure], str]] = {
+    "density": (phase_diagram, f"As Fig. 4. {DOTS}"),
+    "sigma": (phase_diagram, f"As Fig. 8. {DOTS}"),
+    "hole": (
+        hole_map,
+        "As Fig. 9, at the last step. Shaded: the labels left out of training. Dots: one bump at the right place; "
+        "crosses: anything else, with a line to where the detector found it.",
+    ),
+    "overlap": (neighbours, "As Fig. 7b, computed here from rendered bumps on a canvas of 32 pixels."),
+}
+"""By claim: its figure in the paper, and what to read in it. Fig. 3 and 5 are the manifold and the learning curves."""
+
+ARTEFACTS = (
+    ("ceiling", "Perfect images as the detector sees them", ("on_grid.ceiling", "off_grid.ceiling")),
+    ("accuracy / ceiling", "Samples, each over its ceiling", ("on_grid", "off_grid")),
+    ("R^2 (UMAP)", "Layer 4, label injected or not", tuple(f"{tap}.umap_r2" for tap in LAYER_4)),
+)
+"""What would mislead if raw accuracy alone were read: axis, title and the two numbers compared."""
+
+
+def artefact(run: Curves, name: str) -> float:
+    """One of the numbers of `ARTEFACTS` at a run's last checkpoint."""
+    return float(run.corrected(name)[-1]) if "." not in name else run.last(name)
+
+
+def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[float]]]:
+    """The means over seeds that `artefacts` draws: column heads, and a row a condition."""
+    names = [name for _, _, pair in ARTEFACTS for name in pair]
+    heads = [f"{unit}, {_spoken(name)}" for unit, _, pair in ARTEFACTS for name in pair]
+    rows = {
+        condition: [float(np.mean([artefact(curves_of(record), name) for record in records])) for name in names]
+        for condition, records in conditions.items()
+    }
+    return heads, rows
+
+
+@mpl.rc_context(STYLE)
+def artefacts(conditions: Conditions) -> Figure:
+    """A panel for each of `ARTEFACTS` by increment at the last step: a point a seed, and a line through the means."""
+    runs = [[curves_of(record) for record in records] for records in conditions.values()]
+    levels = levels_of(conditions)
+    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+    for axis, (unit, title, names) in zip(figure.subplots(1, len(ARTEFACTS)), ARTEFACTS, strict=True):
+        for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
+            values = [[artefact(run, name) for run in seeds] for seeds in runs]
+            for level, of_level in zip(levels, values, strict=True):
+                axis.plot([level] * len(of_level), of_level, marker, color=colour, ms=3.5, alpha=0.5)
+            axis.plot(levels, [np.mean(v) for v in values], color=colour, label=_spoken(name))
+        axis.set_title(title, fontsize=9)
+        axis.set(xlabel="increment d, pixels", ylabel=unit, xscale="log", ylim=(-0.04, 1.08))
+        axis.set_xticks(levels, [f"{level:g}" for level in levels])
+        axis.minorticks_off()
+        axis.legend(frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _spoken(name: str) -> str:
+    return {
+        f"{LAYER_4[0]}.umap_r2": "before injection",
+        f"{LAYER_4[1]}.umap_r2": "after injection",
+    }.get(name, "on the grid" if name.startswith("on_grid") else "off the grid")
