@@ -35,12 +35,14 @@ def judged(
     varied: Sequence[tuple[str, Claim, ClaimVerdict]],
     noise: Mapping[str, Mapping[str, float | None]],
     costs: tuple[Steps, Steps],
+    seconds: float,
     settings: Settings,
 ) -> Entry:
     """The entry of a claim with a verdict, checked by its controls where they were asked for.
 
     ``varied`` has each variation's name, the claim in that form and its verdict; ``noise`` what `sampling_noise` says
-    of its parts, ``costs`` what the function of that name does.
+    of its parts, ``costs`` what the function of that name does; ``seconds`` is the process time of all runs behind it,
+    whenever they were trained.
     """
     profile, expected = settings.profile, settings.accepted(claim)
     used, at_last_look = costs
@@ -74,6 +76,7 @@ def judged(
         "looks": asdict(settings.looks),
         "runs_used": len(used),
         "runs_at_last_look": len(at_last_look),
+        "process_seconds": seconds,
     }
 
 

@@ -31,6 +31,7 @@ class Experiment:
         self.board = request.config.stash[board_key]
         self.item = request.node
         self._curves: dict[RunSpec, Curves] = {}
+        self._seconds: dict[RunSpec, float] = {}
 
     def judge(self, claim: Claim) -> None:
         """Passes when SUPPORTED, fails when CONTRADICTED, xfails (fails if strict) when INCONCLUSIVE.
@@ -61,9 +62,9 @@ class Experiment:
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
-        costs = entries.costs(claim, verdict, settings)
+        costs, seconds = entries.costs(claim, verdict, settings), sum(self._seconds.values())
         self.item.user_properties += [
-            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, costs, settings))),
+            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, costs, seconds, settings))),
             (STEPS, json.dumps(costs)),
         ]
         return verdict
@@ -86,6 +87,7 @@ class Experiment:
         needed = [run for runs in plan.values() for run in runs if run not in self._curves]
         for record in obtain(needed, self.board, settings.store, settings.device):
             self._curves[record.spec] = Curves(record.rows, record.failed, record.spec.seed)
+            self._seconds[record.spec] = sum(record.seconds.values())
         return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from bumplab.pytest_plugin.entries import Entry
+from bumplab.report import wording
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
+COLUMNS = ("claim", "verdict", "effect that decides", "limits", "supported", "seeds", "controls", "time")
+LEAST_WIDTH = 120
+"""Columns of the table where the terminal has fewer, or is none: one scrolls in a log sooner than read folded cells."""
 
 
 def rank(claim: str) -> int:
@@ -19,13 +28,23 @@ def rank(claim: str) -> int:
 
 
 def write(terminal: pytest.TerminalReporter, entries: Mapping[str, Entry], saved: Mapping[str, int]) -> None:
-    """One line a claim, in the paper's order, its variations below it; then shares."""
-    width = max(len(claim) for claim in entries)
+    """A table of claims in the paper's order, each with its variations below it; then reasons and shares."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column == "time" else "left")
+    for claim in sorted(entries, key=rank):
+        table.add_row(*_row(claim, entries[claim]))
+        for varied in entries[claim].get("variations", ()):
+            table.add_row(*_row(f"  {varied['name']}", varied))
+    text = io.StringIO()
+    width = max(LEAST_WIDTH, terminal._tw.fullwidth)
+    Console(file=text, width=width, force_terminal=terminal.hasmarkup, highlight=False).print(table)
+    for line in text.getvalue().splitlines():
+        terminal.write_line(line.rstrip())
     for claim in sorted(entries, key=rank):
         entry = entries[claim]
-        _line(terminal, f"{claim:<{width}} ", entry, _controls(entry))
-        for varied in entry.get("variations", ()):
-            _line(terminal, f"  {varied['name']}: ", varied)
+        if wording.deciding(entry) is None or entry["verdict"] != entry.get("unchecked", entry["verdict"]):
+            terminal.write_line(f"{claim}: {entry['reason']}")
     judged = [entry["verdict"] for entry in entries.values() if entry["verdict"] != "ERROR"]
     terminal.write_line(
         f"SUPPORTED: {judged.count('SUPPORTED')} of {len(judged)} claims judged; the chance that any is so "
@@ -39,14 +58,17 @@ def write(terminal: pytest.TerminalReporter, entries: Mapping[str, Entry], saved
         )
 
 
-def _line(terminal: pytest.TerminalReporter, name: str, entry: Mapping[str, Any], controls: str = "") -> None:
-    terminal.write(name)
-    terminal.write(f"{entry['verdict']:<13}", bold=True, **{COLOURS[entry["verdict"]]: True})
-    seeds = f"{entry['seeds']} seeds, " if entry.get("seeds") else ""
-    terminal.write_line(f" {seeds}{controls}{entry['reason']}")
-
-
-def _controls(entry: Entry) -> str:
+def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:
+    part = wording.deciding(entry)
+    decided = (
+        [f"{part['name']}: {wording.estimate(part)}", wording.limits(part), part["region"]] if part else ["", "", ""]
+    )
     controls = entry.get("controls", [])
-    passed = sum(control["passed"] for control in controls)
-    return f"controls {passed}/{len(controls)}, " if controls else ""
+    return [
+        Text(name),
+        Text(entry["verdict"], style=f"bold {COLOURS[entry['verdict']]}"),
+        *map(Text, decided),
+        Text(str(entry.get("seeds") or "")),
+        Text(f"{sum(control['passed'] for control in controls)}/{len(controls)}" if controls else ""),
+        Text(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),
+    ]

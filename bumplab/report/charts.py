@@ -47,7 +47,7 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
     for number, (control, conditions) in enumerate(shown):
         suffix = f"-control-{number}" if number else ""
         stored = _stored(conditions, records)
-        if draw is not None and "parts" in claim and all(stored.values()):
+        if draw is not None and "parts" in claim and all(stored.values()) and paper.measured(draw, stored):
             yield Chart(f"{claim['claim']}{suffix}-paper", control, "The paper's figure", note, draw(stored), 2)
         if stored and claim.get("curves") and all(stored.values()):
             runs = {name: [paper.curves_of(record) for record in of_name] for name, of_name in stored.items()}
@@ -75,7 +75,8 @@ def forest(claims: Claims) -> Figure | None:
 def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:
     """The stored runs of `INCREMENTS` by increment, or None."""
     stored = _stored(next((c.get("conditions", {}) for c in claims if c["claim"] == INCREMENTS), {}), records)
-    return stored if len(stored) > 1 and all(stored.values()) else None
+    several = len(stored) > 1 and all(stored.values())
+    return stored if several and paper.measured(paper.artefacts, stored) else None
 
 
 def _stored(conditions: Mapping[str, Sequence[Mapping[str, Any]]], records: Records) -> paper.Conditions:

@@ -166,6 +166,32 @@ def artefacts(conditions: Conditions) -> Figure:
     return figure
 
 
+NEEDS: dict[Callable[[Conditions], Figure], tuple[tuple[str, ...], tuple[str, ...]]] = {
+    phase_diagram: (("on_grid.accuracy", "on_grid.ceiling", f"{LAYER_4[0]}.umap_r2"), ()),
+    hole_map: ((), ("off_grid", "in_hole")),
+    artefacts: (
+        (
+            *(f"{labels}.{kind}" for labels in ("on_grid", "off_grid") for kind in ("accuracy", "ceiling")),
+            *(f"{tap}.umap_r2" for tap in LAYER_4),
+        ),
+        (),
+    ),
+}
+"""By figure: the numbers of a row, and the label sets with samples, that it shows."""
+
+
+def measured(draw: Callable[[Conditions], Figure], conditions: Conditions) -> bool:
+    """Whether the last checkpoint of every run holds what ``draw`` shows: another's measurements need not."""
+    rows, sets = NEEDS.get(draw, ((), ()))
+    return all(
+        record.rows
+        and all(name in record.rows[-1] for name in rows)
+        and all(f"{int(record.rows[-1]['step'])}/{labels}.modes" in record.evidence for labels in sets)
+        for records in conditions.values()
+        for record in records
+    )
+
+
 def _spoken(name: str) -> str:
     return {
         f"{LAYER_4[0]}.umap_r2": "before injection",

@@ -66,5 +66,5 @@ def test_controls_that_were_not_tried_cost_nothing(settings):
 def test_a_claim_without_runs_has_no_conditions_and_no_cost(settings):
     claim = replace(CLAIM, id="overlap", runs=lambda profile, seed: {}, controls=())
     verdict = decide(claim, {}, settings.looks)
-    entry = entries.judged(claim, verdict, [], {}, entries.costs(claim, verdict, settings), settings)
+    entry = entries.judged(claim, verdict, [], {}, entries.costs(claim, verdict, settings), 0.0, settings)
     assert (entry["seeds"], entry["conditions"], entry["controls"], entry["runs_used"]) == (0, {}, [], 0)

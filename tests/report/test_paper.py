@@ -98,3 +98,14 @@ def test_without_several_increments_there_is_nothing_to_compare():
     assert charts.by_increment(claims, {run.key: run}) is None
     claims[0]["conditions"]["d=0.1"] = [{"key": "missing"}]
     assert charts.by_increment(claims, {run.key: run}) is None
+
+
+@pytest.mark.parametrize("lacking", ["on_grid.ceiling", "up1-features.umap_r2"])
+def test_what_was_not_measured_is_not_drawn(lacking):
+    run = record_with([0.0, 0.5])
+    assert paper.measured(paper.phase_diagram, {"d=1": [run]})
+    assert paper.measured(paper.artefacts, {"d=1": [run]})
+    assert not paper.measured(paper.hole_map, {"d=1": [run]})
+    del run.rows[-1][lacking]
+    assert not paper.measured(paper.phase_diagram, {"d=1": [run]})
+    assert not paper.measured(paper.artefacts, {"d=1": [run]})
