@@ -142,7 +142,7 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
     )
     axis.axvline(0, color="#444444", lw=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, pad=10)
     return figure
 
 

@@ -436,3 +436,11 @@ class TestInABrowser:
         opened.emulate_media(color_scheme=scheme)
         opened.set_viewport_size({"width": 390, "height": 800})
         assert opened.evaluate("document.documentElement.scrollWidth <= 390")
+
+    def test_on_paper_nothing_is_cut_off(self, opened):
+        """What scrolls sideways on a screen must fit the 718 CSS pixels of an A4 page within its margins."""
+        opened.emulate_media(media="print")
+        opened.set_viewport_size({"width": 718, "height": 1000})
+        cut = "[...document.querySelectorAll('.wide, .charts figure, .forest')].map(e => e.scrollWidth - e.clientWidth)"
+        assert max(opened.evaluate(cut)) <= 0
+        assert opened.evaluate("document.documentElement.scrollWidth <= 718")

@@ -1,0 +1,80 @@
+"""What nightly publishes: the reports of the last nights on a branch of one commit, in a real repository."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PUBLISH = Path(__file__).parents[1] / ".github" / "publish"
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def report(folder, written):
+    folder.mkdir(parents=True, exist_ok=True)
+    body = {"schema": 3, "profile": "quick", "written": written, "claims": []}
+    (folder / "claims-quick.json").write_text(json.dumps(body))
+    (folder / "claims-quick.html").write_text(written)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path):
+    git(tmp_path, "init", "-q", "--bare", "bare")
+    git(tmp_path, "clone", "-q", "bare", "work")
+    return tmp_path / "work"
+
+
+def publish(repository, tonight, nights=30):
+    return subprocess.run(
+        [PUBLISH, tonight], cwd=repository, capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHON": sys.executable, "NIGHTS": str(nights)},
+    )  # fmt: skip
+
+
+def published(repository):
+    git(repository, "fetch", "-q", "origin", "gh-pages")
+    return git(repository, "ls-tree", "-r", "--name-only", "FETCH_HEAD").split()
+
+
+def test_earlier_nights_stay_and_the_oldest_go(repository, tmp_path):
+    site = tmp_path / "site"
+    for night in ("2020-01-01", "2020-01-02"):
+        report(site / night, night)
+    git(tmp_path, "init", "-q", "-b", "gh-pages", "site")
+    git(site, "add", "--all")
+    git(site, "-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "before")
+    git(site, "push", "-q", str(tmp_path / "bare"), "gh-pages")
+    done = publish(repository, report(tmp_path / "tonight", "tonight"), nights=2)
+    assert done.returncode == 0, done.stderr
+    folders = {Path(name).parent.name for name in published(repository)}
+    assert "2020-01-02" in folders
+    assert "2020-01-01" not in folders
+    assert len(folders) == 3  # the top, the night before and tonight
+    front = git(repository, "show", "FETCH_HEAD:index.html")
+    assert "2020-01-02" in front
+    assert "tonight" in front
+    assert git(repository, "rev-list", "--count", "FETCH_HEAD").strip() == "1"
+    assert git(repository, "status", "--short") == ""
+
+
+def test_the_first_night_starts_the_page(repository, tmp_path):
+    assert publish(repository, report(tmp_path / "tonight", "tonight")).returncode == 0
+    assert {"index.html", ".nojekyll"} < set(published(repository))
+
+
+def test_what_cannot_be_read_is_not_replaced(repository, tmp_path):
+    git(repository, "remote", "set-url", "--push", "origin", str(tmp_path / "bare"))
+    git(repository, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    assert publish(repository, report(tmp_path / "tonight", "tonight")).returncode != 0
+    assert git(tmp_path / "bare", "branch") == ""
+
+
+def test_a_night_without_a_report_publishes_nothing(repository, tmp_path):
+    (tmp_path / "tonight").mkdir()
+    assert publish(repository, tmp_path / "tonight").returncode != 0
+    assert git(repository, "ls-remote", "origin") == ""
