@@ -134,7 +134,7 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
             axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
         if part["estimate"] is not None:
             value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
-            axis.plot(value, y, marker, color=colour, ms=7, clip_on=False)
+            axis.plot(value, y, marker, color=colour, ms=9, mec="white", clip_on=False)
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
     axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
     axis.set_xlabel(
