@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from bumplab.config import RunSpec
 from bumplab.report import compare
+from bumplab.runs import space
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
+
+DAY = 86_400.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,9 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     report.set_defaults(run=_report)
     train = commands.add_parser("train", help="train and measure one run, as a report names it, unless it is stored")
     train.add_argument("spec", help="the run's RunSpec as JSON")
-    train.add_argument("--runs-dir", type=Path, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
     train.add_argument("--gpu", action="store_true", help="train on the first GPU")
     train.set_defaults(run=_train)
+    runs = commands.add_parser("runs", help="list the runs of a store with their size and age, the oldest first")
+    runs.set_defaults(run=_runs)
+    prune = commands.add_parser("prune", help="remove runs from a store by age or size, the oldest first")
+    prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs written longer ago")
+    prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove the oldest until no more is left")
+    prune.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    prune.set_defaults(run=_prune)
+    for command in (train, runs, prune):
+        command.add_argument("--runs-dir", type=Path, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -75,6 +89,42 @@ def _train(options: argparse.Namespace) -> None:
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
     for name, value in record.rows[-1].items():
         print(f"  {name:<32} {value:.6g}")
+
+
+def _runs(options: argparse.Namespace) -> None:
+    _list(space.stored(_store(options).root))
+
+
+def _prune(options: argparse.Namespace) -> None:
+    if options.older_than is None and options.keep_gb is None:
+        raise ValueError("prune: say what may go, with --older-than DAYS, --keep-gb GB or both")
+    older_than = None if options.older_than is None else options.older_than * DAY
+    keep = None if options.keep_gb is None else int(options.keep_gb * 1e9)
+    _list(space.prune(_store(options), older_than, keep, options.dry_run))
+    print("would be removed; nothing was" if options.dry_run else "removed")
+
+
+def _list(runs: Sequence[space.Stored]) -> None:
+    table = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
+    for run in runs:
+        age = f"{run.age / DAY:.1f} d" if run.age > DAY else f"{run.age / 3600:.1f} h"
+        table.add_row(*map(Text, (run.key, run.label, run.state, decimal(run.size), age)))
+    console = Console()
+    console.print(table)
+    console.print(f"{len(runs)} runs, {decimal(sum(run.size for run in runs))}")
+
+
+def _store(options: argparse.Namespace) -> RunStore:
+    if not options.runs_dir.is_dir():
+        raise ValueError(f"--runs-dir {options.runs_dir}: is no folder; name the store of some pytest claims")
+    return RunStore(options.runs_dir)
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""What a run store takes on disk, and how to free it: `python -m bumplab runs` and `prune`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bumplab.config import RunSpec
+from bumplab.runs.store import RunStore
+
+STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
+"""What each folder of a store holds; see `bumplab.runs.store`."""
+
+
+PENDING = ".tmp-"
+"""Begins the name of a folder ``.tmp-<key>-<process>`` that was being written, or removed, by a process."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run's folder: its state, its name as far as it can be told, bytes on disk, and seconds since it was written."""
+
+    path: Path
+    state: str
+    label: str
+    size: int
+    age: float
+
+    @property
+    def key(self) -> str:
+        return self.path.name.removeprefix(PENDING).split("-")[0] if self.state != "damaged" else self.path.name
+
+
+def stored(root: Path) -> list[Stored]:
+    """Every run in the store, the oldest first. Follows no symbolic link. Raises OSError where it cannot be read."""
+    now = time.time()
+    found = []
+    for folder, state in STATES.items():
+        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
+            files = list(_files(path))
+            newest = max((file.lstat().st_mtime for file in files), default=path.lstat().st_mtime)
+            size = sum(file.lstat().st_size for file in files)
+            left_over = path.name.startswith(PENDING)
+            found.append(Stored(path, "left over" if left_over else state, _label(path), size, now - newest))
+    return sorted(found, key=lambda run: -run.age)
+
+
+def prune(store: RunStore, older_than: float | None = None, keep: int | None = None, dry: bool = False) -> list[Stored]:
+    """Removes runs older than so many seconds, then the oldest until no more than ``keep`` bytes are left.
+
+    Returns what was removed or, if ``dry``, would be. A run that a process trains is left alone. Raises ValueError
+    where a session is at work on the store: it may still read any run.
+    """
+    if (sessions := sessions_at_work(store.root)) and not dry:
+        raise ValueError(
+            f"{store.root}: {sessions} session{'s' if sessions > 1 else ''} at work on it: wait, or stop it"
+        )
+    runs = stored(store.root)
+    total, removed = sum(run.size for run in runs), []
+    for run in runs:
+        too_old = older_than is not None and run.age > older_than
+        too_much = keep is not None and total > keep
+        if (too_old or too_much) and (dry or _remove(run, store)):
+            removed.append(run)
+            total -= run.size
+    return removed
+
+
+def sessions_at_work(root: Path) -> int:
+    """How many sessions of `pytest claims` have a worker that is not done; see `bumplab.runs.board`."""
+    return sum(any(map(_held, session.glob("*.lock"))) for session in (root / "progress").glob("*/"))
+
+
+def _held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _remove(run: Stored, store: RunStore) -> bool:
+    """Takes the run away at once, so that a reader finds all of it or nothing; False where a process trains it."""
+    with ExitStack() as held:
+        if run.state != "damaged":
+            try:
+                held.enter_context(store.lock(run.key))
+            except Timeout:
+                return False
+        if run.path.is_symlink() or not run.path.is_dir():
+            run.path.unlink()
+            return True
+        gone = run.path
+        if run.state != "left over":
+            gone = run.path.rename(run.path.with_name(f"{PENDING}{run.key}-{os.getpid()}"))
+        shutil.rmtree(gone)
+    return True
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_symlink() or not path.is_dir():
+        yield path
+        return
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder) / name for name in names)
+
+
+def _label(path: Path) -> str:
+    """The run's name by its spec, of the newest checkpoint where it is unfinished."""
+    checkpoints = sorted(path.glob("[0-9]*")) if path.parent.name == "partial" else [path]
+    try:
+        spec = RunSpec.from_dict(json.loads((checkpoints[-1] / "spec.json").read_text()))
+    except (OSError, ValueError, TypeError, IndexError, RecursionError):
+        return "unknown"
+    step = f", step {int(checkpoints[-1].name)}" if path.parent.name == "partial" else ""
+    return spec.label() + step

@@ -1,0 +1,169 @@
+"""What is listed is what is on disk; what is removed is the oldest, and never what is in use."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bumplab import profiles
+from bumplab.__main__ import main
+from bumplab.runs import space
+from bumplab.runs.board import Board
+from bumplab.runs.store import RunRecord, RunStore
+
+SPECS = [profiles.get("smoke").run(seed) for seed in range(4)]
+DAY = 86_400
+
+
+def record_of(spec, checkpoints=None):
+    return RunRecord(spec, [{"step": step} for step in spec.measured_steps()[:checkpoints]])
+
+
+def aged(path, days):
+    then = time.time() - days * DAY
+    for file in path.rglob("*"):
+        os.utime(file, (then, then))
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Finished runs 40, 30 and 20 days old, and a checkpoint 10 days old."""
+    store = RunStore(tmp_path / "store")
+    for spec, days in zip(SPECS, (40, 30, 20), strict=False):
+        store.publish(record_of(spec), b"x" * 1000 * days)
+        aged(store.path(record_of(spec).key), days)
+    store.save_partial(record_of(SPECS[3], 1), b"x")
+    aged(store.root / "partial", 10)
+    return store
+
+
+def names(runs):
+    return [run.label for run in runs]
+
+
+LABELS = [*(spec.label() for spec in SPECS[:3]), f"{SPECS[3].label()}, step 0"]
+
+
+def test_all_runs_are_listed_the_oldest_first(store):
+    runs = space.stored(store.root)
+    assert names(runs) == LABELS
+    assert [run.state for run in runs] == ["finished"] * 3 + ["unfinished"]
+    assert [round(run.age / DAY) for run in runs] == [40, 30, 20, 10]
+    assert runs[0].size == sum(file.stat().st_size for file in runs[0].path.iterdir()) > 40_000
+
+
+@pytest.mark.parametrize(("days", "gone"), [(50, 0), (35, 1), (25, 2), (0, 4)])
+def test_what_is_old_goes(store, days, gone):
+    assert names(space.prune(store, older_than=days * DAY)) == LABELS[:gone]
+    assert names(space.stored(store.root)) == LABELS[gone:]
+    assert [store.load(spec) is None for spec in SPECS[:3]] == [k < gone for k in range(3)]
+
+
+def test_the_oldest_go_until_the_rest_is_small_enough(store):
+    sizes = [run.size for run in space.stored(store.root)]
+    assert space.prune(store, keep=sum(sizes)) == []
+    assert names(space.prune(store, keep=sum(sizes) - 1)) == LABELS[:1]
+    assert names(space.prune(store, keep=sizes[3])) == LABELS[1:3]
+
+
+def test_a_dry_run_removes_nothing(store):
+    assert names(space.prune(store, keep=0, dry=True)) == LABELS
+    assert names(space.stored(store.root)) == LABELS
+
+
+def test_a_run_that_another_process_trains_stays(store):
+    key = record_of(SPECS[3]).key
+    hold = (
+        "import sys; from pathlib import Path; from bumplab.runs.store import RunStore; "
+        f"lock = RunStore(Path({str(store.root)!r})).lock({key!r}); lock.acquire(); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert names(space.prune(store, keep=0)) == LABELS[:3]
+        holder.kill()
+    assert names(space.prune(store, keep=0)) == LABELS[3:]
+
+
+def test_nothing_goes_while_a_session_is_at_work(store):
+    board = Board(store.root, "session")
+    board.open()
+    board.begin([], [])
+    with pytest.raises(ValueError, match=r"1 session at work on it: wait, or stop it$"):
+        space.prune(store, keep=0)
+    assert names(space.stored(store.root)) == LABELS
+    board.finish()
+    assert names(space.prune(store, keep=0)) == LABELS
+
+
+def test_links_and_what_is_no_run_are_counted_and_removed_but_not_followed(store, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x" * 10_000)
+    (store.root / "results" / "link").symlink_to(outside)
+    (store.root / "results" / "inner").mkdir()
+    (store.root / "results" / "inner" / "link").symlink_to(outside)
+    (store.root / "results" / "file").write_text("no folder")
+    runs = {run.key: run for run in space.stored(store.root)}
+    assert runs["link"].size < 1000
+    assert runs["inner"].label == "unknown"
+    space.prune(store, keep=0)
+    assert space.stored(store.root) == []
+    assert (outside / "kept").exists()
+
+
+def test_damaged_folders_are_listed_and_removed(store):
+    with pytest.warns(UserWarning, match="made so"):
+        store.set_aside(store.path(record_of(SPECS[0]).key), "made so")
+    (damaged,) = (run for run in space.stored(store.root) if run.state == "damaged")
+    assert damaged.label == LABELS[0]
+    assert names(space.prune(store, older_than=35 * DAY)) == LABELS[:1]
+
+
+def test_what_a_killed_writer_left_behind_goes_unless_it_lives(store):
+    key = record_of(SPECS[2]).key
+    pending = store.root / "results" / f".tmp-{key}-123"
+    pending.mkdir()
+    (pending / "weights.safetensors").write_bytes(b"x" * 100)
+    aged(pending, 60)
+    (found,) = (run for run in space.stored(store.root) if run.state == "left over")
+    assert (found.key, found.size) == (key, 100)
+    assert [run.path for run in space.prune(store, older_than=50 * DAY)] == [pending]
+    assert not pending.exists()
+    assert store.load(SPECS[2]) is not None
+
+
+def test_the_commands_say_what_they_did(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    place = ["--runs-dir", str(store.root)]
+    assert main(["runs", *place]) == 0
+    assert LABELS[0] in (said := capsys.readouterr().out)
+    assert "4 runs, " in said
+    assert main(["prune", *place, "--older-than", "35", "--dry-run"]) == 0
+    assert "would be removed; nothing was" in capsys.readouterr().out
+    assert main(["prune", *place, "--older-than", "35"]) == 0
+    assert "1 runs, " in capsys.readouterr().out
+    assert len(space.stored(store.root)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prune"], "say what may go, with --older-than DAYS, --keep-gb GB or both"),
+        (["runs", "--runs-dir", "nowhere"], "--runs-dir nowhere: is no folder"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".runs").mkdir()
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "x"])
+def test_an_amount_is_a_number_of_at_least_0(days, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["prune", "--older-than", days])
+    assert "--older-than" in capsys.readouterr().err
