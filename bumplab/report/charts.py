@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,7 @@ def forest(claims: Claims) -> Figure | None:
 def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:
     """The stored runs of `INCREMENTS` by increment, or None."""
     stored = _stored(next((c.get("conditions", {}) for c in claims if c["claim"] == INCREMENTS), {}), records)
-    several = len(stored) > 1 and all(stored.values())
+    several = len(stored) > 1 and all(stored.values()) and all(re.fullmatch(r"d=[0-9.]+", name) for name in stored)
     return stored if several and paper.measured(paper.artefacts, stored) else None
 
 

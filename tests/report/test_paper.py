@@ -48,6 +48,10 @@ def test_a_phase_diagram_ends_where_the_first_failed_run_does():
     assert figure.axes[0].collections[0].get_array().shape == (3, 2)
 
 
+def test_runs_of_one_checkpoint_can_be_drawn(tmp_path):
+    paper.phase_diagram({"d=1": [record_with([0.5])]}).savefig(tmp_path / "one.svg")
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_hole_map_marks_each_sample_by_its_mode(seeds):
     rng = np.random.default_rng(0)
@@ -109,3 +113,9 @@ def test_what_was_not_measured_is_not_drawn(lacking):
     del run.rows[-1][lacking]
     assert not paper.measured(paper.phase_diagram, {"d=1": [run]})
     assert not paper.measured(paper.artefacts, {"d=1": [run]})
+
+
+def test_conditions_of_another_kind_are_no_increments():
+    run, other = BY_INCREMENT["d=1"]
+    claims = [{"claim": "density", "conditions": {"dense": [{"key": run.key}], "sparse": [{"key": other.key}]}}]
+    assert charts.by_increment(claims, {run.key: run, other.key: other}) is None
