@@ -19,6 +19,7 @@ from rich.text import Text
 from bumplab.config import RunSpec
 from bumplab.report import compare
 from bumplab.runs import space
+from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
 
@@ -80,6 +81,7 @@ def _train(options: argparse.Namespace) -> None:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the spec is not JSON ({error}): copy it, with its quotes, from a report") from error
     store = RunStore(options.runs_dir)
+    require_locks(store.root)
     from bumplab.runs.planner import train_if_free
 
     trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")

@@ -22,6 +22,7 @@ from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Entry, Steps
 from bumplab.pytest_plugin.experiment import ENTRY, STEPS, board_key, experiment, settings_key
 from bumplab.runs.board import Board
+from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
 from bumplab.verdicts.claim import Claim
 
@@ -98,6 +99,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         board = config.stash[board_key]
         try:
             board.open()
+            require_locks(board.root)
         except OSError as error:
             raise pytest.UsageError(f"--runs-dir {board.root}: cannot be written ({error})") from error
         config.stash[display_key] = ProgressDisplay(board)
