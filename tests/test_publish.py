@@ -29,10 +29,10 @@ def repository(tmp_path):
     return tmp_path / "work"
 
 
-def publish(repository, tonight, nights=30):
+def publish(repository, tonight, nights=30, path="/usr/bin:/bin:/usr/local/bin"):
     return subprocess.run(
         [PUBLISH, tonight], cwd=repository, capture_output=True, text=True, check=False,
-        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHON": sys.executable, "NIGHTS": str(nights)},
+        env={"PATH": path, "PYTHON": sys.executable, "NIGHTS": str(nights)},
     )  # fmt: skip
 
 
@@ -78,3 +78,17 @@ def test_a_night_without_a_report_publishes_nothing(repository, tmp_path):
     (tmp_path / "tonight").mkdir()
     assert publish(repository, tmp_path / "tonight").returncode != 0
     assert git(repository, "ls-remote", "origin") == ""
+
+
+@pytest.mark.parametrize("command", ["fetch", "archive"])
+def test_nights_that_could_not_be_read_stay_published(repository, tmp_path, command):
+    assert publish(repository, report(tmp_path / "tonight", "tonight")).returncode == 0
+    before = git(repository, "ls-remote", "origin", "gh-pages")
+    broken = tmp_path / "bin" / "git"
+    broken.parent.mkdir()
+    broken.write_text(f'#!/bin/sh\n[ "$1" = {command} ] && exit 128\nexec /usr/bin/git "$@"\n')
+    broken.chmod(0o755)
+    report(tmp_path / "tonight", "another")
+    done = publish(repository, tmp_path / "tonight", path=f"{broken.parent}:/usr/bin:/bin:/usr/local/bin")
+    assert done.returncode != 0
+    assert git(repository, "ls-remote", "origin", "gh-pages") == before

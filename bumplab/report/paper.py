@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -29,19 +30,19 @@ def curves_of(record: RunRecord) -> Curves:
 def phase_diagram(conditions: Conditions) -> Figure:
     """Fig. 4 and 8: accuracy and R^2, means over seeds, by training step and condition.
 
-    A dot is the step at which a seed reaches half of its ceiling, which the claims on learning times compare.
+    A dot is the step at which a seed reaches half its ceiling, which claims on learning times compare. A seed that
+    failed counts up to where it did; where none is left, the ground shows.
     """
     runs = {name: [curves_of(record) for record in records] for name, records in conditions.items()}
-    common = min(len(run.rows) for seeds in runs.values() for run in seeds)
-    steps = next(iter(runs.values()))[0].steps[:common]
+    steps = max((run.steps for seeds in runs.values() for run in seeds), key=len)
     panels = {"predicted label accuracy": "on_grid.accuracy", "R^2 (UMAP), mean of x and y": f"{LAYER_4[0]}.umap_r2"}
     figure = Figure(figsize=(8.4, 1.5 + 0.45 * len(runs)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (title, name) in zip(axes, panels.items(), strict=True):
-        means = np.array([np.mean([run[name][:common] for run in seeds], axis=0) for seeds in runs.values()])
+        means = np.ma.stack([_mean([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
         edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
         mesh = axis.pcolormesh(edges, np.arange(len(runs) + 1) - 0.5, means, cmap="cividis", vmin=0, vmax=1)
-        axis.set(title=title, xlabel="training step")
+        axis.set(title=title, xlabel="training step", facecolor="#dddddd")
         axis.set_yticks(range(len(runs)), list(runs))
     for y, seeds in enumerate(runs.values()):
         reached = [run.crossing(run.corrected("on_grid"), LEVEL) for run in seeds]
@@ -49,6 +50,12 @@ def phase_diagram(conditions: Conditions) -> Figure:
         axes[0].scatter(at, y + _spread(len(at)), s=14, color="white", edgecolors="black", lw=0.7, zorder=3)
     figure.colorbar(mesh, ax=axes, shrink=0.9)
     return figure
+
+
+def _mean(curves: Sequence[NDArray[np.float64]], length: int) -> np.ma.MaskedArray[Any, Any]:
+    """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
+    padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
+    return np.ma.masked_invalid(padded).mean(axis=0)
 
 
 def _spread(count: int) -> NDArray[np.float64]:
@@ -107,7 +114,10 @@ def neighbours(conditions: Conditions) -> Figure:
     return figure
 
 
-DOTS = "Means over seeds; a dot is the step at which a seed has half its ceiling for good, two checkpoints in a row."
+DOTS = (
+    "Means over seeds; a dot is the step at which a seed has half its ceiling at two checkpoints in a row. "
+    "A seed that failed counts up to where it did."
+)
 
 FIGURES: dict[str, tuple[Callable[[Conditions], Figure], str]] = {
     "density": (phase_diagram, f"As Fig. 4. {DOTS}"),

@@ -106,7 +106,9 @@ def has_bf16(kind: str) -> bool:
     It does by oneDNN on a CPU with AVX-512. With AVX2 alone a step at width 64 took 51 s in bf16, 4 s plainly.
     """
     if kind == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        # a build without oneDNN does not have the operator at all
+        built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        return bool(built and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 

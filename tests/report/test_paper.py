@@ -43,9 +43,12 @@ def test_a_phase_diagram_colours_means_and_dots_crossings():
     )  # half of the ceiling of 0.8; not one that has it at the last alone
 
 
-def test_a_phase_diagram_ends_where_the_first_failed_run_does():
-    figure = paper.phase_diagram({**BY_INCREMENT, "d=4": [record_with([0.0, 0.1])]})
-    assert figure.axes[0].collections[0].get_array().shape == (3, 2)
+def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
+    failed = {"d=1": [record_with([0.1]), record_with([0.3, 0.5, 0.7, 0.7], 11)], "d=4": [record_with([0.2, 0.4])]}
+    accuracy, r2 = (axis.collections[0].get_array() for axis in paper.phase_diagram(failed).axes[:2])
+    assert np.allclose(accuracy[0].filled(-1), [0.2, 0.5, 0.7, 0.7])
+    assert np.allclose(accuracy[1].filled(-1), [0.2, 0.4, -1, -1])
+    assert (r2.mask == accuracy.mask).all()
 
 
 def test_runs_of_one_checkpoint_can_be_drawn(tmp_path):

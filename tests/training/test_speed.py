@@ -1,6 +1,7 @@
 """What is fast is the same: held to the plain network, one vector of weights, steps that a GPU can replay."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,6 +75,16 @@ def test_bf16_is_used_where_the_processor_has_it(there, monkeypatch):
     state, exact = start(HALF, "cpu"), start(WIDE, "cpu")
     assert (train(state, HALF, 2) == train(exact, WIDE, 2)) is not there
     assert torch.equal(state.vectors["weights"], exact.vectors["weights"]) is not there
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("built", [True, False])
+def test_a_cpu_has_bf16_where_onednn_is_built_in_and_says_so(there, built, monkeypatch):
+    """And where it is not built in, torch lacks the operator that would say so."""
+    said = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: there) if built else SimpleNamespace()
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=said))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
+    assert speed.has_bf16.__wrapped__("cpu") is (built and there)
 
 
 def test_samples_are_those_of_the_plain_network():
