@@ -55,7 +55,8 @@ def phase_diagram(conditions: Conditions) -> Figure:
 def _mean(curves: Sequence[NDArray[np.float64]], length: int) -> np.ma.MaskedArray[Any, Any]:
     """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
     padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
-    return np.ma.masked_invalid(padded).mean(axis=0)
+    mean: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(padded).mean(axis=0)
+    return mean
 
 
 def _spread(count: int) -> NDArray[np.float64]:
