@@ -72,9 +72,9 @@ def mutations(count: int, rng: random.Random) -> Outcome:
                 outcome.lost += 1
             else:
                 if found is None:
-                    aside = any((store.root / "damaged").iterdir()) if (store.root / "damaged").is_dir() else False
-                    outcome.survived += aside and len(said) == 1
-                    outcome.lost += not (aside and len(said) == 1)
+                    reported = len(said) == 1 and any((store.root / "damaged").glob("*"))
+                    outcome.survived += reported
+                    outcome.lost += not reported
                 elif same(found, expected):  # such as another space in the manifest
                     outcome.survived += 1
                 else:
@@ -201,15 +201,14 @@ def _want(specs: list[RunSpec], folder: str, seed: float) -> None:
     """Trains or awaits every run, in an order of its own; notes each that it has finished."""
     store, order = RunStore(Path(folder)), random.Random(seed).sample(specs, len(specs))
     while any(not store.has(spec) for spec in order):
-        trained = [spec for spec in order if train_if_free(spec, store, "cpu") and note(folder, spec)]
+        trained = False
+        for spec in order:
+            if train_if_free(spec, store, "cpu"):
+                trained = True
+                with open(Path(folder) / "log", "a") as log:
+                    log.write(f"{run_key(spec)}\n")
         if not trained:
             time.sleep(0.2)
-
-
-def note(folder: str, spec: RunSpec) -> bool:
-    with open(Path(folder) / "log", "a") as log:
-        log.write(f"{run_key(spec)}\n")
-    return True
 
 
 def main() -> int:

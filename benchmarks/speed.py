@@ -66,7 +66,7 @@ def ceilings(device: str) -> dict[str, float]:
     n = 2048 if device == "cpu" else 8192
     found = {}
     for name, dtype in DTYPES.items():
-        if name == "bf16" and not speed.has_bf16(torch.device(device).type):
+        if name == "bf16" and not speed.has_bf16(device):
             continue
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         found[name] = 2 * n**3 / min(seconds(lambda a=a, b=b: a @ b, device) for _ in range(8))

@@ -111,4 +111,5 @@ def draw_in_hole(data: DataSpec, count: int, generator: torch.Generator, margin:
 
 
 def hole_edges(image_size: int, hole: float) -> tuple[float, float]:
+    """Where the centred square of side ``hole`` begins and ends along either axis, as labels, in pixels."""
     return (image_size - hole) / 2, (image_size + hole) / 2

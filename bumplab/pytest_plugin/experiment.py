@@ -86,7 +86,7 @@ class Experiment:
         plan = claim.plan(settings.profile, seeds)
         needed = [run for runs in plan.values() for run in runs if run not in self._curves]
         for record in obtain(needed, self.board, settings.store, settings.device):
-            self._curves[record.spec] = Curves(record.rows, record.failed, record.spec.seed)
+            self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
         return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
 

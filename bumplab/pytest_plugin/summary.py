@@ -63,12 +63,11 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:
     decided = (
         [f"{part['name']}: {wording.estimate(part)}", wording.limits(part), part["region"]] if part else ["", "", ""]
     )
-    controls = entry.get("controls", [])
     return [
         Text(name),
         Text(entry["verdict"], style=f"bold {COLOURS[entry['verdict']]}"),
         *map(Text, decided),
         Text(str(entry.get("seeds") or "")),
-        Text(f"{sum(control['passed'] for control in controls)}/{len(controls)}" if controls else ""),
+        Text(wording.controls_count(entry)),
         Text(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),
     ]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from bumplab.report import figures, paper, wording
 from bumplab.runs.store import RunRecord
+from bumplab.verdicts.curves import Curves
 
 Claims = Sequence[Mapping[str, Any]]
 Records = Mapping[str, RunRecord]
@@ -51,7 +52,7 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
         if draw is not None and "parts" in claim and all(stored.values()) and paper.measured(draw, stored):
             yield Chart(f"{claim['claim']}{suffix}-paper", control, "The paper's figure", note, draw(stored), 2)
         if stored and claim.get("curves") and all(stored.values()):
-            runs = {name: [paper.curves_of(record) for record in of_name] for name, of_name in stored.items()}
+            runs = {name: [Curves.of(record) for record in of_name] for name, of_name in stored.items()}
             keys = {name: [record.key for record in of_name] for name, of_name in stored.items()}
             figure = figures.learning_curves(runs, claim["curves"], keys)
             yield Chart(f"{claim['claim']}{suffix}", control, "Learning curves", CURVES_NOTE, figure, len(runs))

@@ -169,9 +169,8 @@ def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[st
 
 def _positions(record: RunRecord) -> dict[str, Any]:
     """Where bumps were asked for and found at the last checkpoint, without the images."""
-    last = f"{int(record.rows[-1]['step'])}/" if record.rows else "/"
-    names = {name for name in record.evidence if name.startswith(last)}
-    return {name: record.evidence[name] for name in names if name.endswith((".labels", ".positions", ".modes"))}
+    last, kinds = f"{int(record.rows[-1]['step'])}/", (".labels", ".positions", ".modes")
+    return {name: array for name, array in record.evidence.items() if name.startswith(last) and name.endswith(kinds)}
 
 
 def _spaced(steps: Sequence[int], most: int) -> list[int]:

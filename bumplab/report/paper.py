@@ -22,10 +22,6 @@ Conditions = Mapping[str, Sequence[RunRecord]]
 """The stored runs of a claim by condition, one a seed."""
 
 
-def curves_of(record: RunRecord) -> Curves:
-    return Curves(record.rows, record.failed, record.spec.seed)
-
-
 @mpl.rc_context(STYLE)
 def phase_diagram(conditions: Conditions) -> Figure:
     """Fig. 4 and 8: accuracy and R^2, means over seeds, by training step and condition.
@@ -33,7 +29,7 @@ def phase_diagram(conditions: Conditions) -> Figure:
     A dot is the step at which a seed reaches half its ceiling, which claims on learning times compare. A seed that
     failed counts up to where it did; where none is left, the ground shows.
     """
-    runs = {name: [curves_of(record) for record in records] for name, records in conditions.items()}
+    runs = {name: [Curves.of(record) for record in records] for name, records in conditions.items()}
     steps = max((run.steps for seeds in runs.values() for run in seeds), key=len)
     panels = {"predicted label accuracy": "on_grid.accuracy", "R^2 (UMAP), mean of x and y": f"{LAYER_4[0]}.umap_r2"}
     figure = Figure(figsize=(8.4, 1.5 + 0.45 * len(runs)), layout="constrained")
@@ -150,7 +146,7 @@ def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[fl
     names = [name for _, _, pair in ARTEFACTS for name in pair]
     heads = [f"{unit}, {_spoken(name)}" for unit, _, pair in ARTEFACTS for name in pair]
     rows = {
-        condition: [float(np.mean([artefact(curves_of(record), name) for record in records])) for name in names]
+        condition: [float(np.mean([artefact(Curves.of(record), name) for record in records])) for name in names]
         for condition, records in conditions.items()
     }
     return heads, rows
@@ -159,7 +155,7 @@ def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[fl
 @mpl.rc_context(STYLE)
 def artefacts(conditions: Conditions) -> Figure:
     """A panel for each of `ARTEFACTS` by increment at the last step: a point a seed, and a line through the means."""
-    runs = [[curves_of(record) for record in records] for records in conditions.values()]
+    runs = [[Curves.of(record) for record in records] for records in conditions.values()]
     levels = levels_of(conditions)
     figure = Figure(figsize=(10.5, 3.2), layout="constrained")
     for axis, (unit, title, names) in zip(figure.subplots(1, len(ARTEFACTS)), ARTEFACTS, strict=True):

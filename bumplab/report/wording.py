@@ -96,10 +96,15 @@ def seeds_used(claim: Entry) -> str:
     return f"{claim['seeds']} of at most {looks['last']}" if looks else str(claim["seeds"])
 
 
-def controls_passed(claim: Entry) -> str:
+def controls_count(claim: Entry) -> str:
+    """Such as ``2/3``: how many of the controls tried have passed; empty where none was tried."""
     controls = claim.get("controls")
-    if controls:
-        return f"{sum(control['passed'] for control in controls)}/{len(controls)} passed"
+    return f"{sum(control['passed'] for control in controls)}/{len(controls)}" if controls else ""
+
+
+def controls_passed(claim: Entry) -> str:
+    if count := controls_count(claim):
+        return f"{count} passed"
     return "not run" if claim.get("conditions") else "none needed"
 
 

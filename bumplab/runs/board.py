@@ -61,13 +61,7 @@ class Board:
 
     def others_at_work(self) -> bool:
         """Whether any other worker may still ask for runs."""
-        for path in self.folder.glob("*.lock"):
-            try:
-                with FileLock(path, timeout=0):
-                    pass
-            except Timeout:
-                return True
-        return False
+        return at_work(self.folder)
 
     def ask(self, specs: Sequence[RunSpec]) -> None:
         """Wants these runs, after those it already wants."""
@@ -99,6 +93,17 @@ class Board:
             except (OSError, ValueError):
                 continue  # the session has just ended, or not ours
         return texts
+
+
+def at_work(session: Path) -> bool:
+    """Whether any worker of the session with this folder has claims left."""
+    for path in session.glob("*.lock"):
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            return True
+    return False
 
 
 @lru_cache(maxsize=256)  # files seldom change, and everyone looks at all of them every second

@@ -43,6 +43,7 @@ def trial(spec: RunSpec, device: str) -> Trial:
     imports = time.perf_counter() - began
     state = start(spec, device)
     train(state, spec, 1)
+    samples, sampler_steps = min(spec.measure.samples, TRIAL_SAMPLES), spec.diffusion.sampler_steps
 
     def measuring(steps: int) -> float:
         diffusion = replace(spec.diffusion, sampler_steps=steps)
@@ -50,8 +51,6 @@ def trial(spec: RunSpec, device: str) -> Trial:
         trial_spec = replace(spec, diffusion=diffusion, measure=measure)
         return _seconds(lambda: evaluate(state.averaged, trial_spec, device, 0))
 
-    samples = min(spec.measure.samples, TRIAL_SAMPLES)
-    sampler_steps = spec.diffusion.sampler_steps
     first = measuring(1)
     step = _seconds(lambda: train(state, spec, 1 + TRIAL_STEPS)) / TRIAL_STEPS
     short = measuring(1)

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+PENDING = ".tmp-"
+"""Begins the name of a folder that a process is writing or removing: ``.tmp-<name>-<process>``."""
 MAX_BYTES = 4 << 30
 """Larger files are refused unread (a paper-scale checkpoint is 0.3 GB)."""
 
@@ -20,7 +22,7 @@ class Damaged(Exception):
 def seal(folder: Path, files: dict[str, bytes]) -> None:
     """Writes ``files`` (name -> content) and their checksums as ``folder``: complete and on disk, or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    temporary = pending(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     sums = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
@@ -58,9 +60,14 @@ def unseal(folder: Path, names: set[str]) -> dict[str, bytes]:
     return files
 
 
+def pending(folder: Path) -> Path:
+    """Where this process makes ``folder``, or takes it away, unseen by readers; `sweep` finds it if it is killed."""
+    return folder.with_name(f"{PENDING}{folder.name}-{os.getpid()}")
+
+
 def sweep(folder: Path) -> None:
     """Removes what killed writers of ``folder`` left behind. Only for the holder of its lock."""
-    for orphan in folder.parent.glob(f".tmp-{folder.name}-*"):
+    for orphan in folder.parent.glob(f"{PENDING}{folder.name}-*"):
         shutil.rmtree(orphan, ignore_errors=True)
 
 

@@ -11,17 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from bumplab.config import RunSpec
+from bumplab.runs.board import at_work
+from bumplab.runs.sealed import PENDING, pending
 from bumplab.runs.store import RunStore
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """What each folder of a store holds; see `bumplab.runs.store`."""
-
-
-PENDING = ".tmp-"
-"""Begins the name of a folder ``.tmp-<key>-<process>`` that was being written, or removed, by a process."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,8 @@ def prune(store: RunStore, older_than: float | None = None, keep: int | None = N
 
 
 def sessions_at_work(root: Path) -> int:
-    """How many sessions of `pytest claims` have a worker that is not done; see `bumplab.runs.board`."""
-    return sum(any(map(_held, session.glob("*.lock"))) for session in (root / "progress").glob("*/"))
-
-
-def _held(path: Path) -> bool:
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    """How many sessions of `pytest claims` have a worker that is not done."""
+    return sum(map(at_work, (root / "progress").glob("*/")))
 
 
 def _remove(run: Stored, store: RunStore) -> bool:
@@ -100,7 +90,7 @@ def _remove(run: Stored, store: RunStore) -> bool:
             return True
         gone = run.path
         if run.state != "left over":
-            gone = run.path.rename(run.path.with_name(f"{PENDING}{run.key}-{os.getpid()}"))
+            gone = run.path.rename(pending(run.path))
         shutil.rmtree(gone)
     return True
 

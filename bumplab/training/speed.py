@@ -96,16 +96,16 @@ def autocast(training: TrainingSpec, device: str) -> torch.autocast:
     At width 8 on a CPU it is no faster than float32 (`benchmarks/README.md`).
     """
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=training.precision == "bf16" and has_bf16(kind))
+    return torch.autocast(kind, torch.bfloat16, enabled=training.precision == "bf16" and has_bf16(device))
 
 
 @cache
-def has_bf16(kind: str) -> bool:
+def has_bf16(device: str) -> bool:
     """Whether torch multiplies bf16 there otherwise than by a plain loop.
 
     It does by oneDNN on a CPU with AVX-512. With AVX2 alone a step at width 64 took 51 s in bf16, 4 s plainly.
     """
-    if kind == "cpu":
+    if device == "cpu":
         # a build without oneDNN does not have the operator at all
         built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         return bool(built and torch.ops.mkldnn._is_mkldnn_bf16_supported())
@@ -159,6 +159,6 @@ def describe(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if cuda else platform.machine(),
         "instructions": "cuda" if cuda else str(torch.backends.cpu.get_cpu_capability()),
         "threads": torch.get_num_threads(),
-        "bf16": has_bf16("cuda" if cuda else "cpu"),
+        "bf16": has_bf16(device),
         "exact": not cuda or exact(),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bumplab.runs.store import RunRecord
 from bumplab.verdicts.intervals import Bounds
 
 Curve = NDArray[np.float64]
@@ -21,6 +22,11 @@ class Curves:
     rows: Sequence[Mapping[str, float]]
     failed: str | None = None
     seed: int = 0
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Curves:
+        """The curves of a stored run."""
+        return cls(record.rows, record.failed, record.spec.seed)
 
     @property
     def steps(self) -> Curve:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bumplab import profiles
 from bumplab.data.bumps import in_hole
@@ -38,9 +39,8 @@ def test_a_phase_diagram_colours_means_and_dots_crossings():
     assert np.allclose(accuracy, [[0, 0.1, 0.6, 0.7], [0, 0, 0, 0.35]])
     assert np.allclose(r2, accuracy / 2)
     dots = np.concatenate([points.get_offsets()[:, 0] for points in figure.axes[0].collections[1:]])
-    assert sorted(dots) == pytest.approx(
-        [15, 10 + 10 / 1.5]
-    )  # half of the ceiling of 0.8; not one that has it at the last alone
+    # half of the ceiling of 0.8; not one that has it at the last alone
+    assert sorted(dots) == pytest.approx([15, 10 + 10 / 1.5])
 
 
 def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
@@ -75,7 +75,6 @@ def test_a_hole_map_marks_each_sample_by_its_mode(seeds):
     assert [len(points) for points in marks] == [0, 8 * seeds, 8 * seeds, 0]  # right, then wrong, of each set
     assert np.allclose(marks[2], np.concatenate([record.evidence["7/in_hole.labels"] for record in records]))
     low, high = axis.patches[0].get_x(), axis.patches[0].get_x() + axis.patches[0].get_width()
-    torch = pytest.importorskip("torch")
     inside = in_hole(torch.tensor([[low, low], [high - 1e-3, high - 1e-3], [high, high]]), spec.data.image_size, 5.0)
     assert inside.tolist() == [True, True, False]
 

@@ -71,7 +71,7 @@ def test_200_steps_lose_what_they_lose_plainly(spec, tolerance):
 @pytest.mark.parametrize("there", [True, False])
 def test_bf16_is_used_where_the_processor_has_it(there, monkeypatch):
     """Elsewhere a step in bf16 takes 12 times as long as one in float32, so it is one in float32."""
-    monkeypatch.setattr(speed, "has_bf16", lambda kind: there)
+    monkeypatch.setattr(speed, "has_bf16", lambda device: there)
     state, exact = start(HALF, "cpu"), start(WIDE, "cpu")
     assert (train(state, HALF, 2) == train(exact, WIDE, 2)) is not there
     assert torch.equal(state.vectors["weights"], exact.vectors["weights"]) is not there
