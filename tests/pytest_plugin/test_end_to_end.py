@@ -149,13 +149,13 @@ def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
 
 
 def test_an_error_in_a_claim_is_reported_as_an_error(finished):
-    """A store whose lock folder is a file: the claim cannot train, and the report says so."""
+    """A store whose folder of checkpoints is a file: the claim cannot train, and the report says so."""
     folder, _ = finished
     broken = folder / "broken"
-    (broken / "runs" / "progress").mkdir(parents=True)
-    (broken / "runs" / "locks").write_text("")
+    (broken / "runs").mkdir(parents=True)
+    (broken / "runs" / "partial").write_text("")
     done = run_claims(broken, "-k", "hole")
     assert done.returncode == 1
     (claim,) = report(broken)["claims"]
     assert (claim["claim"], claim["verdict"]) == ("hole", "ERROR")
-    assert "locks" in claim["reason"]
+    assert "partial" in claim["reason"]
