@@ -16,7 +16,9 @@ def test_damaged_files_are_never_used():
 def test_the_count_sees_a_store_that_does_not_check(monkeypatch):
     """A store without checksums, as a control of the test above: damage gets through or crashes the reader."""
     monkeypatch.setattr(
-        store, "unseal", lambda folder, names: {name: sealed._read(folder / name, 1 << 30) for name in sorted(names)}
+        store,
+        "unseal",
+        lambda folder, limits: {name: sealed.read_file(folder / name, limits[name]) for name in sorted(limits)},
     )
     found = faults.mutations(70, random.Random(1))
     assert found.lost + found.used_wrongly > 0

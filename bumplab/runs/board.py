@@ -22,9 +22,12 @@ from filelock import FileLock, Timeout
 
 from bumplab.config import RunSpec
 from bumplab.runs.progress import replace_text
+from bumplab.runs.sealed import Damaged, own, read_file
 
 FORGOTTEN = 7 * 86_400.0
 """Seconds after which a session's untouched folder is removed: its session was killed."""
+LIMIT = 1 << 26
+"""Most bytes of a worker's file: 700 for each run it wants."""
 
 
 class Board:
@@ -38,6 +41,7 @@ class Board:
 
     def open(self) -> None:
         """Makes the session's folder and removes those forgotten. Raises OSError where nothing can be written."""
+        own(self.folder.parent)  # what is behind a link may be old, but is not forgotten
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in self.folder.parent.iterdir():
             if other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN:
@@ -89,8 +93,8 @@ class Board:
         texts = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                texts.append(path.read_text())
-            except (OSError, ValueError):
+                texts.append(read_file(path, LIMIT).decode())
+            except (OSError, Damaged, ValueError):
                 continue  # the session has just ended, or not ours
         return texts
 

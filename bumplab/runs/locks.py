@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
+from bumplab.runs.sealed import own
+
 ADVICE = "name a folder on a local disk"
 
 
@@ -17,7 +19,7 @@ def require_locks(root: Path) -> None:
 
     Nothing else shows it: two processes would train the same run and write over each other.
     """
-    path = root / "locks" / "probe.lock"
+    path = own(root / "locks") / "probe.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings(action="ignore"), FileLock(path, timeout=10) as held:

@@ -8,8 +8,12 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bumplab.runs.sealed import Damaged, own, read_file
+
 INTERVAL = 1.0
 """Seconds between two writes of one run's progress."""
+LIMIT = 1 << 16
+"""Larger files are not ours."""
 STALE = 300.0
 """Seconds after which a file is taken for one that a killed process left; UMAP's compilation takes 30."""
 
@@ -37,7 +41,7 @@ class ProgressFile:
 
     def __init__(self, root: Path, key: str, label: str, first: int, steps: int):
         now = time.time()
-        self.path = root / "progress" / f"{key}.json"
+        self.path = own(root / "progress") / f"{key}.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.progress = Progress(key, label, first, steps, first, now, 0.0)
 
@@ -61,10 +65,10 @@ def running(root: Path) -> list[Progress]:
     found = []
     for path in (root / "progress").glob("*.json"):
         try:
-            progress = Progress(**json.loads(path.read_text()))
+            progress = Progress(**json.loads(read_file(path, LIMIT)))
             if time.time() - progress.updated < STALE and progress.rate >= 0:
                 found.append(progress)
-        except (OSError, ValueError, TypeError):
+        except (OSError, Damaged, ValueError, TypeError, RecursionError):
             continue  # finished a moment ago, or the plan, or not ours
     return sorted(found, key=lambda p: str(p.label))
 
@@ -72,5 +76,7 @@ def running(root: Path) -> list[Progress]:
 def replace_text(path: Path, text: str) -> None:
     """Writes a small file so that a reader sees the old text or the new."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(text)
+    temporary.unlink(missing_ok=True)
+    with open(temporary, "x") as file:  # new: not through a link that lay there
+        file.write(text)
     os.replace(temporary, path)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 1 << 20
 PENDING = ".tmp-"
 """Begins the name of a folder that a process is writing or removing: ``.tmp-<name>-<process>``."""
-MAX_BYTES = 4 << 30
-"""Larger files are refused unread (a paper-scale checkpoint is 0.3 GB)."""
 
 
 class Damaged(Exception):
@@ -40,20 +42,20 @@ def seal(folder: Path, files: dict[str, bytes]) -> None:
     _sync_folder(folder.parent)
 
 
-def unseal(folder: Path, names: set[str]) -> dict[str, bytes]:
-    """The contents of exactly the files ``names``. Raises `Damaged` saying what is wrong."""
-    for path in (folder, folder / MANIFEST, *(folder / name for name in names)):
-        if path.is_symlink():
-            raise Damaged(f"{path.name} is a symbolic link")
+def unseal(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
+    """The contents of exactly the files named, each of at most so many bytes. Raises `Damaged` saying what is wrong."""
+    if folder.is_symlink():
+        raise Damaged(f"{folder.name} is a symbolic link")
+    names = set(limits)
     try:
-        sums = json.loads(_read(folder / MANIFEST, 1 << 20))
+        sums = json.loads(read_file(folder / MANIFEST, MANIFEST_LIMIT))
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and JSONDecodeError
         raise Damaged(f"{MANIFEST} is not JSON") from error
     if not isinstance(sums, dict) or set(sums) != names:
         raise Damaged(f"{MANIFEST} does not list {', '.join(sorted(names))}")
     if set(_names(folder)) != names | {MANIFEST}:
         raise Damaged("files are missing or foreign")
-    files = {name: _read(folder / name, MAX_BYTES) for name in sorted(names)}
+    files = {name: read_file(folder / name, limits[name]) for name in sorted(names)}
     for name, data in files.items():
         if sums[name] != {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}:
             raise Damaged(f"{name} does not match its checksum")
@@ -63,6 +65,39 @@ def unseal(folder: Path, names: set[str]) -> dict[str, bytes]:
 def pending(folder: Path) -> Path:
     """Where this process makes ``folder``, or takes it away, unseen by readers; `sweep` finds it if it is killed."""
     return folder.with_name(f"{PENDING}{folder.name}-{os.getpid()}")
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes that is no symbolic link. Raises `Damaged`."""
+    try:
+        with open(path, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Damaged(f"{path.name} is no regular file")
+            if status.st_size > limit:
+                raise Damaged(f"{path.name} has {status.st_size} bytes, more than the {limit} allowed")
+            return file.read(limit)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise Damaged(f"{path.name} is missing") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Damaged(f"{path.name} is a symbolic link") from error
+        if error.errno == errno.ENXIO:
+            raise Damaged(f"{path.name} is no regular file") from error
+        raise
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # else a pipe in a file's place is waited for, for ever
+
+
+def own(folder: Path) -> Path:
+    """The folder itself. Raises OSError where it is a symbolic link: what is behind one is not ours to change."""
+    if folder.is_symlink():
+        raise OSError(
+            errno.ELOOP, "is a symbolic link, which may lead out of the store: put a folder there", str(folder)
+        )
+    return folder
 
 
 def sweep(folder: Path) -> None:
@@ -76,15 +111,6 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError as error:  # another worker has just moved it aside
         raise Damaged(f"{folder.name} is gone") from error
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise Damaged(f"{path.name} is larger than {limit} bytes")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise Damaged(f"{path.name} is missing") from error
 
 
 def _sync_folder(folder: Path) -> None:

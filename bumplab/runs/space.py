@@ -15,8 +15,8 @@ from filelock import Timeout
 
 from bumplab.config import RunSpec
 from bumplab.runs.board import at_work
-from bumplab.runs.sealed import PENDING, pending
-from bumplab.runs.store import RunStore
+from bumplab.runs.sealed import PENDING, Damaged, own, pending, read_file
+from bumplab.runs.store import FILES, RunStore
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """What each folder of a store holds; see `bumplab.runs.store`."""
@@ -42,7 +42,7 @@ def stored(root: Path) -> list[Stored]:
     now = time.time()
     found = []
     for folder, state in STATES.items():
-        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
+        for path in own(root / folder).iterdir() if (root / folder).is_dir() else ():
             files = list(_files(path))
             newest = max((file.lstat().st_mtime for file in files), default=path.lstat().st_mtime)
             size = sum(file.lstat().st_size for file in files)
@@ -74,7 +74,7 @@ def prune(store: RunStore, older_than: float | None = None, keep: int | None = N
 
 def sessions_at_work(root: Path) -> int:
     """How many sessions of `pytest claims` have a worker that is not done."""
-    return sum(map(at_work, (root / "progress").glob("*/")))
+    return sum(map(at_work, own(root / "progress").glob("*/")))
 
 
 def _remove(run: Stored, store: RunStore) -> bool:
@@ -107,8 +107,8 @@ def _label(path: Path) -> str:
     """The run's name by its spec, of the newest checkpoint where it is unfinished."""
     checkpoints = sorted(path.glob("[0-9]*")) if path.parent.name == "partial" else [path]
     try:
-        spec = RunSpec.from_dict(json.loads((checkpoints[-1] / "spec.json").read_text()))
-    except (OSError, ValueError, TypeError, IndexError, RecursionError):
+        spec = RunSpec.from_dict(json.loads(read_file(checkpoints[-1] / "spec.json", FILES["spec.json"])))
+    except (OSError, Damaged, ValueError, TypeError, IndexError, RecursionError):
         return "unknown"
     step = f", step {int(checkpoints[-1].name)}" if path.parent.name == "partial" else ""
     return spec.label() + step

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -27,12 +28,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.runs.sealed import Damaged, seal, sweep, unseal
+from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
 
 RESULTS_FORMAT = 2
 """Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
 
-FILES = {"spec.json", "rows.json", "evidence.safetensors", "weights.safetensors"}
+FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}
+"""The files of a run and the most bytes each may have, which bounds the memory that reading a foreign store takes. At
+paper scale they have 0.5 kB, 0.1 MB and 5 MB, by what a smoke run's row takes, and 0.3 GB of weights with moments."""
 
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
@@ -69,11 +72,11 @@ class RunStore:
         self.root = root
 
     def path(self, key: str) -> Path:
-        return self.root / "results" / key
+        return own(self.root / "results") / key
 
     def lock(self, key: str) -> FileLock:
         """The lock that the trainer of a run holds; the system frees it when its process ends."""
-        folder = self.root / "locks"
+        folder = own(self.root / "locks")
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{key}.lock", timeout=0)
 
@@ -97,11 +100,11 @@ class RunStore:
         """Stores a finished run and drops its checkpoints. Only for the holder of its lock."""
         sweep(self.path(record.key))
         seal(self.path(record.key), _files(record, weights))
-        shutil.rmtree(self.root / "partial" / record.key, ignore_errors=True)
+        shutil.rmtree(self._checkpoints(record.key), ignore_errors=True)
 
     def save_partial(self, record: RunRecord, weights: bytes) -> None:
         """Stores a checkpoint at the record's last row, then drops older ones. Only for the holder of its lock."""
-        folder = self.root / "partial" / record.key / f"{int(record.rows[-1]['step']):09d}"
+        folder = own(self._checkpoints(record.key)) / f"{int(record.rows[-1]['step']):09d}"
         if not folder.exists():
             sweep(folder)
             seal(folder, _files(record, weights))
@@ -111,7 +114,9 @@ class RunStore:
 
     def load_partial(self, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
         """The newest whole checkpoint and its weights, or None. Damaged ones are moved aside."""
-        folder = self.root / "partial" / run_key(spec)
+        folder = self._checkpoints(run_key(spec))
+        if folder.is_symlink():
+            self.set_aside(folder, "is a symbolic link")
         for checkpoint in sorted((p for p in folder.glob("[0-9]*")), reverse=True):
             read = self._read(checkpoint, spec)
             if read:
@@ -120,7 +125,7 @@ class RunStore:
 
     def set_aside(self, folder: Path, reason: str) -> None:
         """Moves a damaged folder away, with a warning that names it."""
-        target = self.root / "damaged" / f"{folder.parent.name}-{folder.name}"
+        target = own(self.root / "damaged") / f"{folder.parent.name}-{folder.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         number = 0
         while (final := target.with_name(f"{target.name}-{number}")).exists():
@@ -130,6 +135,9 @@ class RunStore:
         except FileNotFoundError:
             return  # another worker was faster
         warnings.warn(f"{folder}: {reason}; moved to {final}, the run will be trained again", stacklevel=2)
+
+    def _checkpoints(self, key: str) -> Path:
+        return own(self.root / "partial") / key
 
     def _read(self, folder: Path, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
         if not folder.is_dir():
@@ -154,12 +162,18 @@ def _files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
         "failed": record.failed,
     }
     evidence = {name: np.ascontiguousarray(value) for name, value in record.evidence.items()}
-    return {
+    files = {
         "spec.json": record.spec.to_json().encode(),
         "rows.json": json.dumps(body, sort_keys=True).encode(),
         "evidence.safetensors": safetensors.numpy.save(evidence),
         "weights.safetensors": weights,
     }
+    for name, limit in FILES.items():
+        if len(files[name]) > limit:  # it would be written, refused by every reader and trained again, for ever
+            raise OSError(
+                errno.EFBIG, f"{name} of {record.spec.label()} would have over {limit} bytes: measure less often"
+            )
+    return files
 
 
 def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
@@ -167,11 +181,29 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         raise Damaged("spec.json is not the spec that its folder's name stands for")
     try:
         body = json.loads(files["rows.json"])
-        rows = [{str(k): math.nan if v is None else float(v) for k, v in row.items()} for row in body["rows"]]
+        rows = [{k: math.nan if v is None else _number(v) for k, v in row.items()} for row in body["rows"]]
         steps = [row["step"] for row in rows]
         if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
             raise Damaged("rows.json is of another format or has other steps than its spec")
+        if not isinstance(body["failed"], str | None) or not isinstance(body["environment"], dict):
+            raise Damaged("rows.json gives a reason or an environment that is none")
+        seconds = {k: _number(v) for k, v in body["seconds"].items()}
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
-        return RunRecord(spec, rows, evidence, dict(body["seconds"]), dict(body["environment"]), body["failed"])
-    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError, RecursionError) as error:
+        return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
+
+
+def _number(value: object) -> float:
+    """What is unknown is null in a file: NaN, infinity, true and "0.5" are nobody's measurements."""
+    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+        raise Damaged(f"rows.json holds {value!r:.40} where a finite number or null belongs")
+    return float(value)  # type: ignore[arg-type]

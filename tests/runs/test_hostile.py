@@ -1,0 +1,248 @@
+"""A store that someone else prepared: what is foreign is refused, nothing outside is touched, no reader waits or fills
+the memory. Checksums are right here: whoever plants files can compute them."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from bumplab import profiles
+from bumplab.runs import space
+from bumplab.runs import store as module
+from bumplab.runs.board import Board
+from bumplab.runs.progress import replace_text, running
+from bumplab.runs.sealed import MANIFEST, Damaged, read_file, seal
+from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+
+SPEC = profiles.get("smoke").run(0)
+WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
+
+
+def record(checkpoints=None):
+    rows = [{"step": float(step), "loss": 0.5} for step in SPEC.measured_steps()]
+    return RunRecord(SPEC, rows[:checkpoints], {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "store")
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder that is none of the store's business, old enough to be tidied away if it were."""
+    folder = tmp_path / "outside"
+    (folder / "precious").mkdir(parents=True)
+    (folder / "precious" / "file").write_text("x")
+    os.utime(folder / "precious", (0, 0))
+    return folder
+
+
+def untouched(outside):
+    found = {str(path.relative_to(outside)) for path in outside.rglob("*")}
+    return found == {"precious", "precious/file"} and (outside / "precious" / "file").read_text() == "x"
+
+
+def plant(store, name, content):
+    """A finished run with one file of someone else's, sealed as if it were ours."""
+    store.publish(record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    files = {each: (folder / each).read_bytes() for each in FILES} | {name: content}
+    shutil.rmtree(folder)
+    seal(folder, files)
+    return folder
+
+
+def test_a_link_in_place_of_a_runs_checkpoints_is_moved_aside(store, outside):
+    checkpoints = store.root / "partial" / run_key(SPEC)
+    checkpoints.parent.mkdir(parents=True)
+    checkpoints.symlink_to(outside)
+    with pytest.raises(OSError, match="symbolic link"):
+        store.save_partial(record(2), WEIGHTS)
+    with pytest.warns(UserWarning, match="is a symbolic link"):
+        assert store.load_partial(SPEC) is None
+    store.save_partial(record(2), WEIGHTS)
+    assert len(store.load_partial(SPEC)[0].rows) == 2
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize(
+    ("folder", "act"),
+    [
+        ("results", lambda store: store.load(SPEC)),
+        ("results", lambda store: store.publish(record(), WEIGHTS)),
+        ("results", lambda store: space.prune(store, older_than=0)),
+        ("partial", lambda store: store.save_partial(record(1), WEIGHTS)),
+        ("partial", lambda store: store.load_partial(SPEC)),
+        ("partial", lambda store: space.stored(store.root)),
+        ("locks", lambda store: store.lock(run_key(SPEC))),
+        ("damaged", lambda store: store.set_aside(store.root / "results" / "x", "is no run")),
+        ("damaged", lambda store: space.prune(store, keep=0)),
+        ("progress", lambda store: Board(store.root, "session").open()),
+        ("progress", lambda store: space.prune(store, older_than=0)),
+    ],
+)
+def test_nothing_is_read_or_written_through_a_linked_folder(store, outside, folder, act):
+    store.root.mkdir()
+    (store.root / folder).symlink_to(outside)
+    with pytest.raises(OSError, match=f"symbolic link.*{folder}"):
+        act(store)
+    assert untouched(outside)
+
+
+def test_a_text_is_not_written_through_a_link_that_lay_in_wait(tmp_path, outside):
+    (tmp_path / f".x.json-{os.getpid()}").symlink_to(outside / "precious" / "file")
+    replace_text(tmp_path / "x.json", "new")
+    assert (tmp_path / "x.json").read_text() == "new"
+    assert untouched(outside)
+
+
+LOAD = """
+import json, sys, warnings
+from pathlib import Path
+from bumplab.config import RunSpec
+from bumplab.runs import space
+from bumplab.runs.progress import running
+from bumplab.runs.store import RunStore
+warnings.simplefilter("ignore")
+root = Path(sys.argv[1])
+spec = RunSpec.from_dict(json.loads(sys.argv[2]))
+print(running(root), [run.label for run in space.stored(root)], RunStore(root).load(spec))
+"""
+
+
+@pytest.mark.parametrize("name", [*sorted(FILES), MANIFEST])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(store, name):
+    store.publish(record(), WEIGHTS)
+    path = store.path(run_key(SPEC)) / name
+    path.unlink()
+    os.mkfifo(path)
+    (store.root / "progress").mkdir()
+    os.mkfifo(store.root / "progress" / "x.json")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(store.root), SPEC.to_json()], capture_output=True, text=True, timeout=60
+    )
+    label = "unknown" if name == "spec.json" else SPEC.label()
+    assert done.stdout.strip() == f"[] ['{label}'] None", done.stderr
+    assert len(list((store.root / "damaged").iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "link", "large"])
+def test_only_a_regular_file_of_bounded_size_is_read(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    path = tmp_path / "x"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind("x")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        (tmp_path / "y").write_text("y")
+        path.symlink_to(tmp_path / "y")
+    else:
+        with open(path, "wb") as file:
+            file.truncate(1 << 40)  # takes no space, and would take all memory
+    with pytest.raises(Damaged, match="x "):
+        read_file(path, 100)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_over_its_limit_is_refused_unread_and_never_written(store, name, monkeypatch):
+    store.publish(record(), WEIGHTS)
+    with open(store.path(run_key(SPEC)) / name, "r+b") as file:
+        file.truncate(FILES[name] + 1)
+    with pytest.warns(UserWarning, match=f"{name} has {FILES[name] + 1} bytes, more than the {FILES[name]} allowed"):
+        assert store.load(SPEC) is None
+    monkeypatch.setitem(module.FILES, name, 1)
+    with pytest.raises(OSError, match=f"{name} of .* would have over 1 bytes"):
+        store.publish(record(), WEIGHTS)
+    assert not store.has(SPEC)
+
+
+def test_the_limits_leave_room_for_a_paper_scale_run():
+    spec = profiles.get("paper").run(0)
+    rows = [{f"a.rather.long.name.{k}": 0.12345678901234567 for k in range(150)}] * len(spec.measured_steps())
+    assert 4 * len(json.dumps(rows)) < FILES["rows.json"]
+    images = 3 * 25 * spec.data.image_size**2 * len(rows)
+    embeddings = 2 * 3 * 2 * spec.measure.samples * len(rows)
+    assert 4 * (images + embeddings) < FILES["evidence.safetensors"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"0.5"', "true", "[1]", "{}"])
+@pytest.mark.parametrize("where", ["rows", "seconds"])
+def test_what_is_no_finite_number_is_no_measurement(store, value, where):
+    store.publish(record(), WEIGHTS)
+    text = (store.path(run_key(SPEC)) / "rows.json").read_text()
+    old = '"loss": 0.5' if where == "rows" else '"training": 1.5'
+    plant(RunStore(store.root / "planted"), "rows.json", text.replace(old, f"{old.split(':')[0]}: {value}", 1).encode())
+    with pytest.warns(UserWarning, match="where a finite number or null belongs"):
+        assert RunStore(store.root / "planted").load(SPEC) is None
+
+
+def test_a_number_too_large_for_a_float_is_refused(store):
+    store.publish(record(), WEIGHTS)
+    text = (store.path(run_key(SPEC)) / "rows.json").read_text()
+    planted = RunStore(store.root / "planted")
+    plant(planted, "rows.json", text.replace("0.5", "1" + "0" * 400, 1).encode())
+    with pytest.warns(UserWarning, match="OverflowError"):
+        assert planted.load(SPEC) is None
+
+
+@pytest.mark.parametrize("changed", [{"failed": 3}, {"failed": ["<b>"]}, {"environment": []}, {"environment": None}])
+def test_a_reason_is_text_and_an_environment_has_names(store, changed):
+    store.publish(record(), WEIGHTS)
+    body = json.loads((store.path(run_key(SPEC)) / "rows.json").read_text()) | changed
+    plant(RunStore(store.root / "planted"), "rows.json", json.dumps(body).encode())
+    with pytest.warns(UserWarning, match="gives a reason or an environment that is none"):
+        assert RunStore(store.root / "planted").load(SPEC) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "offsets", "extra"),
+    [
+        ([1 << 40], [0, 1 << 42], 0),  # far beyond the file
+        ([1 << 32, 1 << 32], [0, 0], 0),  # a product that wraps round to 0
+        ([1 << 62, 0], [0, 0], 0),
+        ([4], [0, 8], 8),  # 16 bytes declared, 8 there
+        ([2], [0, 8], 64),  # bytes that belong to no array
+    ],
+)
+def test_evidence_that_declares_another_shape_than_it_has_is_refused(store, shape, offsets, extra):
+    header = json.dumps({"0/x": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
+    plant(store, "evidence.safetensors", len(header).to_bytes(8, "little") + header + bytes(extra))
+    with pytest.warns(UserWarning, match="evidence cannot be read"):
+        assert store.load(SPEC) is None
+
+
+@pytest.mark.parametrize("length", [1 << 24, (1 << 63) - 1, (1 << 64) - 1])
+def test_evidence_with_a_header_longer_than_the_file_is_refused(store, length):
+    plant(store, "evidence.safetensors", length.to_bytes(8, "little") + b"{}")
+    with pytest.warns(UserWarning, match="evidence cannot be read"):
+        assert store.load(SPEC) is None
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "0/\x00", "0/<script>"])
+def test_names_of_arrays_are_never_paths(store, name):
+    """Whatever they are called, arrays stay in memory: nothing appears beside the store."""
+    before = {path.name for path in store.root.parent.iterdir()} | {"store"}
+    plant(store, "evidence.safetensors", safetensors.numpy.save({name: np.zeros(1, np.uint8)}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = store.load(SPEC)
+    assert found is None or set(found.evidence) == {name}
+    assert {path.name for path in store.root.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "null", '{"key": 1}', "x" * (1 << 20), "\x00"])
+def test_a_foreign_progress_file_is_no_progress(tmp_path, text):
+    (tmp_path / "progress").mkdir()
+    (tmp_path / "progress" / "x.json").write_text(text)
+    assert running(tmp_path) == []
