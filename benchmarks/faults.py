@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -20,8 +21,12 @@ import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import safetensors.torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -31,13 +36,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.runs.planner import train_if_free
+from bumplab.runs.progress import ProgressFile
 from bumplab.runs.sealed import MANIFEST
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+from bumplab.training import checkpoint
+from bumplab.training.loop import start
 
 ROOT = Path(__file__).parents[1]
 SMOKE = profiles.get("smoke")
 KILL_EVERY = 5
 """Runs that a crowd finishes between two kills: with more kills it would do nothing but start anew."""
+STEPS = "FAULTS_STEPS"
+"""Names the file in which the workers of a suite note their steps."""
 LENGTHS = 50
 """Lengths that a file is truncated to."""
 
@@ -50,24 +60,34 @@ class Outcome:
     used_wrongly: int = 0
 
 
-def mutations(count: int, rng: random.Random) -> Outcome:
-    """A stored run with one of its files damaged: it must be refused, moved aside and reported, or read unchanged."""
+def mutations(count: int, rng: random.Random, unfinished: bool = False) -> Outcome:
+    """A stored run, finished or a checkpoint, with one of its files damaged.
+
+    It must be refused, moved aside and reported, or read unchanged.
+    """
     outcome = Outcome()
+    read = RunStore.load_partial if unfinished else RunStore.load
     with tempfile.TemporaryDirectory() as folder:
         spec, whole = SMOKE.run(0), RunStore(Path(folder) / "whole")
-        train_if_free(spec, whole, "cpu")
-        expected = whole.load(spec)
+        if unfinished:
+            state = start(spec, "cpu")
+            record = RunRecord(spec, [{"step": 0.0, "loss": math.nan}], {"0/x": np.zeros((8, 8), np.float32)})
+            whole.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+        else:
+            train_if_free(spec, whole, "cpu")
+        expected = read(whole, spec)
         assert expected is not None
         for number in range(count):
             store = RunStore(Path(folder) / "damaged")
             shutil.copytree(whole.root, store.root)
+            place = next(store.root.glob("partial/*/*" if unfinished else "results/*"))
             name = sorted({*FILES, MANIFEST})[number % (len(FILES) + 1)]
-            mutate(store.path(run_key(spec)) / name, number // (len(FILES) + 1), rng)
+            mutate(place / name, number // (len(FILES) + 1), rng)
             outcome.tried += 1
             try:
                 with warnings.catch_warnings(record=True) as said:
                     warnings.simplefilter("always")
-                    found = store.load(spec)
+                    found = read(store, spec)
             except Exception:
                 outcome.lost += 1
             else:
@@ -75,7 +95,7 @@ def mutations(count: int, rng: random.Random) -> Outcome:
                     reported = len(said) == 1 and any((store.root / "damaged").glob("*"))
                     outcome.survived += reported
                     outcome.lost += not reported
-                elif same(found, expected):  # such as another space in the manifest
+                elif content(found) == content(expected):  # such as another space in the manifest
                     outcome.survived += 1
                 else:
                     outcome.used_wrongly += 1
@@ -103,28 +123,28 @@ def mutate(path: Path, number: int, rng: random.Random) -> None:
     path.write_bytes(data)
 
 
-def same(a: RunRecord, b: RunRecord) -> bool:
-    arrays = [{name: value.tobytes() for name, value in record.evidence.items()} for record in (a, b)]
-    return repr(a.rows) == repr(b.rows) and arrays[0] == arrays[1]
+def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, bytes], bytes]:
+    """All that a run's numbers come from, comparable where they are NaN."""
+    record, weights = read if isinstance(read, tuple) else (read, b"")
+    return repr(record.rows), {name: value.tobytes() for name, value in record.evidence.items()}, weights
 
 
-def kills(count: int, rng: random.Random) -> Outcome:
-    """A smoke suite of two workers killed at random moments: it must end as one that was never killed."""
+def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:
+    """A smoke suite of two workers killed at random moments: it must end as one that was never killed.
+
+    A suite that repeats more than the steps since a run's last checkpoint has lost work.
+    """
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        expected = verdicts(Path(folder) / "whole")
+        expected = verdicts(Path(folder) / "whole", claims)
         length = time.monotonic() - began
         while outcome.tried < count:
             place = Path(folder) / f"killed-{outcome.tried}"
             killed = 0
             while killed < 8 and outcome.tried < count:
                 session = subprocess.Popen(
-                    command(place),
-                    cwd=ROOT,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
+                    **command(place, claims), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
                 try:
                     session.wait(rng.uniform(0, length))
@@ -135,28 +155,65 @@ def kills(count: int, rng: random.Random) -> Outcome:
                     outcome.tried += 1
                 else:
                     break
-            found = verdicts(place)
-            outcome.survived += killed * (found == expected)
-            outcome.lost += killed * (found is None)
+            found = verdicts(place, claims)
+            again = repeated((place / STEPS).read_text().splitlines())
+            lost = found is None or max(again, default=0) > SMOKE.base.measure.every
+            outcome.lost += killed * lost
             outcome.used_wrongly += killed * (found is not None and found != expected)
+            outcome.survived += killed * (not lost and found == expected)
             shutil.rmtree(place)
+            print(
+                f"{outcome.tried} kills, {outcome.survived} survived; repeated steps of {killed}: {again}", flush=True
+            )
     return outcome
 
 
-def command(place: Path) -> list[str]:
-    options = ["--profile", "smoke", "--seeds", "2", "--max-seeds", "2", "-n", "2", "-k", "phases or hole", "-q"]
-    return [
-        sys.executable, "-m", "pytest", "claims", *options,
-        "--runs-dir", str(place / "runs"), "--report", str(place / "report.html"),
-    ]  # fmt: skip
+def command(place: Path, claims: str) -> dict[str, Any]:
+    options = ["--profile", "smoke", "--seeds", "2", "--max-seeds", "2", "-n", "2", "-k", claims, "-q"]
+    place.mkdir(exist_ok=True)
+    return {
+        "args": [
+            *(sys.executable, "-m", "pytest", "claims", *options, "-p", "benchmarks.faults"),
+            *("--runs-dir", str(place / "runs"), "--report", str(place / "report.html")),
+        ],
+        "cwd": ROOT,
+        "env": os.environ | {STEPS: str(place / STEPS)},
+        "start_new_session": True,
+    }
 
 
-def verdicts(place: Path) -> str | None:
-    """What a session says but for its times, or None where it came to no report."""
-    subprocess.run(command(place), cwd=ROOT, capture_output=True, check=False)
+def pytest_configure() -> None:
+    """For the suite that is killed: each worker notes every step of a run, and where it took the run up."""
+    if path := os.environ.get(STEPS):
+        update = ProgressFile.update
+
+        def noted(self: ProgressFile, step: int) -> None:
+            with open(path, "a") as log:
+                log.write(f"{os.getpid()} {self.progress.key} {step}\n")
+            update(self, step)
+
+        ProgressFile.update = noted  # type: ignore[method-assign]
+
+
+def repeated(log: list[str]) -> list[int]:
+    """How many steps of a run were trained before that whoever took it up, each time, trained again."""
+    trainer: dict[str, str] = {}
+    reached: dict[str, int] = {}
+    again = []
+    for process, key, step in map(str.split, log):
+        if trainer.setdefault(key, process) != process:
+            trainer[key] = process
+            again.append(reached[key] - int(step))
+        reached[key] = int(step)
+    return again
+
+
+def verdicts(place: Path, claims: str) -> str | None:
+    """What a session says but for its times, or None where it came to no report in ten minutes."""
     try:
+        subprocess.run(**command(place, claims), capture_output=True, check=False, timeout=600)
         body = json.loads((place / "report.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     for claim in body["claims"]:
         claim.pop("process_seconds")
@@ -221,6 +278,7 @@ def main() -> int:
     bad = 0
     for name, of_kind, count in (
         ("a file of a stored run damaged", mutations, options.mutations),
+        ("a file of a checkpoint damaged", partial(mutations, unfinished=True), options.mutations),
         ("a suite of two workers killed", kills, options.kills),
         ("8 processes want the same runs, and die", crowd, options.crowd),
     ):

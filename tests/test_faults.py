@@ -8,19 +8,21 @@ from benchmarks import faults
 from bumplab.runs import sealed, store
 
 
-def test_damaged_files_are_never_used():
-    found = faults.mutations(70, random.Random(1))
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_damaged_files_are_never_used(unfinished):
+    found = faults.mutations(70, random.Random(1), unfinished)
     assert (found.tried, found.survived, found.lost, found.used_wrongly) == (70, 70, 0, 0)
 
 
-def test_the_count_sees_a_store_that_does_not_check(monkeypatch):
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_the_count_sees_a_store_that_does_not_check(monkeypatch, unfinished):
     """A store without checksums, as a control of the test above: damage gets through or crashes the reader."""
     monkeypatch.setattr(
         store,
         "unseal",
         lambda folder, limits: {name: sealed.read_file(folder / name, limits[name]) for name in sorted(limits)},
     )
-    found = faults.mutations(70, random.Random(1))
+    found = faults.mutations(70, random.Random(1), unfinished)
     assert found.lost + found.used_wrongly > 0
 
 
@@ -28,3 +30,21 @@ def test_the_count_sees_a_store_that_does_not_check(monkeypatch):
 def test_a_crowd_finishes_each_run_once_though_some_die(processes):
     found = faults.crowd(10, random.Random(1), processes)
     assert (found.survived, found.lost, found.used_wrongly) == (10, 0, 0)
+
+
+def test_a_killed_suite_ends_as_one_never_killed():
+    found = faults.kills(1, random.Random(1), "phases")
+    assert (found.survived, found.lost, found.used_wrongly) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("log", "again"),
+    [
+        ("1 a 0,1 a 1,1 a 2", []),
+        ("1 a 0,2 b 0,1 a 1,2 b 1", []),
+        ("1 a 0,1 a 1,1 a 2,2 a 0,2 a 1,2 a 2,2 a 3,3 a 2", [2, 1]),
+        ("1 a 0,1 a 1,2 a 1", [0]),
+    ],
+)
+def test_repeated_steps_are_counted(log, again):
+    assert faults.repeated(log.split(",")) == again
