@@ -46,6 +46,10 @@ ROOT = Path(__file__).parents[1]
 SMOKE = profiles.get("smoke")
 KILL_EVERY = 5
 """Runs that a crowd finishes between two kills: with more kills it would do nothing but start anew."""
+KILLS = 8
+"""Most kills of one suite."""
+SHARE = 0.6
+"""Sessions are killed within this share of a whole suite's time: those that go on have less to do, and start as long."""
 STEPS = "FAULTS_STEPS"
 """Names the file in which the workers of a suite note their steps."""
 LENGTHS = 50
@@ -141,20 +145,11 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
         length = time.monotonic() - began
         while outcome.tried < count:
             place = Path(folder) / f"killed-{outcome.tried}"
-            killed = 0
-            while killed < 8 and outcome.tried < count:
-                session = subprocess.Popen(
-                    **command(place, claims), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-                try:
-                    session.wait(rng.uniform(0, length))
-                except subprocess.TimeoutExpired:
-                    os.killpg(session.pid, signal.SIGKILL)
-                    session.wait()
-                    killed += 1
-                    outcome.tried += 1
-                else:
-                    break
+            killed, goes_on = 0, True
+            while goes_on and killed < KILLS and outcome.tried < count:
+                goes_on = killed_within(rng.uniform(0, length * SHARE), command(place, claims))
+                killed += goes_on
+                outcome.tried += goes_on
             found = verdicts(place, claims)
             again = repeated((place / STEPS).read_text().splitlines())
             lost = found is None or max(again, default=0) > SMOKE.base.measure.every
@@ -166,6 +161,18 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
                 f"{outcome.tried} kills, {outcome.survived} survived; repeated steps of {killed}: {again}", flush=True
             )
     return outcome
+
+
+def killed_within(seconds: float, session: dict[str, Any]) -> bool:
+    """Starts a session and kills it with its workers, unless it ends before."""
+    process = subprocess.Popen(**session, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
 
 
 def command(place: Path, claims: str) -> dict[str, Any]:

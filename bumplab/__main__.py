@@ -113,7 +113,7 @@ def _list(runs: Sequence[space.Stored]) -> None:
         table.add_row(*map(Text, (run.key, run.label, run.state, decimal(run.size), age)))
     console = Console()
     console.print(table)
-    console.print(f"{len(runs)} runs, {decimal(sum(run.size for run in runs))}")
+    console.print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(run.size for run in runs))}")
 
 
 def _store(options: argparse.Namespace) -> RunStore:
