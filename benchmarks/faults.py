@@ -49,7 +49,7 @@ KILL_EVERY = 5
 KILLS = 8
 """Most kills of one suite."""
 SHARE = 0.6
-"""Sessions are killed within this share of a whole suite's time: those that go on have less to do, and start as long."""
+"""Sessions are killed within this share of a whole suite's time: those that go on have less left to do."""
 STEPS = "FAULTS_STEPS"
 """Names the file in which the workers of a suite note their steps."""
 LENGTHS = 50
@@ -157,9 +157,7 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
             outcome.used_wrongly += killed * (found is not None and found != expected)
             outcome.survived += killed * (not lost and found == expected)
             shutil.rmtree(place)
-            print(
-                f"{outcome.tried} kills, {outcome.survived} survived; repeated steps of {killed}: {again}", flush=True
-            )
+            print(f"{outcome.tried} kills, {outcome.survived} survived; steps repeated: {again}", flush=True)
     return outcome
 
 
