@@ -144,7 +144,7 @@ def test_the_commands_say_what_they_did(store, capsys, monkeypatch):
     assert main(["prune", *place, "--older-than", "35", "--dry-run"]) == 0
     assert "would be removed; nothing was" in capsys.readouterr().out
     assert main(["prune", *place, "--older-than", "35"]) == 0
-    assert "1 runs, " in capsys.readouterr().out
+    assert "1 run, " in capsys.readouterr().out
     assert len(space.stored(store.root)) == 3
 
 
