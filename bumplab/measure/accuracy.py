@@ -29,7 +29,12 @@ def detect(images: Image, sigma: float) -> Detections:
 
 
 def within_tolerance(positions: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """``|dx| < 1`` and ``|dy| < 1``, axis by axis: bool ``[B, 2]``. An unknown position (NaN) is never right."""
+    """``|dx| < 1`` and ``|dy| < 1``, axis by axis: bool ``[B, 2]``. An unknown position (NaN) is never right.
+
+    Raises ValueError where a label is not finite: no position would be right, and nobody would see why.
+    """
+    if not np.isfinite(labels).all():
+        raise ValueError(f"labels hold {labels[~np.isfinite(labels)][0]}: must be finite numbers")
     return np.abs(positions - labels) < TOLERANCE
 
 

@@ -35,6 +35,10 @@ class Measurement:
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
+class SamplesNotFinite(ArithmeticError):
+    """What a network drew is no image: its weights are finite, what it computes is not."""
+
+
 def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:
     """The labels a run is measured on, ``[samples, 2]`` each: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
 
@@ -61,7 +65,7 @@ def draw(
     """Samples for ``labels [B, 2]``: uint8 images ``[B, N, N]``, and the activations ``[recorded, D]`` of each tap.
 
     Activations are read at the last sampling step of the first ``recorded`` of these very images. The noise depends
-    on the run's seed alone.
+    on the run's seed alone. Raises `SamplesNotFinite`.
     """
     images: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {tap: [] for tap in (*LAYER_4, *LAST_TAPS)}
@@ -76,7 +80,9 @@ def draw(
         noise = torch.randn(len(chunk), *shape, device=device, generator=random)
         denoise = _denoiser(network, spec, chunk, record if first < recorded else None)
         images.append(compose(spec, sample(denoise, noise, spec.diffusion, random)).cpu().numpy())
-    grey, _ = quantise(np.concatenate(images))
+    grey, finite = quantise(np.concatenate(images))
+    if not finite.all():
+        raise SamplesNotFinite(f"{(~finite).sum()} of {len(finite)} samples hold NaN or infinity")
     return grey, {tap: np.concatenate(parts)[:recorded] for tap, parts in taps.items() if parts}
 
 
@@ -101,7 +107,10 @@ def _denoiser(
 
 
 def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: int) -> Measurement:
-    """Everything science asks of one checkpoint. Draws no global randomness and leaves the weights as they were."""
+    """Everything science asks of one checkpoint. Draws no global randomness and leaves the weights as they were.
+
+    Raises `SamplesNotFinite`: such a run has failed, and none of its numbers would mean anything.
+    """
     configure(device)
     was_training = network.training
     network.eval()

@@ -10,7 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.evaluate import evaluate
+from bumplab.measure.evaluate import SamplesNotFinite, evaluate
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.training import checkpoint, speed
@@ -31,11 +31,16 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
             try:
                 with _timed(record, "training"):
                     loss = train(state, spec, step, progress.update)
+                with _timed(record, "measuring"):
+                    measurement = evaluate(state.averaged, spec, device, step)
             except TrainingDiverged as error:
                 record.failed = str(error)
                 break
-            with _timed(record, "measuring"):
-                measurement = evaluate(state.averaged, spec, device, step)
+            except SamplesNotFinite as error:
+                if not record.rows:  # before any training: not the seed is broken, but the program
+                    raise
+                record.failed = f"at step {step} {error}"
+                break
             record.rows.append({"step": step, "loss": loss, **measurement.row})
             record.evidence |= {f"{step}/{name}": value for name, value in measurement.evidence.items()}
             with _timed(record, "storing"):

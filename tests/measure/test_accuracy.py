@@ -93,3 +93,12 @@ def test_ceiling_of_true_images_is_one_inside_and_below_at_the_border():
         shares.append(accuracy(detect(images, 1.0).positions, labels.numpy())["accuracy"])
     assert shares[0] == 1
     assert shares[1] < 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_label_that_is_no_number_is_refused_by_every_measure(value):
+    labels, positions = np.array([[3.0, 3.0], [4.0, value]]), np.full((2, 2), 3.0)
+    found = Detections(positions, np.ones(2, np.int64))
+    for measure in (lambda: accuracy(positions, labels), lambda: failure_modes(found, labels)):
+        with pytest.raises(ValueError, match=r"labels hold -?(nan|inf): must be finite numbers"):
+            measure()

@@ -14,6 +14,7 @@ import torch
 from bumplab import profiles
 from bumplab.config import LAST_TAPS, LAYER_4
 from bumplab.diffusion.generator import build
+from bumplab.measure.evaluate import SamplesNotFinite
 from bumplab.runs import execute as module
 from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
@@ -186,9 +187,27 @@ def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monke
     board = Board(tmp_path, "session")
     (record,) = obtain([spec], board, store, "cpu")
     assert record.failed
-    assert "loss" in record.failed
+    assert "loss" in record.failed or "48 of 48 samples" in record.failed
     assert 1 <= len(record.rows) < len(spec.measured_steps())
     assert running(tmp_path) == []
     monkeypatch.setattr(module, "execute", no_training)
     (again,) = obtain([spec], board, store, "cpu")
     assert again.failed == record.failed
+
+
+def test_a_run_whose_samples_are_not_finite_is_a_failed_result(tmp_path):
+    """The first step leaves weights of some 1e25, which are finite, and its loss is; what they draw is not."""
+    spec = replace(EVERY_STEP, training=replace(EVERY_STEP.training, learning_rate=1e25))
+    store = RunStore(tmp_path)
+    execute(spec, store, "cpu")
+    record = store.load(spec)
+    assert record.failed == "at step 1 48 of 48 samples hold NaN or infinity"
+    assert [row["step"] for row in record.rows] == [0]
+
+
+def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monkeypatch):
+    """A stored run without a row would be refused and trained again, for ever."""
+    monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * torch.nan)
+    with pytest.raises(SamplesNotFinite):
+        execute(SPEC, RunStore(tmp_path), "cpu")
+    assert not RunStore(tmp_path).has(SPEC)
