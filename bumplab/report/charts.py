@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bumplab.report import figures, paper, wording
+from bumplab.report import effects, figures, paper, wording
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
 
@@ -22,6 +22,13 @@ CURVES_NOTE = (
     "Thin lines are seeds, thick lines their mean, markers the measured checkpoints; a seed's points open its samples "
     "there."
 )
+CONTROLS_NOTE = (
+    "The measured effect of each judged part: of the claim and, by the same code, of worlds where it is known to be "
+    "false, or true: what would have been seen then. Shaded: the region that supports. Small points: seeds, where one "
+    "has an effect of its own. Bars: the limits, arrows where they go on. Circle: SUPPORTED, cross: CONTRADICTED, "
+    "diamond: INCONCLUSIVE."
+)
+OWN = "The claim's own runs."
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,10 @@ class Chart:
 
 
 def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
-    """The paper's figure and the learning curves of a claim, then of each control that trains runs of its own."""
+    """The paper's figure and the learning curves of a claim, then of each control that trains runs of its own.
+
+    Last come the effects of the claim beside those of all its controls, whatever these change.
+    """
     own = {run["key"] for runs in claim.get("conditions", {}).values() for run in runs}
     shown = [("", claim.get("conditions", {}))]
     for control in claim.get("controls", []):
@@ -50,12 +60,19 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
         suffix = f"-control-{number}" if number else ""
         stored = _stored(conditions, records)
         if draw is not None and "parts" in claim and all(stored.values()) and paper.measured(draw, stored):
-            yield Chart(f"{claim['claim']}{suffix}-paper", control, "The paper's figure", note, draw(stored), 2)
+            said = f"{OWN} {note}" if stored else note
+            yield Chart(f"{claim['claim']}{suffix}-paper", control, "The paper's figure", said, draw(stored), 2)
         if stored and claim.get("curves") and all(stored.values()):
             runs = {name: [Curves.of(record) for record in of_name] for name, of_name in stored.items()}
             keys = {name: [record.key for record in of_name] for name, of_name in stored.items()}
             figure = figures.learning_curves(runs, claim["curves"], keys)
-            yield Chart(f"{claim['claim']}{suffix}", control, "Learning curves", CURVES_NOTE, figure, len(runs))
+            yield Chart(
+                f"{claim['claim']}{suffix}", control, "Learning curves", f"{OWN} {CURVES_NOTE}", figure, len(runs)
+            )
+    if claim.get("controls"):
+        figure, panels = effects.beside_controls(claim), sum(part["judges"] for part in claim["parts"])
+        name, what = f"{claim['claim']}-effects", "Effects beside those of its controls,"
+        yield Chart(name, "", what, CONTROLS_NOTE, figure, panels)
 
 
 def of_all(claims: Claims, records: Records, in_full: Sequence[RunRecord]) -> dict[str, Figure]:
@@ -71,7 +88,7 @@ def forest(claims: Claims) -> Figure | None:
     """The deciding effects of all claims on one axis; None where there is none."""
     found = [(claim["claim"], claim["verdict"], wording.deciding(claim)) for claim in claims]
     rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
-    return figures.forest(rows) if rows else None
+    return effects.forest(rows) if rows else None
 
 
 def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:

@@ -23,8 +23,6 @@ from bumplab.verdicts.curves import Curve, Curves
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart with any colour vision (Okabe and Ito)
 MARKERS = ("o", "s", "^", "D")
-SIGNS = {"SUPPORTED": ("#00684a", "o"), "CONTRADICTED": ("#a5220b", "X"), "INCONCLUSIVE": ("#6b5900", "D")}
-"""A verdict's colour and marker: colour is never the only sign."""
 GAP = 2
 """White pixels between the images of a sample sheet."""
 
@@ -89,61 +87,6 @@ def as_svg(figure: Figure, name: str) -> str:
     )
     links = re.sub(r'<g id="[^"]*"', "<g", links)  # they repeat from figure to figure, and nothing refers to them
     return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
-
-
-SPAN = (-2.0, 3.0)
-"""The common axis of `forest`; what lies beyond is drawn at its end, as an arrow."""
-
-
-def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: float) -> float:
-    """An effect on the axis that claims share: 0 at the edge of its region of support, 1 at the effect designed for.
-
-    A region between two edges reaches from 0 to 2; without a design, 1 is one unit inside. ``otherwise`` where the
-    value is open.
-    """
-    low: float | None
-    high: float | None
-    low, high = part["bounds"]
-    if value is None:
-        return otherwise if high is None or low is not None else -otherwise
-    if low is not None and high is not None:
-        return 2 * (value - low) / (high - low)
-    edge: float = part["bounds"][1 if low is None else 0]
-    designed: float | None = part["designed"]
-    unit = (0.0 if designed is None else abs(designed - edge)) or 1.0
-    return (value - edge) / (unit if low is not None else -unit)
-
-
-@mpl.rc_context(STYLE)
-def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
-    """A row for each (claim, verdict, deciding part): its effect and limits against its region."""
-    figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
-    axis = figure.subplots()
-    for y, (_, verdict, part) in enumerate(rows):
-        low, high = part["bounds"]
-        end = 2.0 if low is not None and high is not None else SPAN[1]
-        axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
-        if part["low"] is None and part["high"] is None:
-            axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
-            continue
-        ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
-        colour, marker = SIGNS[verdict]
-        axis.plot(np.clip(ends, *SPAN), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-        for value, arrow in zip(ends, ("<", ">"), strict=True):
-            beyond = value < SPAN[0] or value > SPAN[1]
-            axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
-        if part["estimate"] is not None:
-            value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
-            axis.plot(value, y, marker, color=colour, ms=9, mec="white", clip_on=False)
-    axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
-    axis.set_xlabel(
-        "0: edge of the region that supports a claim (shaded); 1: effect designed for, or the region's middle"
-    )
-    axis.axvline(0, color="#444444", lw=0.8)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0, pad=10)
-    return figure
 
 
 @mpl.rc_context(STYLE)

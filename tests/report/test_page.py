@@ -1,7 +1,6 @@
 """The report: what it must say, and in a real browser: self-contained, readable, and a manifold that turns."""
 
 import json
-import math
 import re
 import shutil
 from html import unescape
@@ -185,23 +184,6 @@ def test_the_top_says_what_was_found_used_and_checked(written):
     assert "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2." in top
 
 
-@pytest.mark.parametrize(
-    ("bounds", "designed", "placed"),
-    [
-        ((0.1, None), 0.5, {0.1: 0, 0.5: 1, -0.3: -1, math.inf: math.inf}),
-        ((None, 0.2), 0.1, {0.2: 0, 0.1: 1, 0.4: -2, math.inf: -math.inf}),
-        ((-0.25, 0.25), 0.0, {-0.25: 0, 0.0: 1, 0.25: 2, 0.5: 3}),
-        ((None, 1.1), None, {1.1: 0, 0.1: 1}),
-        ((0.0, None), None, {0.0: 0, 2.0: 2}),
-    ],
-)
-def test_on_the_common_axis_0_is_the_edge_of_support_and_1_the_design(bounds, designed, placed):
-    part = {"bounds": list(bounds), "designed": designed}
-    for value, where in placed.items():
-        given = (None, value) if math.isinf(value) else (value, math.nan)
-        assert figures.on_common_axis(part, *given) == pytest.approx(where)
-
-
 def test_the_forest_has_a_row_for_each_judged_claim(written):
     drawn = written.read_text().partition('<figure class="forest">')[2].partition("</figure>")[0]
     assert all(f"{claim}: " in drawn for claim in ("phases", "overlap", "seeds"))
@@ -226,7 +208,9 @@ def test_figures_are_written_for_a_paper(tmp_path):
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     drawn = {
         "claims", "phases", "phases-control-1", "density", "density-paper", "density-control-1",
-        "density-control-1-paper", "overlap-paper", "seeds", "artefacts", "manifold-seed-10", "manifold-seed-11",
+        "density-control-1-paper",
+        "density-effects", "phases-effects", "overlap-paper", "seeds", "artefacts", "manifold-seed-10",
+        "manifold-seed-11",
     }  # fmt: skip
     assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
     assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
@@ -236,7 +220,7 @@ def test_what_raw_accuracy_hides_is_drawn_and_in_numbers(written):
     dense, sparse = rows_of(section_of(written, "artefacts"), "Increment")
     assert dense == "d=0.1 0.5 0.5 1 1 0.25 0.75"
     assert sparse.startswith("d=1 ")
-    own = section_of(written, "density").count("The claim's own runs.")
+    own = shown(section_of(written, "density")).count("The claim's own runs.")
     control = section_of(written, "density").count("Control: one name.")
     assert (own, control) == (2, 2)  # the paper's figure and the learning curves
 
@@ -255,6 +239,14 @@ def test_a_control_with_runs_of_its_own_has_its_curves_beside_the_claims(written
         "The claim's own runs",
         f"Control: {HOSTILE}".split(".")[0],
     ]
+
+
+def test_every_control_stands_beside_its_claim_whatever_it_changes(written):
+    phases = section_of(written, "phases")
+    drawn = phases.partition('aria-label="Effects beside those of its controls')[2].partition("</figure>")[0]
+    assert ">planted<" in drawn  # it changes measurements alone, and has no runs of its own to draw
+    assert drawn.count(">(a world where it is ") == 2
+    assert "Effects beside" not in section_of(written, "overlap") + section_of(written, "seeds")
 
 
 def test_controls_that_were_not_run_name_the_option(written):
