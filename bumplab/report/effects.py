@@ -49,15 +49,16 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
         end = 2.0 if low is not None and high is not None else SPAN[1]
         axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
         if part["low"] is None and part["high"] is None:
-            axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
+            why = textwrap.shorten(f"no interval: {part['reason']}", 100, placeholder="...")
+            axis.text(SPAN[0], y, why, fontsize=7.5, va="center", fontstyle="italic")
             continue
         ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
         estimate = None if part["estimate"] is None else on_common_axis(part, part["estimate"], 0.0)
         _interval(axis, y, ends, estimate, verdict, SPAN)
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
+    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows])
     axis.set_xlabel(
-        "0: edge of the region that supports a claim (shaded); 1: effect designed for, or the region's middle"
+        "each effect on a scale of its own: 0 = edge of the region that supports (shaded), 1 = designed effect"
     )
     axis.axvline(0, color="#444444", lw=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -113,7 +114,7 @@ def _row(axis: Axes, y: int, part: Mapping[str, Any], span: tuple[float, float])
         least, most = np.clip(effect, *span)
         axis.plot([least, most], [y + offset] * 2, ".-", color="#444444", ms=3.5, lw=0.8, alpha=0.7, clip_on=False)
     if part["low"] is None and part["high"] is None:
-        why = textwrap.fill(textwrap.shorten(f"no interval: {part['reason']}", 75, placeholder="..."), 30)
+        why = textwrap.fill(textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="..."), 30)
         middle = axis.get_yaxis_transform()
         axis.text(0.5, y, why, fontsize=6.5, va="center", ha="center", fontstyle="italic", transform=middle)
         return

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -38,14 +39,29 @@ def curve(curves: Curves, name: str) -> Curve:
     return np.array([row.get(name, np.nan) for row in curves.rows], dtype=np.float64)
 
 
-STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9}
+STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+"""A name with a dollar sign is a name."""
+
+
+def mean_of(curves: Sequence[Curve], length: int) -> np.ma.MaskedArray[Any, Any]:
+    """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
+    padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
+    mean: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(padded).mean(axis=0)
+    return mean
+
+
+def from_0_to_1(*axes: Axes) -> None:
+    """The range of shares and of R^2, wider where something lies outside: R^2 may be negative."""
+    low, high = min(axis.dataLim.y0 for axis in axes), max(axis.dataLim.y1 for axis in axes)
+    for axis in axes:
+        axis.set_ylim(min(0.0, low) - 0.04, max(1.04, high) + 0.04)
 
 
 @mpl.rc_context(STYLE)
 def learning_curves(
     conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], keys: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """One panel a condition: each seed a thin line, their mean a thick one.
+    """One panel a condition: each seed a thin line, a thick one the mean of those that reach a checkpoint.
 
     The first curve has a point for each seed and checkpoint, which links to ``#<key of its run>/<step>``.
     """
@@ -57,16 +73,17 @@ def learning_curves(
         for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
             for run in runs:
                 axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
-            common = min(len(run.steps) for run in runs)
-            mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
-            axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
+            steps = max((run.steps for run in runs), key=len)
+            mean = mean_of([curve(run, name) for run in runs], len(steps))
+            axis.plot(steps, mean, color=colour, lw=2, marker=marker, ms=3, label=title)
         first = next(iter(names))
         for run, key in zip(runs, keys[condition], strict=True):
             points = axis.scatter(run.steps, curve(run, first), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
             points.set_urls([f"#{key}/{step:.0f}" for step in run.steps])
-        axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
+        axis.set(title=condition, xlabel="training step")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+    from_0_to_1(*axes)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
     return figure
 

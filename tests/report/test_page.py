@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from bumplab import profiles
-from bumplab.measure.accuracy import MODES
-from bumplab.report import figures, page
+from bumplab.measure.accuracy import MODES, TOLERANCE
+from bumplab.measure.evaluate import SHOWN
+from bumplab.profiles import QUICK
+from bumplab.report import charts, figures, page, paper
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from bumplab.verdicts.curves import Curves
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -110,12 +113,12 @@ REPORT = {
 }  # fmt: skip
 
 
-def write(folder, report):
+def write(folder, report, figures_to=None):
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
     for spec in [*OWN, LATER, *CONTROL, *VARIED]:
         store.publish(record_of(spec, rng), b"")
-    page.write(report, store, folder / "new" / "report.html")
+    page.write(report, store, folder / "new" / "report.html", figures_to)
     return folder / "new" / "report.html"
 
 
@@ -200,11 +203,11 @@ def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
     assert "1 of 4 judged claims SUPPORTED at the profile smoke" in text
 
 
-def test_figures_are_written_for_a_paper(tmp_path):
-    store = RunStore(tmp_path / "runs")
-    for spec in [*OWN, LATER, *CONTROL, *VARIED]:
-        store.publish(record_of(spec, np.random.default_rng(0)), b"")
-    page.write(REPORT, store, tmp_path / "report.html", tmp_path / "figures")
+def test_figures_are_written_for_a_paper(tmp_path, monkeypatch):
+    drawn_once, draw = [], figures.learning_curves
+    monkeypatch.setattr(figures, "learning_curves", lambda *given: drawn_once.append(given) or draw(*given))
+    write(tmp_path, REPORT, tmp_path / "figures")
+    assert len(drawn_once) == 5  # three claims and two controls: the page and the folder share what is drawn
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     drawn = {
         "claims", "phases", "phases-control-1", "density", "density-paper", "density-control-1",
@@ -214,6 +217,66 @@ def test_figures_are_written_for_a_paper(tmp_path):
     }  # fmt: skip
     assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
     assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
+
+
+@pytest.mark.parametrize("claim", ["density", "sigma", "hole"])
+def test_a_claim_without_conditions_has_no_figure_of_its_runs(claim):
+    assert list(charts.of_claim(claim_of(claim, "INCONCLUSIVE"), {})) == []
+
+
+def test_a_chart_that_cannot_be_drawn_is_a_line_and_costs_nothing_else(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("no <such>\nnumber")
+
+    monkeypatch.setattr(charts.paper, "artefacts", broken)
+    monkeypatch.setattr(charts.effects, "forest", broken)
+    monkeypatch.setattr(charts.figures, "learning_curves", broken)
+    text = write(tmp_path, REPORT, tmp_path / "figures").read_text()
+    said = shown(text)
+    assert "The deciding effect of each claim: cannot be drawn (ValueError: no <such> number)" in said
+    assert "What raw accuracy hides: cannot be drawn (ValueError: no <such> number)" in said
+    assert said.count("Learning curves: cannot be drawn") == 5
+    assert "d=0.1 0.5 0.5 1 1 0.25 0.75" in said  # the artefacts' table
+    assert 'aria-label="The paper' in text
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert "density-paper" in names
+    assert not names & {"claims", "density", "artefacts"}
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
+    claim = claim_of("phases", "SUPPORTED", curves={"on_grid.correct": "$cost"}, conditions=runs_of("$\\d_{$", OWN))
+    claim["parts"][0]["name"] = "$\\no_{$"
+    text = unescape(write(tmp_path, {**REPORT, "claims": [claim]}).read_text())
+    assert "cannot be drawn" not in text
+    assert all(f">{name}<" in text for name in ("$cost", "$\\d_{$", "phases: $\\no_{$"))
+
+
+def test_learning_curves_go_on_where_one_seed_failed():
+    runs = [
+        Curves([{"step": s, "r2": v} for s, v in enumerate(curve)]) for curve in ([0.0, 0.2], [-0.4, 0.2, 0.6, 0.8])
+    ]
+    axis = figures.learning_curves({"d": runs}, {"r2": "R^2"}, {"d": ["a", "b"]}).axes[0]
+    (mean,) = (line for line in axis.lines if line.get_marker() == "o")
+    assert mean.get_xdata().tolist() == [0, 1, 2, 3]
+    assert np.allclose(mean.get_ydata(), [-0.2, 0.2, 0.6, 0.8])
+    assert axis.get_ylim()[0] < -0.4
+
+
+def test_captions_say_what_a_figure_leaves_out(written):
+    density = shown(section_of(written, "density"))
+    assert "Colours are raw accuracy" in density
+    assert "a seed that never does has no dot" in density
+    assert "or at the nearest checkpoint whose samples this page holds" in density
+    assert "Accuracy over its ceiling passes 1" not in density
+    assert "Accuracy over its ceiling passes 1" in shown(section_of(written, "phases"))
+    artefacts = shown(section_of(written, "artefacts"))
+    assert "Seeds that failed are left out" in artefacts
+    assert "UMAP tears them into islands" in artefacts
+    _, hole = paper.FIGURES["hole"]
+    for said in ("first 25 samples", "2,000 each at quick", "at least a pixel inside", "failed are left out"):
+        assert said in hole
+    assert (SHOWN, QUICK.hole_samples, TOLERANCE) == (25, 2_000, 1.0), "the caption of the hole's map says so"
+    assert "where none was designed (overlap)" in shown(written.read_text().partition("<h2")[0])
 
 
 def test_what_raw_accuracy_hides_is_drawn_and_in_numbers(written):
