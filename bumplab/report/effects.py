@@ -57,9 +57,7 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
         _interval(axis, y, ends, estimate, verdict, SPAN)
     axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
     axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows])
-    axis.set_xlabel(
-        "each effect on a scale of its own: 0 = edge of the region that supports (shaded), 1 = designed effect"
-    )
+    axis.set_xlabel("each effect on its own scale: 0 = edge of support (shaded), 1 = designed effect")
     axis.axvline(0, color="#444444", lw=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0, pad=10)

@@ -194,6 +194,23 @@ def test_the_forest_has_a_row_for_each_judged_claim(written):
     assert "<script" not in drawn
 
 
+def test_the_dialog_promises_no_more_than_its_command_can_do(written):
+    dialog = shown(written.read_text().partition('<dialog id="checkpoint"')[2].partition("</dialog>")[0])
+    assert (
+        "On a GPU this command gives them nearly: bit for bit they come only from pytest claims --gpu --exact."
+        in dialog
+    )
+    assert "A point between two checkpoints shown here has opened the nearer one" in dialog
+
+
+def test_what_has_no_interval_says_why_at_the_top(tmp_path):
+    claim = claim_of("coupling", "INCONCLUSIVE", parts=[
+        part_of("kappa", "INCONCLUSIVE", estimate=None, low=None, high=None, reason="kappa is undefined")])  # fmt: skip
+    written = write(tmp_path, {**REPORT, "claims": [claim]})
+    assert ">no interval: kappa is undefined<" in written.read_text()
+    assert "| kappa: none u | none: kappa is undefined |" in written.with_suffix(".md").read_text()
+
+
 def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
     text = written.with_suffix(".md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -486,6 +503,15 @@ class TestInABrowser:
         serious = [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in ("serious", "critical")]
         assert serious == []
 
+    def test_on_a_phone_a_charts_text_can_be_read_and_its_caption_stays(self, opened):
+        """A chart scrolls above its caption, by keyboard too, and its tallest text has at least 10 pixels."""
+        opened.set_viewport_size({"width": 390, "height": 800})
+        heights = "[...document.querySelectorAll('.charts .chart, .forest .chart')].map(c => Math.max(...[...c."
+        heights += "querySelectorAll('text')].map(t => t.getBoundingClientRect().height)))"
+        assert min(opened.evaluate(heights)) >= 10
+        assert opened.evaluate("[...document.querySelectorAll('figure')].every(f => f.scrollWidth <= f.clientWidth)")
+        assert opened.evaluate("[...document.querySelectorAll('.chart')].every(c => c.tabIndex === 0)")
+
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_a_phone_shows_it_without_scrolling_sideways(self, opened, scheme):
         opened.emulate_media(color_scheme=scheme)
@@ -496,6 +522,6 @@ class TestInABrowser:
         """What scrolls sideways on a screen must fit the 718 CSS pixels of an A4 page within its margins."""
         opened.emulate_media(media="print")
         opened.set_viewport_size({"width": 718, "height": 1000})
-        cut = "[...document.querySelectorAll('.wide, .charts figure, .forest')].map(e => e.scrollWidth - e.clientWidth)"
+        cut = "[...document.querySelectorAll('.wide, .chart')].map(e => e.scrollWidth - e.clientWidth)"
         assert max(opened.evaluate(cut)) <= 0
         assert opened.evaluate("document.documentElement.scrollWidth <= 718")
