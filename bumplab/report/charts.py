@@ -19,6 +19,8 @@ Records = Mapping[str, RunRecord]
 
 INCREMENTS = "density"
 """The claim whose conditions are increments of runs that are else alike."""
+PANEL = 3.1
+"""Inches of a panel of learning curves."""
 OWN = "The claim's own runs."
 CURVES_NOTE = (
     "Thin lines are seeds, thick lines the mean of those that reach a checkpoint, markers the measured checkpoints; a "
@@ -37,14 +39,15 @@ CONTROLS_NOTE = (
 class Chart:
     """A figure of a claim's own runs or, if ``control`` is not empty, of that control's.
 
-    ``figure`` is None where it cannot be drawn, and ``problem`` says why.
+    ``figure`` is None where it cannot be drawn, and ``problem`` says why. ``panels`` is its width in `PANEL`s: the page
+    gives each as much room, so that all have text of one size.
     """
 
     name: str
     control: str
     what: str
     note: str
-    panels: int
+    panels: float
     figure: Figure | None
     svg: str
     problem: str
@@ -71,17 +74,18 @@ def of_page(claims: Claims, records: Records) -> Charts:
     conditions = by_increment(claims, records)
     if conditions is None:
         return Charts(forest(claims), by_claim, None)
-    artefacts = _drawn("artefacts", lambda: paper.artefacts(conditions), "What raw accuracy hides", "", panels=3)
+    artefacts = _drawn("artefacts", lambda: paper.artefacts(conditions), "What raw accuracy hides")
     return Charts(forest(claims), by_claim, (artefacts, paper.artefact_table(conditions)))
 
 
-def _drawn(name: str, draw: Callable[[], Figure], what: str, note: str, panels: int, control: str = "") -> Chart:
+def _drawn(name: str, draw: Callable[[], Figure], what: str, note: str = "", control: str = "") -> Chart:
     try:
         figure = draw()
+        panels = round(figure.get_figwidth() / PANEL, 1)
         return Chart(name, control, what, note, panels, figure, figures.as_svg(figure, name), "")
     except Exception as error:  # hours of training lie behind a report: one figure must not cost it
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        return Chart(name, control, what, note, panels, None, "", problem)
+        return Chart(name, control, what, note, 1, None, "", problem)
 
 
 def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
@@ -101,23 +105,21 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
         stored = _stored(conditions, records)
         if all(stored.values()):
             yield from _of_runs(name, control, claim, stored)
-    if claim.get("controls") and (judged := sum(part["judges"] for part in claim["parts"])):
+    if claim.get("controls") and any(part["judges"] for part in claim["parts"]):
         name, what = f"{claim['claim']}-effects", "Effects beside those of its controls,"
-        yield _drawn(name, lambda: effects.beside_controls(claim), what, CONTROLS_NOTE, judged + 1)
+        yield _drawn(name, lambda: effects.beside_controls(claim), what, CONTROLS_NOTE)
 
 
 def _of_runs(name: str, control: str, claim: Mapping[str, Any], stored: paper.Conditions) -> Iterator[Chart]:
     draw, note = paper.FIGURES.get(claim["claim"], (None, ""))
     if draw is not None and "parts" in claim and paper.measured(draw, stored):
         said = f"{OWN} {note}" if stored else note
-        yield _drawn(f"{name}-paper", lambda: draw(stored), "The paper's figure", said, 2, control)
+        yield _drawn(f"{name}-paper", lambda: draw(stored), "The paper's figure", said, control)
     if stored and claim.get("curves"):
         said = f"{OWN} {CURVES_NOTE}"
         if any(".corrected" in curve for curve in claim["curves"]):
             said += f" {CEILING_NOTE}"
-        yield _drawn(
-            name, lambda: _learning_curves(stored, claim["curves"]), "Learning curves", said, len(stored), control
-        )
+        yield _drawn(name, lambda: _learning_curves(stored, claim["curves"]), "Learning curves", said, control)
 
 
 def _learning_curves(stored: paper.Conditions, names: Mapping[str, str]) -> Figure:
@@ -130,7 +132,7 @@ def forest(claims: Claims) -> Chart | None:
     """The deciding effects of all claims on one axis; None where there is none."""
     found = [(claim["claim"], claim["verdict"], wording.deciding(claim)) for claim in claims]
     rows = [(claim, verdict, part) for claim, verdict, part in found if part is not None]
-    return _drawn("claims", lambda: effects.forest(rows), "The deciding effect of each claim", "", 2) if rows else None
+    return _drawn("claims", lambda: effects.forest(rows), "The deciding effect of each claim") if rows else None
 
 
 def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:

@@ -197,8 +197,7 @@ def test_the_forest_has_a_row_for_each_judged_claim(written):
 def test_the_dialog_promises_no_more_than_its_command_can_do(written):
     dialog = shown(written.read_text().partition('<dialog id="checkpoint"')[2].partition("</dialog>")[0])
     assert (
-        "On a GPU this command gives them nearly: bit for bit they come only from pytest claims --gpu --exact."
-        in dialog
+        "On a GPU this command gives them nearly: bit for bit they come only from pytest claims --gpu --exact" in dialog
     )
     assert "A point between two checkpoints shown here has opened the nearer one" in dialog
 
@@ -502,6 +501,13 @@ class TestInABrowser:
         tab.close()
         serious = [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found if v["impact"] in ("serious", "critical")]
         assert serious == []
+
+    def test_charts_have_text_of_one_size(self, opened):
+        """Each has the room its own width asks for, and not that of some number of panels."""
+        scales = "[...document.querySelectorAll('.charts .chart svg')].map(s => s.getBoundingClientRect().width / s."
+        found = opened.evaluate(scales + "viewBox.baseVal.width)")
+        assert len(found) > 5
+        assert max(found) / min(found) < 1.5
 
     def test_on_a_phone_a_charts_text_can_be_read_and_its_caption_stays(self, opened):
         """A chart scrolls above its caption, by keyboard too, and its tallest text has at least 10 pixels."""
