@@ -49,7 +49,7 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
         end = 2.0 if low is not None and high is not None else SPAN[1]
         axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
         if part["low"] is None and part["high"] is None:
-            why = textwrap.shorten(f"no interval: {part['reason']}", 100, placeholder="...")
+            why = textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="...")
             axis.text(SPAN[0], y, why, fontsize=7.5, va="center", fontstyle="italic")
             continue
         ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
