@@ -11,6 +11,7 @@ from bumplab.pytest_plugin import drift, entries
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
+from bumplab.runs.store import run_key
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
@@ -19,8 +20,8 @@ from bumplab.verdicts.noise import sampling_noise
 settings_key = pytest.StashKey[Settings]()
 board_key = pytest.StashKey[Board]()
 
-ENTRY, STEPS = "bumplab-claim", "bumplab-steps"
-"""Under these names a test hands its entry and its costs, as JSON text, from an xdist worker to the controller."""
+ENTRY, STEPS, SECONDS = "bumplab-claim", "bumplab-steps", "bumplab-seconds"
+"""Under these names a test hands its entry, its costs and its runs' process time to xdist's controller, as JSON."""
 
 
 class Experiment:
@@ -66,6 +67,7 @@ class Experiment:
         self.item.user_properties += [
             (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, costs, seconds, settings))),
             (STEPS, json.dumps(costs)),
+            (SECONDS, json.dumps({run_key(run): seconds for run, seconds in self._seconds.items()})),
         ]
         return verdict
 

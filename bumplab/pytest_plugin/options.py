@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bumplab.pytest_plugin.drift import Expected
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import variation
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
+from bumplab.verdicts.error_rate import CLAIMS, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
 
 
@@ -35,6 +35,7 @@ class Settings:
     store: RunStore
     device: str
     report: Path
+    report_named: bool
     figures: Path | None
 
     @property
@@ -46,6 +47,12 @@ class Settings:
     def accepted(self, claim: Claim) -> Expected | None:
         """The verdict accepted for the claim at this profile, if any."""
         return self.expected.get((self.profile.name, claim.id))
+
+    def report_of(self, judged: Collection[str]) -> Path:
+        """Where the report on these claims goes: of a few, unless a file was named, not where that of all is."""
+        if self.report_named or set(CLAIMS) <= set(judged):
+            return self.report
+        return self.report.with_stem(f"{self.report.stem}-subset")
 
     def forms(self, claim: Claim) -> list[Claim]:
         """The claim and, as far as asked for, its controls and its variations."""
@@ -80,7 +87,12 @@ def add(parser: pytest.Parser) -> None:
         "--exact", action="store_true", help="with --gpu: runs repeat bit for bit, slower; kept in DIR/exact"
     )
     group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")
-    group.addoption("--report", default=None, metavar="FILE", help="report to write (reports/claims-PROFILE.html)")
+    group.addoption(
+        "--report",
+        default=None,
+        metavar="FILE",
+        help="report to write (reports/claims-PROFILE.html; of some claims alone claims-PROFILE-subset.html)",
+    )
     group.addoption("--figures", default=None, metavar="DIR", help="also write each figure there, as SVG and PNG")
     group.addoption("--strict-claims", action="store_true", help="an INCONCLUSIVE claim fails instead of xfailing")
 
@@ -114,6 +126,7 @@ def check(config: pytest.Config) -> Settings:
         store=RunStore(config.rootpath / option.runs_dir / ("exact" if option.exact else "")),
         device=_device(option.gpu, option.exact),
         report=report,
+        report_named=option.report is not None,
         figures=config.invocation_params.dir / option.figures if option.figures else None,
     )
 

@@ -20,7 +20,7 @@ import pytest
 from bumplab.pytest_plugin import entries, options, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Entry, Steps
-from bumplab.pytest_plugin.experiment import ENTRY, STEPS, board_key, experiment, settings_key
+from bumplab.pytest_plugin.experiment import ENTRY, SECONDS, STEPS, board_key, experiment, settings_key
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
@@ -33,6 +33,7 @@ SESSION = "bumplab-session"
 
 entries_key = pytest.StashKey[dict[str, Entry]]()
 steps_key = pytest.StashKey[tuple[Steps, Steps]]()
+seconds_key = pytest.StashKey[dict[str, float]]()
 display_key = pytest.StashKey[ProgressDisplay]()
 outcome_key = pytest.StashKey[str]()
 """What became of the report, in one line."""
@@ -47,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     told: dict[str, Any] = getattr(config, "workerinput", {})
     session = told.get(SESSION, uuid.uuid4().hex[:12])
     config.stash[board_key] = Board(settings.store.root, session, told.get("workerid", "main"))
-    config.stash[entries_key], config.stash[steps_key] = {}, ({}, {})
+    config.stash[entries_key], config.stash[steps_key], config.stash[seconds_key] = {}, ({}, {}), {}
 
 
 _config: pytest.Config | None = None
@@ -179,6 +180,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> Iterator[None]:
         used, at_last_look = json.loads(properties[STEPS])
         _config.stash[steps_key][0].update(used)
         _config.stash[steps_key][1].update(at_last_look)
+    _config.stash[seconds_key].update(json.loads(properties.get(SECONDS, "{}")))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -213,9 +215,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "elapsed": display.elapsed,
         "claims": list(judged.values()),
     }
+    path = settings.report_of(judged)
     try:
-        write(report, settings.store, settings.report, settings.figures)
-        config.stash[outcome_key] = f"report: {settings.report} (.json and .md beside it)"
+        write(report, settings.store, path, settings.figures)
+        config.stash[outcome_key] = f"report: {path} (.json and .md beside it)"
     except OSError as error:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
         config.stash[outcome_key] = f"report not written: {error}; name another place with --report"
@@ -246,6 +249,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     settings = config.stash[settings_key]
     terminalreporter.section(f"claims, profile {settings.profile.name}, {settings.seeds}")
-    summary.write(terminalreporter, judged, entries.saved(*config.stash[steps_key]))
+    summary.write(terminalreporter, judged, entries.saved(*config.stash[steps_key]), config.stash[seconds_key])
     if outcome_key in config.stash:
         terminalreporter.write_line(config.stash[outcome_key])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from rich.box import SIMPLE_HEAD
@@ -17,7 +17,7 @@ from bumplab.report import wording
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
-COLUMNS = ("claim", "verdict", "effect that decides", "limits", "supported", "seeds", "controls", "time")
+COLUMNS = ("claim", "verdict", "effect that decides", "limits", "supported", "seeds", "controls", "process time")
 LEAST_WIDTH = 120
 """Columns of the table where the terminal has fewer, or is none: one scrolls in a log sooner than read folded cells."""
 
@@ -27,15 +27,27 @@ def rank(claim: str) -> int:
     return CLAIMS.index(claim) if claim in CLAIMS else len(CLAIMS)
 
 
-def write(terminal: pytest.TerminalReporter, entries: Mapping[str, Entry], saved: Mapping[str, int]) -> None:
-    """A table of claims in the paper's order, each with its variations below it; then reasons and shares."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column == "time" else "left")
+def write(
+    terminal: pytest.TerminalReporter,
+    entries: Mapping[str, Entry],
+    saved: Mapping[str, int],
+    seconds: dict[str, float],
+) -> None:
+    """A table of claims in the paper's order, each with its variations below it; then reasons, time and shares.
+
+    ``seconds``: process time by run key, of all runs behind the claims.
+    """
+    rows = []
     for claim in sorted(entries, key=rank):
-        table.add_row(*_row(claim, entries[claim]))
-        for varied in entries[claim].get("variations", ()):
-            table.add_row(*_row(f"  {varied['name']}", varied))
+        rows.append(_row(claim, entries[claim]))
+        rows += [_row(f"  {varied['name']}", varied) for varied in entries[claim].get("variations", ())]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for column, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True):
+        longest = max(len(word) for cell in (Text(column), *cells) for word in cell.plain.split())
+        justify: Literal["left", "right"] = "right" if column == "process time" else "left"
+        table.add_column(column, justify=justify, min_width=longest, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     text = io.StringIO()
     width = max(LEAST_WIDTH, terminal._tw.fullwidth)
     Console(file=text, width=width, force_terminal=terminal.hasmarkup, highlight=False).print(table)
@@ -43,13 +55,18 @@ def write(terminal: pytest.TerminalReporter, entries: Mapping[str, Entry], saved
         terminal.write_line(line.rstrip())
     for claim in sorted(entries, key=rank):
         entry = entries[claim]
-        if wording.deciding(entry) is None or entry["verdict"] != entry.get("unchecked", entry["verdict"]):
+        if wording.deciding(entry) is None or entry["verdict"] == "INCONCLUSIVE":
             terminal.write_line(f"{claim}: {entry['reason']}")
     judged = [entry["verdict"] for entry in entries.values() if entry["verdict"] != "ERROR"]
     terminal.write_line(
         f"SUPPORTED: {judged.count('SUPPORTED')} of {len(judged)} claims judged; the chance that any is so "
         f"falsely is at most {FAMILY_ALPHA:.0%} in the suite"
     )
+    if seconds:
+        terminal.write_line(
+            f"process time is that of all runs behind a claim, and a run may stand behind several: the {len(seconds)} "
+            f"runs took {sum(seconds.values()) / 60:.1f} min in all, whenever they were trained"
+        )
     if saved["steps_used"] < saved["steps_at_last_look"]:
         share = 1 - saved["steps_used"] / saved["steps_at_last_look"]
         terminal.write_line(

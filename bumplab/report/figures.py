@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -23,8 +24,6 @@ from bumplab.verdicts.curves import Curve, Curves
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart with any colour vision (Okabe and Ito)
 MARKERS = ("o", "s", "^", "D")
-SIGNS = {"SUPPORTED": ("#00684a", "o"), "CONTRADICTED": ("#a5220b", "X"), "INCONCLUSIVE": ("#6b5900", "D")}
-"""A verdict's colour and marker: colour is never the only sign."""
 GAP = 2
 """White pixels between the images of a sample sheet."""
 
@@ -40,14 +39,29 @@ def curve(curves: Curves, name: str) -> Curve:
     return np.array([row.get(name, np.nan) for row in curves.rows], dtype=np.float64)
 
 
-STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9}
+STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
+"""A name with a dollar sign is a name."""
+
+
+def mean_of(curves: Sequence[Curve], length: int) -> np.ma.MaskedArray[Any, Any]:
+    """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
+    padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
+    mean: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(padded).mean(axis=0)
+    return mean
+
+
+def from_0_to_1(*axes: Axes) -> None:
+    """The range of shares and of R^2, wider where something lies outside: R^2 may be negative."""
+    low, high = min(axis.dataLim.y0 for axis in axes), max(axis.dataLim.y1 for axis in axes)
+    for axis in axes:
+        axis.set_ylim(min(0.0, low) - 0.04, max(1.04, high) + 0.04)
 
 
 @mpl.rc_context(STYLE)
 def learning_curves(
     conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], keys: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """One panel a condition: each seed a thin line, their mean a thick one.
+    """One panel a condition: each seed a thin line, a thick one the mean of those that reach a checkpoint.
 
     The first curve has a point for each seed and checkpoint, which links to ``#<key of its run>/<step>``.
     """
@@ -59,16 +73,17 @@ def learning_curves(
         for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
             for run in runs:
                 axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
-            common = min(len(run.steps) for run in runs)
-            mean = np.mean([curve(run, name)[:common] for run in runs], axis=0)
-            axis.plot(runs[0].steps[:common], mean, color=colour, lw=2, marker=marker, ms=3, label=title)
+            steps = max((run.steps for run in runs), key=len)
+            mean = mean_of([curve(run, name) for run in runs], len(steps))
+            axis.plot(steps, mean, color=colour, lw=2, marker=marker, ms=3, label=title)
         first = next(iter(names))
         for run, key in zip(runs, keys[condition], strict=True):
             points = axis.scatter(run.steps, curve(run, first), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
             points.set_urls([f"#{key}/{step:.0f}" for step in run.steps])
-        axis.set(title=condition, xlabel="training step", ylim=(-0.04, 1.08))
+        axis.set(title=condition, xlabel="training step")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+    from_0_to_1(*axes)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
@@ -89,61 +104,6 @@ def as_svg(figure: Figure, name: str) -> str:
     )
     links = re.sub(r'<g id="[^"]*"', "<g", links)  # they repeat from figure to figure, and nothing refers to them
     return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
-
-
-SPAN = (-2.0, 3.0)
-"""The common axis of `forest`; what lies beyond is drawn at its end, as an arrow."""
-
-
-def on_common_axis(part: Mapping[str, Any], value: float | None, otherwise: float) -> float:
-    """An effect on the axis that claims share: 0 at the edge of its region of support, 1 at the effect designed for.
-
-    A region between two edges reaches from 0 to 2; without a design, 1 is one unit inside. ``otherwise`` where the
-    value is open.
-    """
-    low: float | None
-    high: float | None
-    low, high = part["bounds"]
-    if value is None:
-        return otherwise if high is None or low is not None else -otherwise
-    if low is not None and high is not None:
-        return 2 * (value - low) / (high - low)
-    edge: float = part["bounds"][1 if low is None else 0]
-    designed: float | None = part["designed"]
-    unit = (0.0 if designed is None else abs(designed - edge)) or 1.0
-    return (value - edge) / (unit if low is not None else -unit)
-
-
-@mpl.rc_context(STYLE)
-def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
-    """A row for each (claim, verdict, deciding part): its effect and limits against its region."""
-    figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
-    axis = figure.subplots()
-    for y, (_, verdict, part) in enumerate(rows):
-        low, high = part["bounds"]
-        end = 2.0 if low is not None and high is not None else SPAN[1]
-        axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
-        if part["low"] is None and part["high"] is None:
-            axis.text(0.05, y, "no interval", va="center", fontstyle="italic")
-            continue
-        ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
-        colour, marker = SIGNS[verdict]
-        axis.plot(np.clip(ends, *SPAN), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-        for value, arrow in zip(ends, ("<", ">"), strict=True):
-            beyond = value < SPAN[0] or value > SPAN[1]
-            axis.plot(np.clip(value, *SPAN), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
-        if part["estimate"] is not None:
-            value = np.clip(on_common_axis(part, part["estimate"], 0.0), *SPAN)
-            axis.plot(value, y, marker, color=colour, ms=9, mec="white", clip_on=False)
-    axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows], parse_math=False)
-    axis.set_xlabel(
-        "0: edge of the region that supports a claim (shaded); 1: effect designed for, or the region's middle"
-    )
-    axis.axvline(0, color="#444444", lw=0.8)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0, pad=10)
-    return figure
 
 
 @mpl.rc_context(STYLE)

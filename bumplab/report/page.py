@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bumplab.config import RunSpec
-from bumplab.report import charts, figures, paper, wording
+from bumplab.report import charts, figures, wording
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
@@ -56,16 +56,18 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     }
     replace_text(path.with_suffix(".json"), json.dumps(body, indent=1, allow_nan=False))
     replace_text(path.with_suffix(".md"), _environment().get_template("summary.md.j2").render(body=body))
-    replace_text(path, render(body, records, samples))
+    drawn = charts.of_page(claims, records)
+    replace_text(path, render(body, records, samples, drawn))
     if figures_to is not None:
-        shown = [records[key] for key in _keys_in_full(claims) if key in records]
-        for name, figure in charts.of_all(claims, records, shown).items():
+        for name, figure in {**drawn.figures(), **_manifold_figures(claims, records)}.items():
             for suffix in ("svg", "png"):
                 figure.savefig(figures_to / f"{name}.{suffix}", dpi=200)
 
 
-def render(body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: Mapping[str, Any]) -> str:
-    """The page of a report body, its records by key and their `_samples`."""
+def render(
+    body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: Mapping[str, Any], drawn: charts.Charts
+) -> str:
+    """The page of a report body, its records by key, their `_samples` and what is drawn of them."""
     scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
@@ -74,16 +76,8 @@ def render(body: Mapping[str, Any], records: Mapping[str, RunRecord], samples: M
         .get_template("page.html.j2")
         .render(
             body=body,
-            forest=_drawn("forest", forest) if (forest := charts.forest(body["claims"])) else None,
-            artefacts=_artefacts(body["claims"], records),
+            drawn=drawn,
             machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
-            charts={
-                claim["claim"]: [
-                    {"chart": chart, "drawn": _drawn(f"{claim['claim']} {chart.name}", chart.figure)}
-                    for chart in charts.of_claim(claim, records)
-                ]
-                for claim in body["claims"]
-            },
             runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
             manifold_claim=MANIFOLD_CLAIM,
             manifolds={str(record.spec.seed): figures.manifold(record) for record in shown},
@@ -108,16 +102,9 @@ def _environment() -> Environment:
     return environment
 
 
-def _artefacts(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Any] | None:
-    """What raw accuracy hides, drawn and as a table by increment; None without runs of several increments."""
-    conditions = charts.by_increment(claims, records)
-    if conditions is None:
-        return None
-    return {"drawn": _drawn("artefacts", paper.artefacts(conditions)), "table": paper.artefact_table(conditions)}
-
-
-def _drawn(name: str, figure: Figure) -> Markup:
-    return Markup(figures.as_svg(figure, name))
+def _manifold_figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Figure]:
+    shown = [records[key] for key in _keys_in_full(claims) if key in records]
+    return {f"manifold-seed-{record.spec.seed}": figures.manifold_figure(record) for record in shown}
 
 
 def _machine(environment: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bumplab.config import LAYER_4
 from bumplab.measure.accuracy import MODES
-from bumplab.report.figures import COLOURS, MARKERS, STYLE
+from bumplab.report.figures import COLOURS, MARKERS, STYLE, from_0_to_1, mean_of
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.effects import LEVEL, levels_of
@@ -35,7 +35,7 @@ def phase_diagram(conditions: Conditions) -> Figure:
     figure = Figure(figsize=(8.4, 1.5 + 0.45 * len(runs)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (title, name) in zip(axes, panels.items(), strict=True):
-        means = np.ma.stack([_mean([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
+        means = np.ma.stack([mean_of([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
         edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
         mesh = axis.pcolormesh(edges, np.arange(len(runs) + 1) - 0.5, means, cmap="cividis", vmin=0, vmax=1)
         axis.set(title=title, xlabel="training step", facecolor="#dddddd")
@@ -48,13 +48,6 @@ def phase_diagram(conditions: Conditions) -> Figure:
     return figure
 
 
-def _mean(curves: Sequence[NDArray[np.float64]], length: int) -> np.ma.MaskedArray[Any, Any]:
-    """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
-    padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
-    mean: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(padded).mean(axis=0)
-    return mean
-
-
 def _spread(count: int) -> NDArray[np.float64]:
     """Offsets that keep the seeds of a row apart."""
     return np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(count)
@@ -64,8 +57,9 @@ def _spread(count: int) -> NDArray[np.float64]:
 def hole_map(conditions: Conditions) -> Figure:
     """Fig. 9 at the last step: each label asked for, in the hole (shaded) and around it, with a line to the bump drawn.
 
-    All seeds in one panel a condition. Only one bump at the right place counts as right.
+    All seeds in one panel a condition, but for those that failed. Only one bump at the right place counts as right.
     """
+    conditions = finished(conditions)
     from bumplab.data.bumps import hole_edges  # torch: not where a report is only read
 
     figure = Figure(figsize=(4.1 * len(conditions), 4.3), layout="constrained")
@@ -111,9 +105,16 @@ def neighbours(conditions: Conditions) -> Figure:
     return figure
 
 
+def finished(conditions: Conditions) -> Conditions:
+    """Without seeds that failed, whose last checkpoint is the one before training, and conditions left with none."""
+    kept = {name: [record for record in records if not record.failed] for name, records in conditions.items()}
+    return {name: records for name, records in kept.items() if records}
+
+
 DOTS = (
-    "Means over seeds; a dot is the step at which a seed has half its ceiling at two checkpoints in a row. "
-    "A seed that failed counts up to where it did."
+    "Colours are raw accuracy and R^2, means over seeds; a seed that failed counts up to where it did. A dot is the "
+    "step at which a seed's accuracy over its ceiling passes a half, to stay there at the next checkpoint: a seed that "
+    "never does has no dot."
 )
 
 FIGURES: dict[str, tuple[Callable[[Conditions], Figure], str]] = {
@@ -121,8 +122,10 @@ FIGURES: dict[str, tuple[Callable[[Conditions], Figure], str]] = {
     "sigma": (phase_diagram, f"As Fig. 8. {DOTS}"),
     "hole": (
         hole_map,
-        "As Fig. 9, at the last step. Shaded: the labels left out of training. Dots: one bump at the right place; "
-        "crosses: anything else, with a line to where the detector found it.",
+        "As Fig. 9, at the last step. Shaded: the labels left out of training; those asked for in there lie at least a "
+        "pixel inside. Dots: one bump at the right place; crosses: anything else, with a line to where the detector "
+        "found it. Of each seed the first 25 samples inside and the first 25 outside: the effect judged is of all, "
+        "2,000 each at quick. Seeds that failed are left out. As in the images, y grows downwards.",
     ),
     "overlap": (neighbours, "As Fig. 7b, computed here from rendered bumps on a canvas of 32 pixels."),
 }
@@ -143,6 +146,7 @@ def artefact(run: Curves, name: str) -> float:
 
 def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[float]]]:
     """The means over seeds that `artefacts` draws: column heads, and a row a condition."""
+    conditions = finished(conditions)
     names = [name for _, _, pair in ARTEFACTS for name in pair]
     heads = [f"{unit}, {_spoken(name)}" for unit, _, pair in ARTEFACTS for name in pair]
     rows = {
@@ -154,7 +158,11 @@ def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[fl
 
 @mpl.rc_context(STYLE)
 def artefacts(conditions: Conditions) -> Figure:
-    """A panel for each of `ARTEFACTS` by increment at the last step: a point a seed, and a line through the means."""
+    """A panel for each of `ARTEFACTS` by increment at the last step: a point a seed, and a line through the means.
+
+    Without seeds that failed.
+    """
+    conditions = finished(conditions)
     runs = [[Curves.of(record) for record in records] for records in conditions.values()]
     levels = levels_of(conditions)
     figure = Figure(figsize=(10.5, 3.2), layout="constrained")
@@ -165,7 +173,8 @@ def artefacts(conditions: Conditions) -> Figure:
                 axis.plot([level] * len(of_level), of_level, marker, color=colour, ms=3.5, alpha=0.5)
             axis.plot(levels, [np.mean(v) for v in values], color=colour, label=_spoken(name))
         axis.set_title(title, fontsize=9)
-        axis.set(xlabel="increment d, pixels", ylabel=unit, xscale="log", ylim=(-0.04, 1.08))
+        axis.set(xlabel="increment d, pixels", ylabel=unit, xscale="log")
+        from_0_to_1(axis)
         axis.set_xticks(levels, [f"{level:g}" for level in levels])
         axis.minorticks_off()
         axis.legend(frameon=False)
@@ -173,28 +182,40 @@ def artefacts(conditions: Conditions) -> Figure:
     return figure
 
 
-NEEDS: dict[Callable[[Conditions], Figure], tuple[tuple[str, ...], tuple[str, ...]]] = {
-    phase_diagram: (("on_grid.accuracy", "on_grid.ceiling", f"{LAYER_4[0]}.umap_r2"), ()),
-    hole_map: ((), ("off_grid", "in_hole")),
-    artefacts: (
+class Needs(NamedTuple):
+    """The numbers of every row, and the label sets with samples at the last checkpoint, that a figure shows."""
+
+    rows: tuple[str, ...]
+    sets: tuple[str, ...] = ()
+    at_end: bool = False
+    """Only runs that did not fail are shown."""
+
+
+NEEDS: dict[Callable[[Conditions], Figure], Needs] = {
+    phase_diagram: Needs(("on_grid.accuracy", "on_grid.ceiling", f"{LAYER_4[0]}.umap_r2")),
+    hole_map: Needs((), ("off_grid", "in_hole"), at_end=True),
+    artefacts: Needs(
         (
             *(f"{labels}.{kind}" for labels in ("on_grid", "off_grid") for kind in ("accuracy", "ceiling")),
             *(f"{tap}.umap_r2" for tap in LAYER_4),
         ),
-        (),
+        at_end=True,
     ),
 }
-"""By figure: the numbers of a row, and the label sets with samples, that it shows."""
+"""By figure that shows runs: what they must hold."""
 
 
 def measured(draw: Callable[[Conditions], Figure], conditions: Conditions) -> bool:
-    """Whether the last checkpoint of every run holds what ``draw`` shows: another's measurements need not."""
-    rows, sets = NEEDS.get(draw, ((), ()))
-    return all(
+    """Whether there are runs, and all of them hold what ``draw`` shows: another's measurements need not."""
+    if draw not in NEEDS:
+        return True
+    needs = NEEDS[draw]
+    shown = finished(conditions) if needs.at_end else conditions
+    return bool(shown) and all(
         record.rows
-        and all(name in record.rows[-1] for name in rows)
-        and all(f"{int(record.rows[-1]['step'])}/{labels}.modes" in record.evidence for labels in sets)
-        for records in conditions.values()
+        and all(name in row for row in record.rows for name in needs.rows)
+        and all(f"{int(record.rows[-1]['step'])}/{labels}.modes" in record.evidence for labels in needs.sets)
+        for records in shown.values()
         for record in records
     )
 

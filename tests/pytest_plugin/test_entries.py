@@ -32,7 +32,7 @@ CLAIM = Claim(
 @pytest.fixture
 def settings(tmp_path):
     looks, store = Looks(2, 5), RunStore(tmp_path)
-    return Settings(PROFILE, looks, True, (), False, False, {}, store, "cpu", tmp_path / "report.html", None)
+    return Settings(PROFILE, looks, True, (), False, False, {}, store, "cpu", tmp_path / "report.html", True, None)
 
 
 def verdict_at(seeds, controls, settings):

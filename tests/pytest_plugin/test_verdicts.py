@@ -2,8 +2,14 @@
 
 import json
 import re
+import subprocess
+from types import SimpleNamespace
 
 import pytest
+
+from bumplab.pytest_plugin import summary
+from bumplab.pytest_plugin.options import Settings
+from bumplab.verdicts.error_rate import CLAIMS
 
 
 def labels(d, seeds, control=""):
@@ -98,7 +104,7 @@ def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     _, done = tried
     *_, summary = done.stdout.partition("claims, profile smoke, 2 to 3 seeds")
     lines = [line.strip() for line in summary.splitlines()[1:] if line.strip()]
-    assert re.match(r"claim +verdict +effect that decides +limits +supported +seeds +controls +time", lines[0])
+    assert re.match(r"claim +verdict +effect that decides +limits +supported +seeds +controls +process time", lines[0])
     assert re.match(r"density +CONTRADICTED +part: -1.02 +-\S+ to -\S+ +above 0 +3$", lines[2])
     assert re.match(r"prediction=epsilon +SUPPORTED +part: 1.02 ", lines[3])
     assert re.match(r"hole +SUPPORTED +part: \S+ .* 3 +3/3$", lines[4])
@@ -107,7 +113,59 @@ def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     assert lines[9].startswith("sigma: SUPPORTED is withdrawn")
     assert lines[10].startswith("SUPPORTED: 2 of 4 claims judged")
     assert "at most 5%" in lines[10]
-    assert lines[12] == f"report: {tried[0].folder / 'report.html'} (.json and .md beside it)"
+    assert lines[11].endswith("the 19 runs took 0.0 min in all, whenever they were trained")  # 11 and 8 of variations
+    assert lines[13] == f"report: {tried[0].folder / 'report.html'} (.json and .md beside it)"
+
+
+ENTRY = {
+    "verdict": "SUPPORTED", "unchecked": "SUPPORTED", "reason": "why so", "process_seconds": 6000.0, "seeds": 8,
+    "controls": [{"passed": True}],
+    "parts": [{"name": "ceiling-corrected", "judges": True, "verdict": "SUPPORTED", "estimate": -0.0123, "low": -0.187,
+               "high": -0.00028, "effects": [], "region": "between -0.25 and 0.25", "unit": "u"}],
+}  # fmt: skip
+
+
+def summary_of(*entries):
+    """What the terminal says of these entries where it is 120 columns wide."""
+    lines = []
+    terminal = SimpleNamespace(_tw=SimpleNamespace(fullwidth=80), hasmarkup=False, write_line=lines.append)
+    saved = {"steps_used": 0, "steps_at_last_look": 0}
+    summary.write(terminal, {entry["claim"]: entry for entry in entries}, saved, {"a": 60.0, "b": 90.0})
+    return lines
+
+
+def test_the_summary_cuts_no_word_off():
+    lines = summary_of({**ENTRY, "claim": "representation"}, {**ENTRY, "claim": "overlap", "verdict": "INCONCLUSIVE"})
+    assert max(map(len, lines[:8])) <= summary.LEAST_WIDTH
+    words = {word for line in lines for word in line.split()}
+    assert words >= {"ceiling-corrected:", "-0.0123", "INCONCLUSIVE", "100.0", "process", "-0.00028"}
+    assert not [word for word in words if "…" in word]
+
+
+def test_the_summary_says_why_a_claim_is_undecided_and_counts_each_run_once():
+    lines = summary_of({**ENTRY, "claim": "coupling", "verdict": "INCONCLUSIVE", "unchecked": "INCONCLUSIVE"})
+    assert "coupling: why so" in lines
+    assert any("the 2 runs took 2.5 min in all" in line for line in lines)
+    assert "coupling: why so" not in summary_of({**ENTRY, "claim": "coupling"})
+
+
+def test_a_report_on_some_claims_leaves_that_on_all_alone(suite):
+    arguments = suite.command("-k", "overlap")
+    at = arguments.index("--report")
+    done = subprocess.run(
+        arguments[:at] + arguments[at + 2 :], cwd=suite.folder, capture_output=True, text=True, timeout=120,
+        check=True, env=suite.environment(),
+    )  # fmt: skip
+    assert f"report: {suite.folder / 'reports' / 'claims-smoke-subset.html'}" in done.stdout
+    assert not (suite.folder / "reports" / "claims-smoke.html").exists()
+
+
+def test_a_report_on_all_claims_or_to_a_named_file_goes_where_it_was_said(tmp_path):
+    settings = SimpleNamespace(report=tmp_path / "a.html", report_named=False)
+    assert Settings.report_of(settings, ["hole"]).name == "a-subset.html"
+    assert Settings.report_of(settings, [*CLAIMS, "one of mine"]) == tmp_path / "a.html"
+    settings.report_named = True
+    assert Settings.report_of(settings, ["hole"]) == tmp_path / "a.html"
 
 
 def test_without_controls_none_is_tried_and_the_claim_stands(suite):

@@ -1,5 +1,7 @@
 """The paper's figures show what the runs say: colours are means, dots are crossings, marks are modes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -28,15 +30,23 @@ def record_with(accuracies, seed=10, **changes):
 
 
 BY_INCREMENT = {
-    "d=0.1": [record_with([0.0, 0.2, 0.6, 0.8]), record_with([0.0, 0.0, 0.6, 0.6], 11)],
+    "d=0.1": [
+        record_with([0.0, 0.2, 0.6, 0.8]), record_with([0.0, 0.0, 0.6, 0.6], 11), record_with([0.0, 0.1, 0.3, 0.1], 12),
+    ],
     "d=1": [record_with([0.0, 0.0, 0.0, 0.1], dx=1.0), record_with([0.0, 0.0, 0.0, 0.6], 11, dx=1.0)],
-}
+}  # fmt: skip
+"""Three seeds, of which none is the mean: a median is another number."""
+
+
+def diverged(seed=12, **changes):
+    """A seed that failed at once: all it has is a row of the network before training."""
+    return replace(record_with([0.0], seed, **changes), failed="loss of NaN")
 
 
 def test_a_phase_diagram_colours_means_and_dots_crossings():
     figure = paper.phase_diagram(BY_INCREMENT)
     accuracy, r2 = (axis.collections[0].get_array() for axis in figure.axes[:2])
-    assert np.allclose(accuracy, [[0, 0.1, 0.6, 0.7], [0, 0, 0, 0.35]])
+    assert np.allclose(accuracy, [[0, 0.1, 0.5, 0.5], [0, 0, 0, 0.35]])
     assert np.allclose(r2, accuracy / 2)
     dots = np.concatenate([points.get_offsets()[:, 0] for points in figure.axes[0].collections[1:]])
     # half of the ceiling of 0.8; not one that has it at the last alone
@@ -79,6 +89,43 @@ def test_a_hole_map_marks_each_sample_by_its_mode(seeds):
     assert inside.tolist() == [True, True, False]
 
 
+def hole_record(asked, found, mode):
+    """A run of which one sample off the hole's grid is known, and one in the hole that is right."""
+    record = RunRecord(SMOKE.run(10, hole=5.0), [{"step": 7.0}])
+    for labels, at, to, which in (("off_grid", asked, found, mode), ("in_hole", (8, 8), (8, 8), "correct")):
+        record.evidence |= {
+            f"7/{labels}.labels": np.array([at], float),
+            f"7/{labels}.positions": np.array([to], float),
+            f"7/{labels}.modes": np.array([MODES.index(which)], np.uint8),
+        }
+    return record
+
+
+def test_a_hole_maps_line_leads_from_where_a_bump_was_asked_for_to_where_it_was_found():
+    axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (5.0, 4.0), "single-wrong")]}).axes[0]
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[3.0, 12.0], [5.0, 4.0]]]
+    (_, wrong, right, _) = (points.get_offsets().tolist() for points in axis.collections)
+    assert (wrong, right) == ([[3.0, 12.0]], [[8.0, 8.0]])
+
+
+def test_a_hole_map_lies_as_its_images_do():
+    """x grows to the right and y downwards, each pixel as wide as high, and all 16 of them shown."""
+    axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (3.0, 12.0), "correct")]}).axes[0]
+    assert (axis.get_xlim(), axis.get_ylim(), axis.get_aspect()) == ((0.5, 16.5), (16.5, 0.5), 1.0)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("x asked for", "y asked for")
+
+
+def test_a_failed_seed_has_no_last_checkpoint_to_map():
+    failed = replace(hole_record((3.0, 12.0), (5.0, 4.0), "single-wrong"), failed="loss of NaN")
+    kept = hole_record((4.0, 4.0), (4.0, 4.0), "correct")
+    (axis,) = paper.hole_map({"3.5 %": [failed, kept], "10 %": [failed]}).axes
+    assert [line.get_xydata().tolist() for line in axis.lines] == []
+    assert axis.get_title() == "3.5 %"
+    assert not paper.measured(paper.hole_map, {"10 %": [failed]})
+    failed.evidence.clear()
+    assert paper.measured(paper.hole_map, {"3.5 %": [failed, kept]})
+
+
 def test_neighbours_are_drawn_from_the_overlap_itself():
     axis = paper.neighbours({}).axes[0]
     line = next(line for line in axis.lines if line.get_label() == "sigma = 0.7")
@@ -88,14 +135,48 @@ def test_neighbours_are_drawn_from_the_overlap_itself():
 def test_artefacts_are_means_at_the_last_checkpoint():
     heads, rows = paper.artefact_table(BY_INCREMENT)
     assert len(heads) == 6
-    assert rows["d=0.1"] == pytest.approx([0.8, 1.0, 0.7 / 0.8, 0.3, 0.35, 0.9])
+    assert rows["d=0.1"] == pytest.approx([0.8, 1.0, 0.5 / 0.8, 0.7 / 3, 0.25, 0.9])
     panels = paper.artefacts(BY_INCREMENT).axes
     means = [
         line.get_ydata()
         for line in panels[1].lines
         if len(line.get_ydata()) == len(BY_INCREMENT) and line.get_ls() == "-"
     ]
-    assert [list(y) for y in means] == [pytest.approx([0.7 / 0.8, 0.35 / 0.8]), pytest.approx([0.3, 0.2])]
+    assert [list(y) for y in means] == [pytest.approx([0.5 / 0.8, 0.35 / 0.8]), pytest.approx([0.7 / 3, 0.2])]
+
+
+def test_artefacts_are_of_seeds_that_did_not_fail():
+    failed = {name: [*records, diverged()] for name, records in BY_INCREMENT.items()}
+    assert paper.artefact_table({**failed, "d=4": [diverged()]}) == paper.artefact_table(BY_INCREMENT)
+    ceiling = paper.artefacts(failed).axes[0]
+    assert len(ceiling.lines) == len(paper.artefacts(BY_INCREMENT).axes[0].lines)
+
+
+def test_artefacts_show_an_r2_below_zero():
+    low = record_with([0.0, 0.5])
+    low.rows[-1]["up1.umap_r2"] = -0.4
+    axis = paper.artefacts({"d=0.1": [low], "d=1": [record_with([0.0, 0.5])]}).axes[2]
+    assert axis.get_ylim()[0] < -0.4
+
+
+def claim_of(conditions):
+    """The claim of increments and its records, for `charts`."""
+    runs = {name: [{"key": record.key} for record in records] for name, records in conditions.items()}
+    return [{"claim": "density", "conditions": runs}], {r.key: r for records in conditions.values() for r in records}
+
+
+def test_increments_are_sorted_by_their_number():
+    found = charts.by_increment(*claim_of({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]}))
+    assert list(found) == ["d=2", "d=10"]
+
+
+@pytest.mark.parametrize("name", ["d=1.2.3", "d=.", "d="])
+def test_a_condition_that_is_no_increment_is_none(name):
+    assert charts.by_increment(*claim_of({name: BY_INCREMENT["d=1"], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
+
+
+def test_increments_of_which_only_one_finished_are_not_compared():
+    assert charts.by_increment(*claim_of({"d=1": [diverged(dx=1.0)], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
 
 
 def test_without_several_increments_there_is_nothing_to_compare():
@@ -112,7 +193,9 @@ def test_what_was_not_measured_is_not_drawn(lacking):
     assert paper.measured(paper.phase_diagram, {"d=1": [run]})
     assert paper.measured(paper.artefacts, {"d=1": [run]})
     assert not paper.measured(paper.hole_map, {"d=1": [run]})
-    del run.rows[-1][lacking]
+    assert not any(paper.measured(draw, {}) for draw in (paper.phase_diagram, paper.hole_map, paper.artefacts))
+    assert paper.measured(paper.neighbours, {})
+    del run.rows[0][lacking]  # known at the last checkpoint alone
     assert not paper.measured(paper.phase_diagram, {"d=1": [run]})
     assert not paper.measured(paper.artefacts, {"d=1": [run]})
 

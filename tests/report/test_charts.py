@@ -1,0 +1,146 @@
+"""Which figures stand in a report, in a claim's section and in a folder, and what is said below them."""
+
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+
+from bumplab import profiles
+from bumplab.measure.accuracy import TOLERANCE
+from bumplab.measure.evaluate import SHOWN
+from bumplab.profiles import QUICK
+from bumplab.report import charts, figures, paper
+from bumplab.runs.store import RunRecord
+from bumplab.verdicts.curves import Curves
+from tests.report.planted import HOSTILE, OWN, REPORT, claim_of, rows_of, runs_of, section_of, shown, write
+
+
+def test_figures_are_written_for_a_paper(tmp_path, monkeypatch):
+    drawn_once, draw = [], figures.learning_curves
+    monkeypatch.setattr(figures, "learning_curves", lambda *given: drawn_once.append(given) or draw(*given))
+    write(tmp_path, REPORT, tmp_path / "figures")
+    assert len(drawn_once) == 5  # three claims and two controls: the page and the folder share what is drawn
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    drawn = {
+        "claims", "phases", "phases-control-1", "density", "density-paper", "density-control-1",
+        "density-control-1-paper",
+        "density-effects", "phases-effects", "overlap-paper", "seeds", "artefacts", "manifold-seed-10",
+        "manifold-seed-11",
+    }  # fmt: skip
+    assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
+    assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
+
+
+@pytest.mark.parametrize("claim", ["density", "sigma", "hole"])
+def test_a_claim_without_conditions_has_no_figure_of_its_runs(claim):
+    assert list(charts.of_claim(claim_of(claim, "INCONCLUSIVE"), {})) == []
+
+
+def test_a_chart_that_cannot_be_drawn_is_a_line_and_costs_nothing_else(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("no <such>\nnumber")
+
+    monkeypatch.setattr(charts.paper, "artefacts", broken)
+    monkeypatch.setattr(charts.effects, "forest", broken)
+    monkeypatch.setattr(charts.figures, "learning_curves", broken)
+    text = write(tmp_path, REPORT, tmp_path / "figures").read_text()
+    said = shown(text)
+    assert "The deciding effect of each claim: cannot be drawn (ValueError: no <such> number)" in said
+    assert "What raw accuracy hides: cannot be drawn (ValueError: no <such> number)" in said
+    assert said.count("Learning curves: cannot be drawn") == 5
+    assert "d=0.1 0.5 0.5 1 1 0.25 0.75" in said  # the artefacts' table
+    assert 'aria-label="The paper' in text
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert "density-paper" in names
+    assert not names & {"claims", "density", "artefacts"}
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
+    claim = claim_of("phases", "SUPPORTED", curves={"on_grid.correct": "$cost"}, conditions=runs_of("$\\d_{$", OWN))
+    claim["parts"][0]["name"] = "$\\no_{$"
+    text = unescape(write(tmp_path, {**REPORT, "claims": [claim]}).read_text())
+    assert "cannot be drawn" not in text
+    assert all(f">{name}<" in text for name in ("$cost", "$\\d_{$", "phases: $\\no_{$"))
+
+
+def test_learning_curves_go_on_where_one_seed_failed():
+    runs = [
+        Curves([{"step": s, "r2": v} for s, v in enumerate(curve)]) for curve in ([0.0, 0.2], [-0.4, 0.2, 0.6, 0.8])
+    ]
+    axis = figures.learning_curves({"d": runs}, {"r2": "R^2"}, {"d": ["a", "b"]}).axes[0]
+    (mean,) = (line for line in axis.lines if line.get_marker() == "o")
+    assert mean.get_xdata().tolist() == [0, 1, 2, 3]
+    assert np.allclose(mean.get_ydata(), [-0.2, 0.2, 0.6, 0.8])
+    assert axis.get_ylim()[0] < -0.4
+
+
+def test_captions_say_what_a_figure_leaves_out(written):
+    density = shown(section_of(written, "density"))
+    assert "Colours are raw accuracy" in density
+    assert "a seed that never does has no dot" in density
+    assert "or at the nearest checkpoint whose samples this page holds" in density
+    assert "Accuracy over its ceiling passes 1" not in density
+    assert "Accuracy over its ceiling passes 1" in shown(section_of(written, "phases"))
+    artefacts = shown(section_of(written, "artefacts"))
+    assert "Seeds that failed are left out" in artefacts
+    assert "UMAP tears them into islands" in artefacts
+    _, hole = paper.FIGURES["hole"]
+    for said in ("first 25 samples", "2,000 each at quick", "at least a pixel inside", "failed are left out"):
+        assert said in hole
+    assert (SHOWN, QUICK.hole_samples, TOLERANCE) == (25, 2_000, 1.0), "the caption of the hole's map says so"
+    assert "where none was designed (overlap)" in shown(written.read_text().partition("<h2")[0])
+
+
+def test_what_raw_accuracy_hides_is_drawn_and_in_numbers(written):
+    dense, sparse = rows_of(section_of(written, "artefacts"), "Increment")
+    assert dense == "d=0.1 0.5 0.5 1 1 0.25 0.75"
+    assert sparse.startswith("d=1 ")
+    own = shown(section_of(written, "density")).count("The claim's own runs.")
+    control = section_of(written, "density").count("Control: one name.")
+    assert (own, control) == (2, 2)  # the paper's figure and the learning curves
+
+
+def test_a_control_with_runs_of_its_own_has_its_curves_beside_the_claims(written):
+    captions = [
+        shown(caption) for caption in re.findall(r"<figcaption>.*?</figcaption>", section_of(written, "phases"), re.S)
+    ]
+    assert [caption.split(".")[0] for caption in captions[:2]] == [
+        "The claim's own runs",
+        f"Control: {HOSTILE}".split(".")[0],
+    ]
+
+
+def test_every_control_stands_beside_its_claim_whatever_it_changes(written):
+    phases = section_of(written, "phases")
+    drawn = phases.partition('aria-label="Effects beside those of its controls')[2].partition("</figure>")[0]
+    assert ">planted<" in drawn  # it changes measurements alone, and has no runs of its own to draw
+    assert drawn.count(">(a world where it is ") == 2
+    assert "Effects beside" not in section_of(written, "overlap") + section_of(written, "seeds")
+
+
+def test_samples_are_marked_where_the_bump_should_be():
+    """A bump rendered at its label lies under its mark on the sheet."""
+    import base64
+
+    import cv2
+    import torch
+
+    from bumplab.data.bumps import render
+
+    spec = profiles.get("smoke").run(0)
+    labels = torch.tensor([[4.0, 9.0], [12.0, 3.0]])
+    record = RunRecord(spec, [{"step": 0}])
+    record.evidence = {
+        "0/on_grid.images": render(labels, 16, 1.0).round().to(torch.uint8).numpy(),
+        "0/on_grid.labels": labels.numpy(),
+        "0/on_grid.positions": labels.numpy(),
+        "0/on_grid.modes": np.array([3, 3], np.uint8),
+    }
+    sheet = figures.sample_sheet(record, 0)
+    png = np.frombuffer(base64.b64decode(sheet["image"].partition(",")[2]), np.uint8)
+    pixels = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
+    for mark in sheet["marks"]:
+        x, y = mark["asked"]
+        assert pixels[int(y), int(x)] == 0  # the bump's darkest pixel
+        assert mark["found"] == mark["asked"]
