@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import shutil
+import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
@@ -86,14 +87,27 @@ class RunStore:
 
     def load(self, spec: RunSpec) -> RunRecord | None:
         """The finished run, or None. A damaged one is named, moved aside and counts as absent."""
-        folder = self.path(run_key(spec))
-        read = self._read(folder, spec)
+        try:
+            return self._finished(spec)
+        except Damaged:
+            pass
+        try:  # once more with the lock held: only now is it sure that nobody puts a whole one in its place meanwhile
+            with self.lock(run_key(spec)):
+                try:
+                    return self._finished(spec)
+                except Damaged as error:
+                    self.set_aside(self.path(run_key(spec)), str(error))
+        except Timeout:
+            pass  # it is being trained
+        return None
+
+    def _finished(self, spec: RunSpec) -> RunRecord | None:
+        read = self._read(self.path(run_key(spec)), spec)
         if read is None:
             return None
         record = read[0]
         if record.failed is None and len(record.rows) != len(spec.measured_steps()):
-            self.set_aside(folder, "rows.json ends before the run does")
-            return None
+            raise Damaged("rows.json ends before the run does")
         return record
 
     def publish(self, record: RunRecord, weights: bytes) -> None:
@@ -113,14 +127,17 @@ class RunStore:
                 shutil.rmtree(other, ignore_errors=True)
 
     def load_partial(self, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
-        """The newest whole checkpoint and its weights, or None. Damaged ones are moved aside."""
+        """The newest whole checkpoint and its weights, or None. Damaged ones are moved aside. Only for the holder of
+        its lock."""
         folder = self._checkpoints(run_key(spec))
         if folder.is_symlink():
             self.set_aside(folder, "is a symbolic link")
         for checkpoint in sorted((p for p in folder.glob("[0-9]*")), reverse=True):
-            read = self._read(checkpoint, spec)
-            if read:
-                return read
+            try:
+                if read := self._read(checkpoint, spec):
+                    return read
+            except Damaged as error:
+                self.set_aside(checkpoint, str(error))
         return None
 
     def set_aside(self, folder: Path, reason: str) -> None:
@@ -140,17 +157,14 @@ class RunStore:
         return own(self.root / "partial") / key
 
     def _read(self, folder: Path, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
-        if not folder.is_dir():
-            if folder.exists() or folder.is_symlink():
-                self.set_aside(folder, "is not a folder")
-            return None
         try:
-            files = unseal(folder, FILES)
-            return _record(files, spec), files["weights.safetensors"]
-        except Damaged as error:
-            if folder.exists():
-                self.set_aside(folder, str(error))
+            mode = folder.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        if not stat.S_ISDIR(mode):
+            raise Damaged("is not a folder")
+        files = unseal(folder, FILES)
+        return _record(files, spec), files["weights.safetensors"]
 
 
 def _files(record: RunRecord, weights: bytes) -> dict[str, bytes]:

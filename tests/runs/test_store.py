@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 import numpy as np
 import pytest
 import safetensors.numpy
+from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.config import DataSpec, RunSpec
@@ -294,3 +295,41 @@ def test_publishing_drops_the_checkpoints_and_what_killed_writers_left(store):
     assert store.load_partial(other) is not None
     assert not orphan.exists()
     assert not (store.root / "damaged").exists()
+
+
+@pytest.mark.parametrize("before", ["nothing", "damaged"])
+@pytest.mark.parametrize("call", range(12))
+def test_a_result_that_appears_while_one_looks_is_never_moved_aside(tmp_path, monkeypatch, before, call):
+    """Whatever the reader does, its trainer publishes just before the reader's next call of the system."""
+    store, calls = RunStore(tmp_path), iter(range(call, -1, -1))
+    folder = store.path(run_key(SPEC))
+    if before == "damaged":
+        store.publish(make_record(), WEIGHTS)
+        (folder / "rows.json").write_text("")
+
+    def publish():
+        try:
+            with store.lock(run_key(SPEC)):
+                shutil.rmtree(folder, ignore_errors=True)
+                store.publish(make_record(), WEIGHTS)
+        except Timeout:
+            pass  # the reader looks at it with the lock held
+
+    def interrupted(original):
+        def function(path, *args, **kwargs):
+            if str(path).startswith(str(folder)) and next(calls, None) == 0:
+                publish()
+            return original(path, *args, **kwargs)
+
+        return function
+
+    for name in ("stat", "lstat", "open", "listdir", "scandir", "rename"):
+        monkeypatch.setattr(os, name, interrupted(getattr(os, name)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store.load(SPEC)
+    monkeypatch.undo()
+    publish()
+    assert store.load(SPEC) is not None
+    aside = list((tmp_path / "damaged").glob("*/rows.json"))
+    assert all(path.read_text() == "" for path in aside), "a whole result was moved aside"
