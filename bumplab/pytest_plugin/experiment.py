@@ -24,6 +24,10 @@ ENTRY, STEPS, SECONDS = "bumplab-claim", "bumplab-steps", "bumplab-seconds"
 """Under these names a test hands its entry, its costs and its runs' process time to xdist's controller, as JSON."""
 
 
+class MixedArithmetic(ValueError):
+    """Seeds of one claim would differ by more than their seed."""
+
+
 class Experiment:
     """What a claim's test gets: `judge` trains what is missing, decides and turns the verdict into an outcome."""
 
@@ -33,6 +37,7 @@ class Experiment:
         self.item = request.node
         self._curves: dict[RunSpec, Curves] = {}
         self._seconds: dict[RunSpec, float] = {}
+        self._arithmetics: dict[str, str] = {}
 
     def judge(self, claim: Claim) -> None:
         """Passes when SUPPORTED, fails when CONTRADICTED, xfails (fails if strict) when INCONCLUSIVE.
@@ -43,7 +48,7 @@ class Experiment:
         settings = self.settings
         try:
             verdict = self._try(claim)
-        except OSError as error:
+        except (OSError, MixedArithmetic) as error:
             pytest.fail(f"run store {settings.store.root}: {error}. What was finished is kept.", pytrace=False)
         message = f"{verdict.verdict}: {verdict.reason}"
         if settings.drift:
@@ -90,6 +95,13 @@ class Experiment:
         for record in obtain(needed, self.board, settings.store, settings.device):
             self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
+            self._arithmetics.setdefault(record.arithmetic, f"{record.spec.label()} ({record.key})")
+        if len(self._arithmetics) > 1:
+            said = " and ".join(f"{how}: {run}" for how, run in self._arithmetics.items())
+            raise MixedArithmetic(
+                f"runs computed in {said}; one claim never mixes them: try it on one kind of machine, "
+                "with a --runs-dir of its own"
+            )
         return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
 
 

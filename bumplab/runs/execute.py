@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.measure.evaluate import SamplesNotFinite, evaluate
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import RunRecord, RunStore
+from bumplab.runs.store import RunRecord, RunStore, arithmetic
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
@@ -55,6 +55,8 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
         record, weights = found
         step = int(record.rows[-1]["step"])
         try:
+            if record.arithmetic != (here := arithmetic(spec, speed.describe(device))):
+                raise ValueError(f"was computed in {record.arithmetic}, and here it would go on in {here}")
             return record, checkpoint.from_tensors(spec, safetensors.torch.load(weights), step, device)
         except (ValueError, SafetensorError) as error:
             store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))

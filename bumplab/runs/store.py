@@ -18,6 +18,7 @@ import math
 import shutil
 import stat
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def run_key(spec: RunSpec) -> str:
     return hashlib.sha256(f"{RESULTS_FORMAT}:{spec.to_json()}".encode()).hexdigest()[:20]
 
 
+def arithmetic(spec: RunSpec, environment: Mapping[str, Any]) -> str:
+    """What a run's products are computed in: its key does not say whether the machine had what its spec asks for.
+
+    ``environment`` is that of `bumplab.training.speed.describe`.
+    """
+    if spec.training.precision == "bf16" and environment.get("bf16"):
+        return "bf16"
+    return "TF32" if environment.get("instructions") == "cuda" and not environment.get("exact") else "float32"
+
+
 @dataclass
 class RunRecord:
     """A run, finished or under way: one row of numbers a checkpoint, and the arrays behind them."""
@@ -64,6 +75,10 @@ class RunRecord:
     @property
     def key(self) -> str:
         return run_key(self.spec)
+
+    @property
+    def arithmetic(self) -> str:
+        return arithmetic(self.spec, self.environment)
 
 
 class RunStore:

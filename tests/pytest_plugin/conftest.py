@@ -24,7 +24,9 @@ def execute(spec, store, device):
     value = sign * (1.05 if spec.seed == 11 else 1.0)
     with open(store.root / "trained", "a") as file:
         file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
-    store.publish(RunRecord(spec, [{"step": float(s), "value": value} for s in spec.measured_steps()]), b"")
+    rows = [{"step": float(s), "value": value} for s in spec.measured_steps()]
+    environment = {"instructions": "cuda"} if os.environ.get("SEED_ON_GPU") == str(spec.seed) else {}
+    store.publish(RunRecord(spec, rows, environment=environment), b"")
 
 
 def table(claims, looks):

@@ -237,3 +237,14 @@ def test_a_damaged_file_of_accepted_verdicts_is_one_line(suite):
     assert done.returncode == 4
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("ERROR: claims/expected.toml: cannot be read as TOML: ")
+
+
+def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch):
+    """The second seed on a GPU, whose products have 10 bits: the claim says which run was computed how."""
+    monkeypatch.setenv("SEED_ON_GPU", "11")
+    done = suite.run("-k", "sigma or overlap")
+    assert "1 failed, 1 passed" in done.stdout
+    sigma = suite.entries()["sigma"]
+    assert sigma["verdict"] == "ERROR"
+    for said in ("float32: d=2 seed 10 (", "TF32: d=2 seed 11 (", "--runs-dir"):
+        assert said in sigma["reason"]

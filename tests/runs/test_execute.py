@@ -21,6 +21,7 @@ from bumplab.runs.execute import execute
 from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from bumplab.training import checkpoint, speed
 from bumplab.training.loop import start, train
 
 SMOKE = profiles.get("smoke").run(3)
@@ -211,3 +212,17 @@ def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monk
     with pytest.raises(SamplesNotFinite):
         execute(SPEC, RunStore(tmp_path), "cpu")
     assert not RunStore(tmp_path).has(SPEC)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkeypatch, before):
+    """A checkpoint of a processor that has bf16, or has not, taken up by one that has not, or has."""
+    spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
+    store, state = RunStore(tmp_path), start(spec, "cpu")
+    weights = safetensors.torch.save(checkpoint.to_tensors(state))
+    store.save_partial(RunRecord(spec, [{"step": 0.0}], environment={"bf16": before}), weights)
+    monkeypatch.setattr(speed, "has_bf16", lambda device: before)
+    assert len(module._resume(spec, store, "cpu")[0].rows) == 1
+    monkeypatch.setattr(speed, "has_bf16", lambda device: not before)
+    with pytest.warns(UserWarning, match="was computed in (bf16|float32), and here it would go on in (bf16|float32)"):
+        assert module._resume(spec, store, "cpu")[0].rows == []

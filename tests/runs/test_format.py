@@ -1,0 +1,58 @@
+"""The numbers that a results format stands for. Stored runs outlive the code that made them: code that changes what a
+run's numbers are must raise `RESULTS_FORMAT`, or runs of before and after are mixed in one claim.
+
+Where this fails and the change is meant, raise it and write down the new numbers here.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from bumplab import profiles
+from bumplab.data.bumps import render
+from bumplab.measure.accuracy import MODES, detect, failure_modes
+from bumplab.measure.detector import quantise
+from bumplab.runs.execute import execute
+from bumplab.runs.store import RESULTS_FORMAT, RunStore
+
+FORMAT = 2
+SPEC = profiles.get("smoke").run(0)
+
+
+def test_the_format_is_the_one_whose_numbers_are_below():
+    assert RESULTS_FORMAT == FORMAT
+
+
+def test_a_runs_numbers(tmp_path):
+    """Labels, weights at the start, noise, objective, optimizer, sampler and measures, but for UMAP's.
+
+    Processors differ in the last digits of float32, which 12 steps do not carry far: tolerances are 20 times that.
+    """
+    store = RunStore(tmp_path)
+    execute(SPEC, store, "cpu")
+    record = store.load(SPEC)
+    first, middle, last = record.rows
+    assert (middle["loss"], last["loss"]) == pytest.approx((1.87175, 1.48849), rel=1e-4)
+    assert first["on_grid.ceiling"] == pytest.approx(19 / 24)
+    assert first["up1-features.signal"] == pytest.approx(0.31397, rel=1e-3)
+    assert first["up1-features.dimension"] == pytest.approx(11.370, rel=1e-2)
+    assert first["up1-features.pca_r2"] == pytest.approx(-1.0548, abs=1e-2)
+    assert last["up1-features.neighbour_order"] == pytest.approx(0.549, abs=2e-2)
+    assert last["bottleneck.signal"] == pytest.approx(1.5175e-4, rel=2e-2)
+    means = {name: float(record.evidence[name].astype(float).mean()) for name in record.evidence if "grid" in name}
+    assert means["0/on_grid.labels"] == pytest.approx(7.51042, abs=1e-5)
+    assert means["0/off_grid.labels"] == pytest.approx(7.60602, abs=1e-5)
+    assert means["0/on_grid.images"] == pytest.approx(67.719, abs=0.05)
+    assert means["12/on_grid.images"] == pytest.approx(86.437, abs=0.5)
+
+
+def test_the_detectors_numbers():
+    """The share of each mode over bumps from deep to invisible, in noise."""
+    random = np.random.default_rng(0)
+    asked = random.uniform(3, 14, (400, 2))
+    bumps = render(torch.from_numpy(asked), 16, 1.0).numpy()
+    images, _ = quantise(
+        255 - np.linspace(1, 0, 400)[:, None, None] * (255 - bumps) + random.normal(0, 12, bumps.shape)
+    )
+    counts = np.bincount(failure_modes(detect(images, 1.0), asked), minlength=len(MODES))
+    assert np.abs(counts - [154, 0, 10, 236]).max() <= 1, counts
