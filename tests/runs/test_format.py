@@ -6,6 +6,7 @@ Where this fails and the change is meant, raise it and write down the new number
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from bumplab import profiles
@@ -39,6 +40,8 @@ def test_a_runs_numbers(tmp_path):
     assert first["up1-features.pca_r2"] == pytest.approx(-1.0548, abs=1e-2)
     assert last["up1-features.neighbour_order"] == pytest.approx(0.549, abs=2e-2)
     assert last["bottleneck.signal"] == pytest.approx(1.5175e-4, rel=2e-2)
+    weights = safetensors.numpy.load((store.path(record.key) / "weights.safetensors").read_bytes())
+    assert sum(float((w.astype(float) ** 2).sum()) for w in weights.values()) == pytest.approx(806.656, rel=1e-4)
     means = {name: float(record.evidence[name].astype(float).mean()) for name in record.evidence if "grid" in name}
     assert means["0/on_grid.labels"] == pytest.approx(7.51042, abs=1e-5)
     assert means["0/off_grid.labels"] == pytest.approx(7.60602, abs=1e-5)
