@@ -2,31 +2,31 @@
 
 import numpy as np
 
+from bumplab.config import NON_TRIVIAL_OVERLAP, DataSpec
 from bumplab.verdicts.claim import Claim, Part, Region
 from bumplab.verdicts.intervals import certain
 
-CANVAS, INCREMENT = 32, 0.1
+PAPER = DataSpec()
 SIGMAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-NON_TRIVIAL = 0.1
-"""Overlap, from 0 to 1, above which a neighbour counts."""
 
 
 def overlaps(sigma):
     """The overlap with the neighbours 0, 1, 2, ... increments away along an axis."""
     from bumplab.data.overlap import overlap  # torch: not while claims are collected
 
-    return np.array([overlap(k * INCREMENT, sigma, CANVAS) for k in range(round(CANVAS / 4 / INCREMENT))])
+    near = range(round(PAPER.image_size / 4 / PAPER.dx))
+    return np.array([overlap(k * PAPER.dx, sigma, PAPER.image_size) for k in near])
 
 
 def along_an_axis(sigma):
-    return 2 * int((overlaps(sigma)[1:] > NON_TRIVIAL).sum())
+    return 2 * int((overlaps(sigma)[1:] > NON_TRIVIAL_OVERLAP).sum())
 
 
 def over_the_plane(sigma):
     """Bumps are products of a profile in x and one in y, and so are their overlaps."""
     one = overlaps(sigma)
     both = np.concatenate([one[:0:-1], one])
-    return int((np.outer(both, both) > NON_TRIVIAL).sum()) - 1
+    return int((np.outer(both, both) > NON_TRIVIAL_OVERLAP).sum()) - 1
 
 
 def exponent(count):

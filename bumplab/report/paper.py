@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bumplab.config import LAYER_4
+from bumplab.config import LAYER_4, NON_TRIVIAL_OVERLAP, DataSpec
 from bumplab.measure.accuracy import MODES
 from bumplab.report.figures import COLOURS, MARKERS, STYLE, from_0_to_1, mean_of
 from bumplab.runs.store import RunRecord
@@ -95,10 +95,10 @@ def neighbours(conditions: Conditions) -> Figure:
 
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axis = figure.subplots()
-    distances = np.linspace(0, 6, 61)
+    distances, size = np.linspace(0, 6, 61), DataSpec().image_size
     for sigma, colour in zip((0.3, 0.5, 0.7, 1.0), COLOURS, strict=True):
-        axis.plot(distances, [overlap(d, sigma, 32) for d in distances], color=colour, label=f"sigma = {sigma:g}")
-    axis.axhline(0.1, color="#444444", lw=0.8, ls="--", label="counts as a neighbour above")
+        axis.plot(distances, [overlap(d, sigma, size) for d in distances], color=colour, label=f"sigma = {sigma:g}")
+    axis.axhline(NON_TRIVIAL_OVERLAP, color="#444444", lw=0.8, ls="--", label="counts as a neighbour above")
     axis.set(xlabel="distance along an axis, pixels", ylabel="normalised overlap", ylim=(0, 1.08))
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
