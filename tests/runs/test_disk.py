@@ -25,12 +25,15 @@ NO_RIGHTS = ["unshare", "--user"]
 """Files keep their owner, and their owner the rights that they grant: root is as anyone else."""
 
 
-def works(unshare):
-    return shutil.which(unshare[0]) and subprocess.run([*unshare, "true"], capture_output=True).returncode == 0
+def works(*command):
+    return shutil.which(command[0]) and subprocess.run(command, capture_output=True).returncode == 0
 
 
-needs_mount = pytest.mark.skipif(not works(MOUNT), reason="this user may not mount a file system of their own")
-needs_user = pytest.mark.skipif(not works(NO_RIGHTS), reason="this user may not give up root's rights")
+needs_mount = pytest.mark.skipif(
+    not works(*MOUNT, "mount", "-t", "tmpfs", "none", "/tmp"),
+    reason="this user may not mount a file system of their own",
+)
+needs_user = pytest.mark.skipif(not works(*NO_RIGHTS, "true"), reason="this user may not give up root's rights")
 
 
 def lines_of(unshare, *command):
