@@ -123,7 +123,10 @@ def _store(options: argparse.Namespace) -> RunStore:
 
 
 def _amount(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
     return value

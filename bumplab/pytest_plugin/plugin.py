@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -103,8 +104,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             require_locks(board.root)
         except OSError as error:
             raise pytest.UsageError(f"--runs-dir {board.root}: cannot be written ({error})") from error
+        settings = config.stash[settings_key]
+        _require_writable("--report", settings.report.parent)
+        if settings.figures is not None:
+            _require_writable("--figures", settings.figures)
         config.stash[display_key] = ProgressDisplay(board)
         config.stash[display_key].start()
+
+
+def _require_writable(option: str, folder: Path) -> None:
+    """Hours of training come before the report: what cannot be written is to be known now."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(f"{option}: {folder} cannot be written ({error}): name another place") from error
 
 
 def _within(path: Path, claims: Path) -> bool:
@@ -221,7 +236,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         config.stash[outcome_key] = f"report: {path} (.json and .md beside it)"
     except OSError as error:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        config.stash[outcome_key] = f"report not written: {error}; name another place with --report"
+        config.stash[outcome_key] = f"report not written: {error}; name another place with --report or --figures"
 
 
 def _code(root: Path) -> str:

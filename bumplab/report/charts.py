@@ -30,8 +30,9 @@ CEILING_NOTE = "Accuracy over its ceiling passes 1 where fewer bumps drawn at th
 CONTROLS_NOTE = (
     "The measured effect of each judged part: of the claim and, by the same code, of worlds where it is known to be "
     "false, or true: what would have been seen then. Shaded: the region that supports. Small points: seeds, where one "
-    "has an effect of its own. Bars: the limits, arrows where they go on. Circle: SUPPORTED, cross: CONTRADICTED, "
-    "diamond: INCONCLUSIVE."
+    "has an effect of its own, arrows where it is open or beyond the axis. Bars: the limits, arrows where they go on. "
+    "The verdict on that part alone, at the estimate or, where it is open, at a limit: circle SUPPORTED, cross "
+    "CONTRADICTED, diamond INCONCLUSIVE."
 )
 
 

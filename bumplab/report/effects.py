@@ -67,14 +67,18 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
 def _interval(
     axis: Axes, y: float, ends: Sequence[float], estimate: float | None, verdict: str, span: tuple[float, float]
 ) -> None:
-    """An estimate and its limits; what lies beyond ``span`` is drawn at its end, a limit as an arrow."""
+    """An estimate and its limits; what lies beyond ``span`` is drawn at its end, a limit as an arrow.
+
+    The verdict's marker stands at the estimate, and where that is open at a limit.
+    """
     colour, marker = SIGNS[verdict]
     axis.plot(np.clip(ends, *span), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
     for value, arrow in zip(ends, ("<", ">"), strict=True):
         beyond = value < span[0] or value > span[1]
         axis.plot(np.clip(value, *span), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
-    if estimate is not None:
-        axis.plot(np.clip(estimate, *span), y, marker, color=colour, ms=9, mec="white", clip_on=False)
+    known = [estimate] if estimate is not None else [value for value in ends if math.isfinite(value)]
+    for value in known[:1]:
+        axis.plot(np.clip(value, *span), y, marker, color=colour, ms=9, mec="white", clip_on=False)
 
 
 @mpl.rc_context(STYLE)
@@ -109,8 +113,10 @@ def _spoken(control: Mapping[str, Any]) -> str:
 
 def _row(axis: Axes, y: int, part: Mapping[str, Any], span: tuple[float, float]) -> None:
     for effect, offset in zip(_seeds(part), np.linspace(-0.3, 0.3, len(part["effects"])), strict=True):
-        least, most = np.clip(effect, *span)
-        axis.plot([least, most], [y + offset] * 2, ".-", color="#444444", ms=3.5, lw=0.8, alpha=0.7, clip_on=False)
+        for value, arrow in zip(effect, ("<", ">"), strict=True):
+            marker = arrow if value < span[0] or value > span[1] else "."
+            axis.plot(np.clip(value, *span), y + offset, marker, color="#444444", ms=3.5, alpha=0.7, clip_on=False)
+        axis.plot(np.clip(effect, *span), [y + offset] * 2, "-", color="#444444", lw=0.8, alpha=0.7)
     if part["low"] is None and part["high"] is None:
         why = textwrap.fill(textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="..."), 30)
         middle = axis.get_yaxis_transform()

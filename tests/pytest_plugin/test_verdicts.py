@@ -189,12 +189,24 @@ def test_a_fixed_design_looks_once(suite):
     assert "looking after each seed" not in done.stdout
 
 
-def test_a_report_that_cannot_be_written_is_a_line_of_its_own(suite):
-    done = suite.run("-k", "overlap", "--report", "pytest.ini/report.html")
+def test_a_report_that_cannot_be_written_in_the_end_is_a_line_of_its_own(suite):
+    (suite.folder / "report.json").mkdir()
+    done = suite.run("-k", "overlap")
     assert done.returncode == 3
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("report not written: ")]
-    assert "pytest.ini" in line
+    assert "report.json" in line
     assert "1 of 1 claims judged" in done.stdout
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])
+@pytest.mark.parametrize(("option", "place"), [("--report", "pytest.ini/a/report.html"), ("--figures", "pytest.ini")])
+def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, place, workers):
+    done = suite.run("-k", "hole or sigma", option, place, *workers)
+    assert done.returncode == 4
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ERROR: ")]
+    assert line.startswith(f"ERROR: {option}: ")
+    assert "cannot be written" in line
+    assert suite.trained() == []
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])

@@ -60,7 +60,7 @@ def test_a_control_is_drawn_below_its_claim_on_the_same_axis():
     assert at_row(axis, 1, "X") == [[-1.0]]
     assert at_row(axis, 1, "|") == [[-1.5], [-0.5]]
     assert [sorted(at_row(axis, y, ".")) for y in (0, 1)] == [
-        [[0.75, 0.75], [1.25, 1.25]], [[-1.25, -1.25], [-0.75, -0.75]]
+        [[0.75]] * 2 + [[1.25]] * 2, [[-1.25]] * 2 + [[-0.75]] * 2
     ]  # fmt: skip
     assert [label.get_text() for label in axis.get_yticklabels()] == [
         "the claim", "control 0\n(a world where it is true)"
@@ -77,12 +77,14 @@ def test_only_judged_parts_have_a_panel():
     assert (at_row(a, 1, "o"), at_row(b, 1, "o")) == ([[0.25]], [[0.75]])
 
 
-def test_open_limits_and_censored_seeds_reach_the_end_of_the_axis():
+def test_open_limits_and_censored_seeds_are_arrows_at_the_end_of_the_axis():
+    """And the verdict's marker, which is its sign beside the colour, stands at the limit that is known."""
     (axis,) = panels_of([part_of(estimate=None, limits=(0.5, None), seeds=((0.75, None), None))])
     end = axis.get_xlim()[1]
-    assert at_row(axis, 1, ">") == [[end]]
-    assert at_row(axis, 1, "o") == []
-    assert [0.75, end] in at_row(axis, 1, ".")
+    assert at_row(axis, 1, ">") == [[end], [end]]
+    assert at_row(axis, 1, "o") == [[0.5]]
+    assert [0.75] in at_row(axis, 1, ".")
+    assert [end] not in at_row(axis, 1, ".")
 
 
 def test_without_an_interval_the_reason_stands_in_its_place():
@@ -94,5 +96,5 @@ def test_without_an_interval_the_reason_stands_in_its_place():
 
 def test_numbers_of_a_seed_that_are_no_effect_are_not_drawn_as_one():
     (axis,) = panels_of([part_of(datum="two delays", seeds=((300.0, 900.0),))])
-    assert all(math.isnan(x) for (x, _) in at_row(axis, 1, "."))
+    assert all(math.isnan(x) for (x,) in at_row(axis, 1, "."))
     assert axis.get_xlim()[1] < 10
