@@ -37,7 +37,7 @@ class Experiment:
         self.item = request.node
         self._curves: dict[RunSpec, Curves] = {}
         self._seconds: dict[RunSpec, float] = {}
-        self._arithmetics: dict[str, str] = {}
+        self._arithmetics: dict[RunSpec, str] = {}
 
     def judge(self, claim: Claim) -> None:
         """Passes when SUPPORTED, fails when CONTRADICTED, xfails (fails if strict) when INCONCLUSIVE.
@@ -95,9 +95,10 @@ class Experiment:
         for record in obtain(needed, self.board, settings.store, settings.device):
             self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
-            self._arithmetics.setdefault(record.arithmetic, f"{record.spec.label()} ({record.key})")
-        if len(self._arithmetics) > 1:
-            said = " and ".join(f"{how}: {run}" for how, run in self._arithmetics.items())
+            self._arithmetics[record.spec] = record.arithmetic
+        computed = {self._arithmetics[run]: f"{run.label()} ({run_key(run)})" for runs in plan.values() for run in runs}
+        if len(computed) > 1:
+            said = " and ".join(f"{how}: {run}" for how, run in sorted(computed.items()))
             raise MixedArithmetic(
                 f"runs computed in {said}; one claim never mixes them: try it on one kind of machine, "
                 "with a --runs-dir of its own"

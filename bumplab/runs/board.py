@@ -44,7 +44,8 @@ class Board:
         own(self.folder.parent)  # what is behind a link may be old, but is not forgotten
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in self.folder.parent.iterdir():
-            if other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN:
+            old = other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN
+            if old and not other.is_symlink() and not at_work(other):
                 shutil.rmtree(other, ignore_errors=True)
 
     def close(self) -> None:
@@ -101,7 +102,9 @@ class Board:
 
 def at_work(session: Path) -> bool:
     """Whether any worker of the session with this folder has claims left."""
-    for path in session.glob("*.lock"):
+    for path in () if session.is_symlink() else session.glob("*.lock"):
+        if path.is_symlink():
+            continue  # not ours; what it leads to is not ours to open
         try:
             with FileLock(path, timeout=0):
                 pass

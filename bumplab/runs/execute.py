@@ -54,9 +54,12 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
     while found := store.load_partial(spec):
         record, weights = found
         step = int(record.rows[-1]["step"])
+        if record.arithmetic != (here := arithmetic(spec, speed.describe(device))):
+            raise OSError(
+                f"{spec.label()} ({record.key}) was computed in {record.arithmetic} up to step {step}, and here it "
+                f"would go on in {here}: go on with it as it began, or name another --runs-dir"
+            )
         try:
-            if record.arithmetic != (here := arithmetic(spec, speed.describe(device))):
-                raise ValueError(f"was computed in {record.arithmetic}, and here it would go on in {here}")
             return record, checkpoint.from_tensors(spec, safetensors.torch.load(weights), step, device)
         except (ValueError, SafetensorError) as error:
             store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))

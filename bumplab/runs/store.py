@@ -147,9 +147,11 @@ class RunStore:
         folder = self._checkpoints(run_key(spec))
         if folder.is_symlink():
             self.set_aside(folder, "is a symbolic link")
-        for checkpoint in sorted((p for p in folder.glob("[0-9]*")), reverse=True):
+        for checkpoint in sorted(folder.glob("[0-9]" * 9), reverse=True):
             try:
                 if read := self._read(checkpoint, spec):
+                    if int(read[0].rows[-1]["step"]) != int(checkpoint.name):
+                        raise Damaged("is not the checkpoint that its name says")
                     return read
             except Damaged as error:
                 self.set_aside(checkpoint, str(error))
@@ -214,7 +216,7 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         steps = [row["step"] for row in rows]
         if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
             raise Damaged("rows.json is of another format or has other steps than its spec")
-        if not isinstance(body["failed"], str | None) or not isinstance(body["environment"], dict):
+        if not isinstance(body["failed"], str | None) or not _flat(body["environment"]):
             raise Damaged("rows.json gives a reason or an environment that is none")
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
@@ -229,6 +231,14 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         ValueError,
     ) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
+
+
+def _flat(environment: object) -> bool:
+    """Names with text, truths and finite numbers: what a report can hold."""
+    return isinstance(environment, dict) and all(
+        isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+        for value in environment.values()
+    )
 
 
 def _number(value: object) -> float:

@@ -100,8 +100,9 @@ def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int],
     mean = float(total) / (until - first) if until > first else math.nan
     if until > first and not math.isfinite(mean):
         raise TrainingDiverged(f"the loss is {mean} between steps {first} and {until}")
-    if not all(map(math.isfinite, torch.aminmax(state.vectors["weights"]))):
-        raise TrainingDiverged(f"weights are not finite at step {until}: the loss of the next step would not be either")
+    for name, vector in state.vectors.items():
+        if not all(map(math.isfinite, torch.aminmax(vector))):
+            raise TrainingDiverged(f"{name} not finite at step {until}: no later step would be sound")
     return mean
 
 

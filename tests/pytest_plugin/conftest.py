@@ -26,6 +26,7 @@ def execute(spec, store, device):
         file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
     rows = [{"step": float(s), "value": value} for s in spec.measured_steps()]
     environment = {"instructions": "cuda"} if os.environ.get("SEED_ON_GPU") == str(spec.seed) else {}
+    environment["bf16"] = "BF16" in os.environ
     store.publish(RunRecord(spec, rows, environment=environment), b"")
 
 

@@ -260,3 +260,11 @@ def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, m
     assert sigma["verdict"] == "ERROR"
     for said in ("float32: d=2 seed 10 (", "TF32: d=2 seed 11 (", "--runs-dir"):
         assert said in sigma["reason"]
+
+
+def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypatch):
+    """It is shown beside the claim, and not mixed with it."""
+    monkeypatch.setenv("BF16", "1")
+    suite.run("-k", "sigma or overlap", "--vary", "precision=bf16")
+    (varied,) = suite.entries()["sigma"]["variations"]
+    assert (suite.entries()["sigma"]["verdict"], varied["verdict"]) == ("SUPPORTED", "SUPPORTED")

@@ -246,3 +246,35 @@ def test_a_foreign_progress_file_is_no_progress(tmp_path, text):
     (tmp_path / "progress").mkdir()
     (tmp_path / "progress" / "x.json").write_text(text)
     assert running(tmp_path) == []
+
+
+def test_a_checkpoint_of_another_name_is_moved_aside_and_not_waited_for(store):
+    store.save_partial(record(1), WEIGHTS)
+    (checkpoint,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    checkpoint.rename(checkpoint.with_name("000000099"))
+    with pytest.warns(UserWarning, match="is not the checkpoint that its name says"):
+        assert store.load_partial(SPEC) is None
+    assert not list(checkpoint.parent.iterdir())
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", "[]", "null"])
+def test_an_environment_that_no_report_can_hold_is_refused(store, text):
+    store.publish(record(), WEIGHTS)
+    rows = (store.path(run_key(SPEC)) / "rows.json").read_text().replace('"torch": "2"', f'"torch": {text}')
+    planted = RunStore(store.root / "planted")
+    plant(planted, "rows.json", rows.encode())
+    with pytest.warns(UserWarning, match="moved to"):
+        assert planted.load(SPEC) is None
+
+
+def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
+    board = Board(tmp_path, "old")
+    board.open()
+    board.begin([], [])
+    os.utime(board.folder, (0, 0))
+    Board(tmp_path, "new").open()
+    assert board.folder.is_dir()
+    board.finish()
+    os.utime(board.folder, (0, 0))
+    Board(tmp_path, "newer").open()
+    assert not board.folder.exists()
