@@ -43,9 +43,12 @@ def stored(root: Path) -> list[Stored]:
     found = []
     for folder, state in STATES.items():
         for path in own(root / folder).iterdir() if (root / folder).is_dir() else ():
-            files = list(_files(path))
-            newest = max((file.lstat().st_mtime for file in files), default=path.lstat().st_mtime)
-            size = sum(file.lstat().st_size for file in files)
+            try:
+                looked = [file.lstat() for file in _files(path)]
+                newest = max((status.st_mtime for status in looked), default=path.lstat().st_mtime)
+            except FileNotFoundError:
+                continue  # finished or replaced while one looks
+            size = sum(status.st_size for status in looked)
             left_over = path.name.startswith(PENDING)
             found.append(Stored(path, "left over" if left_over else state, _label(path), size, now - newest))
     return sorted(found, key=lambda run: -run.age)

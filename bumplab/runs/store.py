@@ -219,6 +219,8 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         if not isinstance(body["failed"], str | None) or not _flat(body["environment"]):
             raise Damaged("rows.json gives a reason or an environment that is none")
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
+        if any(not 0 <= value < 1e9 for value in seconds.values()):
+            raise Damaged("rows.json gives seconds that no run takes")
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (

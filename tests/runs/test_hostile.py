@@ -278,3 +278,36 @@ def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
     os.utime(board.folder, (0, 0))
     Board(tmp_path, "newer").open()
     assert not board.folder.exists()
+
+
+@pytest.mark.parametrize("seconds", ["1e308", "-1.0"])
+def test_seconds_that_no_run_takes_are_refused(store, seconds):
+    """Their sum over runs would be infinite, which no report can hold."""
+    store.publish(record(), WEIGHTS)
+    rows = (store.path(run_key(SPEC)) / "rows.json").read_text().replace('"training": 1.5', f'"training": {seconds}')
+    planted = RunStore(store.root / "planted")
+    plant(planted, "rows.json", rows.encode())
+    with pytest.warns(UserWarning, match="seconds that no run takes"):
+        assert planted.load(SPEC) is None
+
+
+def test_a_finished_run_that_was_cut_short_is_refused_though_its_checksums_are_right(store):
+    store.publish(record(1), WEIGHTS)
+    with pytest.warns(UserWarning, match="ends before the run does"):
+        assert store.load(SPEC) is None
+
+
+def test_runs_are_listed_though_one_is_replaced_meanwhile(store, monkeypatch):
+    """A checkpoint gives way to the next while its size is taken."""
+    store.publish(record(), WEIGHTS)
+    store.save_partial(record(1), WEIGHTS)
+    files = space._files
+
+    def replaced(path):
+        for file in files(path):
+            if path.parent.name == "partial" and path.exists():
+                shutil.rmtree(path)
+            yield file
+
+    monkeypatch.setattr(space, "_files", replaced)
+    assert [run.state for run in space.stored(store.root)] == ["finished"]
