@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -227,8 +228,12 @@ def verdicts(place: Path, claims: str) -> str | None:
     return json.dumps([body["claims"], body["runs"]], sort_keys=True)
 
 
-def crowd(runs: int, rng: random.Random, processes: int = 8) -> Outcome:
-    """Processes that want the same runs in other orders, one killed now and then: each run is finished exactly once."""
+def crowd(runs: int, rng: random.Random, processes: int = 8, locked: bool = True) -> Outcome:
+    """Processes that want the same runs in other orders, one killed now and then: each run is finished exactly once.
+
+    A process that ends with an error of its own is a loss too: of two that train one run, the later cannot publish it.
+    Without locks (``locked`` false, a control) that must be seen.
+    """
     outcome = Outcome(tried=runs)
     small = replace(SMOKE.base, training=replace(SMOKE.base.training, steps=2))
     specs = [replace(SMOKE.rendered(small, "true"), seed=seed) for seed in range(runs)]
@@ -236,7 +241,7 @@ def crowd(runs: int, rng: random.Random, processes: int = 8) -> Outcome:
         context = multiprocessing.get_context("spawn")
 
         def begin():
-            worker = context.Process(target=_want, args=(specs, folder, rng.random()))
+            worker = context.Process(target=_want, args=(specs, folder, rng.random(), locked))
             worker.start()
             return worker
 
@@ -249,6 +254,7 @@ def crowd(runs: int, rng: random.Random, processes: int = 8) -> Outcome:
                 workers[victim].kill()
                 workers[victim].join()
                 workers[victim] = begin()
+        outcome.lost += sum(worker.exitcode != 0 for worker in workers)
         log = Path(folder) / "log"
         finished = Counter(log.read_text().split() if log.exists() else [])
         for spec in specs:
@@ -259,8 +265,10 @@ def crowd(runs: int, rng: random.Random, processes: int = 8) -> Outcome:
     return outcome
 
 
-def _want(specs: list[RunSpec], folder: str, seed: float) -> None:
+def _want(specs: list[RunSpec], folder: str, seed: float, locked: bool) -> None:
     """Trains or awaits every run, in an order of its own; notes each that it has finished."""
+    if not locked:
+        RunStore.lock = lambda self, key: FileLock(self.root / f"{key}-{os.getpid()}", timeout=0)  # type: ignore[method-assign]
     store, order = RunStore(Path(folder)), random.Random(seed).sample(specs, len(specs))
     while any(not store.has(spec) for spec in order):
         trained = False

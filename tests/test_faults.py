@@ -32,6 +32,11 @@ def test_a_crowd_finishes_each_run_once_though_some_die(processes):
     assert (found.survived, found.lost, found.used_wrongly) == (10, 0, 0)
 
 
+def test_the_count_sees_a_crowd_without_locks():
+    found = faults.crowd(4, random.Random(1), 3, locked=False)
+    assert found.lost + found.used_wrongly > 0
+
+
 def test_a_killed_suite_ends_as_one_never_killed():
     found = faults.kills(1, random.Random(1), "phases")
     assert (found.survived, found.lost, found.used_wrongly) == (1, 0, 0)
