@@ -133,6 +133,15 @@ def test_an_absurd_learning_rate_is_reported_as_divergence(learning_rate):
         trained(with_training(learning_rate=learning_rate), 6)
 
 
+@pytest.mark.parametrize("moment", ["exp_avg", "exp_avg_sq"])
+def test_moments_that_overflow_are_reported_as_divergence(moment):
+    """No checkpoint of them could be resumed: weights and loss may be finite all the same."""
+    state = trained(SPEC, 1)
+    state.vectors[moment][0] = math.inf
+    with pytest.raises(TrainingDiverged, match="not finite at step 1"):
+        train(state, SPEC, 1)
+
+
 def test_every_finished_step_is_reported_once():
     seen = []
     state = trained(SPEC, 4, on_step=seen.append)
