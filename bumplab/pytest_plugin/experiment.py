@@ -96,9 +96,9 @@ class Experiment:
             self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
             self._arithmetics[record.spec] = record.arithmetic
-        computed = {self._arithmetics[run]: f"{run.label()} ({run_key(run)})" for runs in plan.values() for run in runs}
+        computed = {self._arithmetics[run]: run for runs in plan.values() for run in runs}
         if len(computed) > 1:
-            said = " and ".join(f"{how}: {run}" for how, run in sorted(computed.items()))
+            said = " and ".join(f"{how}: {run.label()} ({run_key(run)})" for how, run in sorted(computed.items()))
             raise MixedArithmetic(
                 f"runs computed in {said}; one claim never mixes them: try it on one kind of machine, "
                 "with a --runs-dir of its own"

@@ -49,19 +49,28 @@ def forest(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Figure:
         end = 2.0 if low is not None and high is not None else SPAN[1]
         axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
         if part["low"] is None and part["high"] is None:
-            why = textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="...")
-            axis.text(SPAN[0], y, why, fontsize=7.5, va="center", fontstyle="italic")
+            axis.text(SPAN[0], y, _no_interval(part), fontsize=7.5, va="center", fontstyle="italic")
             continue
         ends = sorted((on_common_axis(part, part["low"], -math.inf), on_common_axis(part, part["high"], math.inf)))
         estimate = None if part["estimate"] is None else on_common_axis(part, part["estimate"], 0.0)
         _interval(axis, y, ends, estimate, verdict, SPAN)
-    axis.set(ylim=(len(rows) - 0.5, -0.5), xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-    axis.set_yticks(range(len(rows)), [f"{claim}: {part['name']}" for claim, _, part in rows])
+    axis.set(xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
+    _label_rows(axis, [f"{claim}: {part['name']}" for claim, _, part in rows])
     axis.set_xlabel("each effect on its own scale: 0 = edge of support (shaded), 1 = designed effect")
     axis.axvline(0, color="#444444", lw=0.8)
+    return figure
+
+
+def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
+    """A row a label, the first on top."""
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_yticks(range(len(labels)), labels)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0, pad=10)
-    return figure
+
+
+def _no_interval(part: Mapping[str, Any]) -> str:
+    return textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="...")
 
 
 def _interval(
@@ -97,12 +106,8 @@ def beside_controls(claim: Mapping[str, Any]) -> Figure:
         axis.axvspan(low, high, facecolor="#0072b2", alpha=0.13, lw=0)
         for y, part in enumerate(parts):
             _row(axis, y, part, span)
-        axis.set(
-            title=parts[0]["name"], xlabel=textwrap.fill(parts[0]["unit"], 40), ylim=(len(rows) - 0.5, -0.5), xlim=span
-        )
-        axis.set_yticks(range(len(rows)), [label for label, _ in rows])
-        axis.spines[["top", "right", "left"]].set_visible(False)
-        axis.tick_params(axis="y", length=0, pad=10)
+        axis.set(title=parts[0]["name"], xlabel=textwrap.fill(parts[0]["unit"], 40), xlim=span)
+        _label_rows(axis, [label for label, _ in rows])
         axis.locator_params(axis="x", nbins=5)
     return figure
 
@@ -118,9 +123,17 @@ def _row(axis: Axes, y: int, part: Mapping[str, Any], span: tuple[float, float])
             axis.plot(np.clip(value, *span), y + offset, marker, color="#444444", ms=3.5, alpha=0.7, clip_on=False)
         axis.plot(np.clip(effect, *span), [y + offset] * 2, "-", color="#444444", lw=0.8, alpha=0.7)
     if part["low"] is None and part["high"] is None:
-        why = textwrap.fill(textwrap.shorten(f"no interval: {part['reason']}", 110, placeholder="..."), 30)
         middle = axis.get_yaxis_transform()
-        axis.text(0.5, y, why, fontsize=6.5, va="center", ha="center", fontstyle="italic", transform=middle)
+        axis.text(
+            0.5,
+            y,
+            textwrap.fill(_no_interval(part), 30),
+            fontsize=6.5,
+            va="center",
+            ha="center",
+            fontstyle="italic",
+            transform=middle,
+        )
         return
     _interval(axis, y, _open((part["low"], part["high"])), part["estimate"], part["verdict"], span)
 

@@ -223,15 +223,7 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
             raise Damaged("rows.json gives seconds that no run takes")
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        SafetensorError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
 
 

@@ -50,14 +50,24 @@ def untouched(outside):
     return found == {"precious", "precious/file"} and (outside / "precious" / "file").read_text() == "x"
 
 
-def plant(store, name, content):
-    """A finished run with one file of someone else's, sealed as if it were ours."""
+def plant(store, name, change):
+    """A finished run with one file's content changed by someone else, sealed as if it were ours."""
     store.publish(record(), WEIGHTS)
     folder = store.path(run_key(SPEC))
-    files = {each: (folder / each).read_bytes() for each in FILES} | {name: content}
+    files = {each: (folder / each).read_bytes() for each in FILES}
+    files[name] = change(files[name])
     shutil.rmtree(folder)
     seal(folder, files)
-    return folder
+
+
+def plant_rows(store, old, new):
+    """The same with ``old`` replaced in the text of its rows."""
+
+    def change(rows):
+        assert old.encode() in rows
+        return rows.replace(old.encode(), new.encode(), 1)
+
+    plant(store, "rows.json", change)
 
 
 def test_a_link_in_place_of_a_runs_checkpoints_is_moved_aside(store, outside):
@@ -179,30 +189,23 @@ def test_the_limits_leave_room_for_a_paper_scale_run():
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", '"0.5"', "true", "[1]", "{}"])
 @pytest.mark.parametrize("where", ["rows", "seconds"])
 def test_what_is_no_finite_number_is_no_measurement(store, value, where):
-    store.publish(record(), WEIGHTS)
-    text = (store.path(run_key(SPEC)) / "rows.json").read_text()
     old = '"loss": 0.5' if where == "rows" else '"training": 1.5'
-    plant(RunStore(store.root / "planted"), "rows.json", text.replace(old, f"{old.split(':')[0]}: {value}", 1).encode())
+    plant_rows(store, old, f"{old.split(':')[0]}: {value}")
     with pytest.warns(UserWarning, match="where a finite number or null belongs"):
-        assert RunStore(store.root / "planted").load(SPEC) is None
+        assert store.load(SPEC) is None
 
 
 def test_a_number_too_large_for_a_float_is_refused(store):
-    store.publish(record(), WEIGHTS)
-    text = (store.path(run_key(SPEC)) / "rows.json").read_text()
-    planted = RunStore(store.root / "planted")
-    plant(planted, "rows.json", text.replace("0.5", "1" + "0" * 400, 1).encode())
+    plant_rows(store, "0.5", "1" + "0" * 400)
     with pytest.warns(UserWarning, match="OverflowError"):
-        assert planted.load(SPEC) is None
+        assert store.load(SPEC) is None
 
 
 @pytest.mark.parametrize("changed", [{"failed": 3}, {"failed": ["<b>"]}, {"environment": []}, {"environment": None}])
 def test_a_reason_is_text_and_an_environment_has_names(store, changed):
-    store.publish(record(), WEIGHTS)
-    body = json.loads((store.path(run_key(SPEC)) / "rows.json").read_text()) | changed
-    plant(RunStore(store.root / "planted"), "rows.json", json.dumps(body).encode())
+    plant(store, "rows.json", lambda rows: json.dumps(json.loads(rows) | changed).encode())
     with pytest.warns(UserWarning, match="gives a reason or an environment that is none"):
-        assert RunStore(store.root / "planted").load(SPEC) is None
+        assert store.load(SPEC) is None
 
 
 @pytest.mark.parametrize(
@@ -217,14 +220,14 @@ def test_a_reason_is_text_and_an_environment_has_names(store, changed):
 )
 def test_evidence_that_declares_another_shape_than_it_has_is_refused(store, shape, offsets, extra):
     header = json.dumps({"0/x": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
-    plant(store, "evidence.safetensors", len(header).to_bytes(8, "little") + header + bytes(extra))
+    plant(store, "evidence.safetensors", lambda _: len(header).to_bytes(8, "little") + header + bytes(extra))
     with pytest.warns(UserWarning, match="evidence cannot be read"):
         assert store.load(SPEC) is None
 
 
 @pytest.mark.parametrize("length", [1 << 24, (1 << 63) - 1, (1 << 64) - 1])
 def test_evidence_with_a_header_longer_than_the_file_is_refused(store, length):
-    plant(store, "evidence.safetensors", length.to_bytes(8, "little") + b"{}")
+    plant(store, "evidence.safetensors", lambda _: length.to_bytes(8, "little") + b"{}")
     with pytest.warns(UserWarning, match="evidence cannot be read"):
         assert store.load(SPEC) is None
 
@@ -233,7 +236,7 @@ def test_evidence_with_a_header_longer_than_the_file_is_refused(store, length):
 def test_names_of_arrays_are_never_paths(store, name):
     """Whatever they are called, arrays stay in memory: nothing appears beside the store."""
     before = {path.name for path in store.root.parent.iterdir()} | {"store"}
-    plant(store, "evidence.safetensors", safetensors.numpy.save({name: np.zeros(1, np.uint8)}))
+    plant(store, "evidence.safetensors", lambda _: safetensors.numpy.save({name: np.zeros(1, np.uint8)}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = store.load(SPEC)
@@ -259,12 +262,9 @@ def test_a_checkpoint_of_another_name_is_moved_aside_and_not_waited_for(store):
 
 @pytest.mark.parametrize("text", ["NaN", "1e999", "[]", "null"])
 def test_an_environment_that_no_report_can_hold_is_refused(store, text):
-    store.publish(record(), WEIGHTS)
-    rows = (store.path(run_key(SPEC)) / "rows.json").read_text().replace('"torch": "2"', f'"torch": {text}')
-    planted = RunStore(store.root / "planted")
-    plant(planted, "rows.json", rows.encode())
+    plant_rows(store, '"torch": "2"', f'"torch": {text}')
     with pytest.warns(UserWarning, match="moved to"):
-        assert planted.load(SPEC) is None
+        assert store.load(SPEC) is None
 
 
 def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
@@ -283,12 +283,9 @@ def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
 @pytest.mark.parametrize("seconds", ["1e308", "-1.0"])
 def test_seconds_that_no_run_takes_are_refused(store, seconds):
     """Their sum over runs would be infinite, which no report can hold."""
-    store.publish(record(), WEIGHTS)
-    rows = (store.path(run_key(SPEC)) / "rows.json").read_text().replace('"training": 1.5', f'"training": {seconds}')
-    planted = RunStore(store.root / "planted")
-    plant(planted, "rows.json", rows.encode())
+    plant_rows(store, '"training": 1.5', f'"training": {seconds}')
     with pytest.warns(UserWarning, match="seconds that no run takes"):
-        assert planted.load(SPEC) is None
+        assert store.load(SPEC) is None
 
 
 def test_a_finished_run_that_was_cut_short_is_refused_though_its_checksums_are_right(store):
