@@ -123,11 +123,16 @@ def stacked(spec: RunSpec, runs: int, device: str, steps: int) -> float:
     return runs / timed(step, steps, device)
 
 
+WAYS = {"processes": processes, "streams": streams, "stacked": stacked}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--profile", default=None, help="whose run (quick; with --gpu: nightly)")
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--ways", choices=list(WAYS), nargs="+", default=list(WAYS))
+    parser.add_argument("--steps", type=int, default=None, help="timed, of each run (10; with --gpu: 500)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.gpu and not torch.cuda.is_available():
@@ -137,13 +142,12 @@ def main() -> None:
     speed.configure(device)
     found: dict[str, dict[int, float]] = {}
     print(f"{speed.describe(device)}: runs of {spec.training.steps} steps finished an hour, measuring left out")
-    for way in (processes, streams, stacked):
+    steps = options.steps or (500 if options.gpu else 10)
+    for name in options.ways:
         for runs in options.runs:
-            rate = way(spec, runs, device, 200 if options.gpu else 10)
-            found.setdefault(way.__name__, {})[runs] = rate * 3600 / spec.training.steps
-        print(
-            f"  {way.__name__:<10}" + "".join(f"{runs:>4}: {rate:7.1f}" for runs, rate in found[way.__name__].items())
-        )
+            rate = WAYS[name](spec, runs, device, steps)
+            found.setdefault(name, {})[runs] = rate * 3600 / spec.training.steps
+        print(f"  {name:<10}" + "".join(f"{runs:>4}: {rate:7.1f}" for runs, rate in found[name].items()), flush=True)
     if options.json:
         options.json.write_text(json.dumps({"where": speed.describe(device), "runs an hour": found}, indent=1) + "\n")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE, RunSpec
 from bumplab.data.bumps import draw_in_hole, draw_off_grid, nearest_labels, render, training_labels
@@ -20,7 +21,7 @@ from bumplab.measure.accuracy import MODES, accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
-from bumplab.training.speed import autocast, capture, configure
+from bumplab.training.speed import autocast, capture, captures, configure
 
 SAMPLING_BATCH = 256
 SHOWN = 25
@@ -86,24 +87,35 @@ def draw(
     return grey, {tap: np.concatenate(parts)[:recorded] for tap, parts in taps.items() if parts}
 
 
+_captured: WeakKeyDictionary[nn.Module, Callable[..., Tensor]] = WeakKeyDictionary()
+"""The step of each network that is on a GPU, captured: once, since training changes weights where they lie."""
+
+
 def _denoiser(
     network: UNet | FactorizedUNet, spec: RunSpec, labels: Tensor, record: Callable[[str, Tensor], None] | None
 ) -> Denoiser:
     """The network told ``labels``, its activations recorded at the last step; the steps before it as fast as may be."""
-    fast: list[Callable[..., Tensor]] = []
 
-    def predict(x: Tensor, t: Tensor, record: Callable[[str, Tensor], None] | None = None) -> Tensor:
+    def predict(x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         with autocast(spec.training, x.device.type):
-            return network(x, t, labels, record)  # type: ignore[no-any-return]
+            return network(x, t, labels)  # type: ignore[no-any-return]
 
     def denoise(x: Tensor, t: Tensor, last: bool) -> Tensor:
-        if last:
-            return predict(x, t, record)
-        if not fast:
-            fast.append(capture(predict, (x, t)))
-        return fast[0](x, t)
+        if last and record is not None:
+            with autocast(spec.training, x.device.type):
+                return network.forward(x, t, labels, record)  # not compiled: recording leaves the device
+        if not captures(x.device):
+            return predict(x, t, labels)
+        if network not in _captured:
+            _captured[network] = capture(predict, [_padded(part) for part in (x, t, labels)])
+        return _captured[network](x, t, labels)[: len(x)]
 
     return denoise
+
+
+def _padded(part: Tensor) -> Tensor:
+    """A chunk of samples filled up to the size that all have, but for a run's last."""
+    return torch.cat([part, part.new_zeros(SAMPLING_BATCH - len(part), *part.shape[1:])])
 
 
 def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: int) -> Measurement:

@@ -22,6 +22,10 @@ THREADS = 1
 and weights are bit-identical between processes only at equal thread counts."""
 
 
+COMPILING = {"force_layout_optimization": True, "combo_kernels": True}
+"""Of torch.compile: channels last all through, and small operations that do not wait for one another in one kernel."""
+
+
 @cache
 def keep_memory() -> None:
     """Has glibc keep what is freed instead of giving it back: each step would otherwise fault its pages in anew.
@@ -42,10 +46,10 @@ def configure(device: str) -> None:
     of 40 ms, and the weights depended on whether a run had been measured. The limit on the other pools (OpenBLAS,
     OpenMP) halves the processor time of measuring, half of which was threads waiting for one another.
     """
+    threadpool_limits(THREADS)
+    torch.set_num_threads(THREADS)
     if device == "cpu":
         keep_memory()
-        threadpool_limits(THREADS)
-        torch.set_num_threads(THREADS)
     else:
         torch.cuda.set_device(device)
         fast = not exact()
@@ -61,7 +65,7 @@ def place(network: ModuleT, device: str) -> ModuleT:
     """
     moved: ModuleT = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device != "cpu" and not exact():
-        moved.compile(dynamic=False)
+        moved.compile(dynamic=False, options=COMPILING)
     return moved
 
 
@@ -79,6 +83,16 @@ def flatten(network: nn.Module) -> nn.Parameter:
     for (name, weight), view in zip(network.named_parameters(), views(network, flat.detach()).values(), strict=True):
         weight.data, weight.grad = view, gradients[name]
     return flat
+
+
+def differentiate(loss: Tensor, network: nn.Module) -> None:
+    """Writes the gradient of ``loss`` into the vector that `flatten` made for it.
+
+    All parts at once: to accumulate them, as ``backward`` does, is a kernel for each of 180 tensors on a GPU.
+    """
+    weights = list(network.parameters())
+    gradients: list[Any] = [weight.grad for weight in weights]
+    torch._foreach_copy_(gradients, torch.autograd.grad(loss, weights))
 
 
 def views(network: nn.Module, flat: Tensor) -> dict[str, Tensor]:
@@ -112,6 +126,11 @@ def has_bf16(device: str) -> bool:
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
+def captures(device: torch.device) -> bool:
+    """Whether `capture` makes a graph there: on a GPU, unless bits are to repeat."""
+    return device.type != "cpu" and not exact()
+
+
 def capture(
     function: Callable[..., Tensor], example: Sequence[Tensor], changes: Sequence[Tensor] = ()
 ) -> Callable[..., Tensor]:
@@ -119,9 +138,9 @@ def capture(
 
     A graph is launched at once, where the CPU would take longer to launch its hundreds of kernels than the GPU to run
     them. ``changes``: the tensors that a call changes, put back after the trial calls that capturing needs. The result
-    is overwritten by the next call.
+    is overwritten by the next call, which may give fewer rows than the example's: the last rows then mean nothing.
     """
-    if example[0].device.type == "cpu" or exact():
+    if not captures(example[0].device):
         return function
     inputs = [tensor.clone() for tensor in example]
     before = [tensor.clone() for tensor in changes]
@@ -139,7 +158,7 @@ def capture(
 
     def replay(*given: Tensor) -> Tensor:
         for into, value in zip(inputs, given, strict=True):
-            into.copy_(value)
+            into[: len(value)].copy_(value)
         graph.replay()
         return result
 
