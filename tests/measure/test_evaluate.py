@@ -1,5 +1,7 @@
 """One checkpoint to one row: complete, in range, repeatable, and robust to a broken network."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from bumplab import profiles
 from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE
 from bumplab.data.bumps import in_hole, render, training_labels
 from bumplab.diffusion.unet import TAPS
+from bumplab.measure import evaluate as evaluation
 from bumplab.measure.accuracy import MODES
 from bumplab.measure.evaluate import SAMPLING_BATCH, SHOWN, SamplesNotFinite, draw, evaluate, label_sets
 from bumplab.training.loop import start, train
@@ -143,3 +146,35 @@ def test_images_and_activations_keep_their_order_over_batches(perfect_network):
     for tap in TAPS:
         assert taps[tap].shape == (len(labels), 3)
         assert np.allclose(taps[tap][:, :2], labels.numpy(), atol=1e-5)
+
+
+def test_a_captured_step_is_made_once_a_network_and_serves_a_last_chunk_of_fewer_rows(monkeypatch):
+    """By a stand-in with a graph's fixed inputs, which a GPU has: it draws the same and does not keep the network."""
+    state = start(PLAIN, "cpu")
+    train(state, PLAIN, 6)
+    labels = label_sets(replace(PLAIN, measure=replace(PLAIN.measure, samples=SAMPLING_BATCH + 20)))["on_grid"]
+    launched, taps = draw(state.averaged, PLAIN, labels, "cpu", recorded=5)
+    made, network = [], weakref.ref(state.averaged)  # a graph keeps addresses, not the network
+
+    def capture(function, example):
+        inputs = [part.clone() for part in example]
+        made.append(len(inputs[0]))
+
+        def replay(*given):
+            for into, value in zip(inputs, given, strict=True):
+                into[: len(value)].copy_(value)
+            with torch.inference_mode():
+                return network()(*inputs)
+
+        return replay
+
+    monkeypatch.setattr(evaluation, "captures", lambda device: True)
+    monkeypatch.setattr(evaluation, "capture", capture)
+    for _ in range(2):
+        captured, captured_taps = draw(state.averaged, PLAIN, labels, "cpu", recorded=5)
+        assert int(abs(captured.astype(int) - launched).max()) <= 1
+        assert all(np.allclose(captured_taps[tap], taps[tap], atol=1e-5) for tap in taps)
+    assert made == [SAMPLING_BATCH]
+    del state
+    gc.collect()
+    assert network() is None
