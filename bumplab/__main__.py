@@ -51,16 +51,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, OSError) as error:
-        print(printable(f"{parser.prog}: {error}"), file=sys.stderr)
+        _complain(f"{parser.prog}: {error}")
         return 2
     return 0
+
+
+def _complain(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:
     console = Console()
     if options.history:
         page = options.history / "index.html"
-        reports = compare.reports_in(options.history)
+        reports = compare.reports_in(options.history, lambda error: _complain(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
         console.print(cell(f"{page}: {len(reports)} reports"))
         return
