@@ -12,9 +12,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from bumplab.config import RunSpec
 from bumplab.report import compare
@@ -22,6 +20,7 @@ from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
+from bumplab.terminal import cell, printable
 
 DAY = 86_400.0
 
@@ -52,26 +51,32 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        _complain(f"{parser.prog}: {error}")
         return 2
     return 0
+
+
+def _complain(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:
     console = Console()
     if options.history:
         page = options.history / "index.html"
-        reports = compare.reports_in(options.history)
+        reports = compare.reports_in(options.history, lambda error: _complain(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
-        console.print(Text(f"{page}: {len(reports)} reports"))
+        console.print(cell(f"{page}: {len(reports)} reports"))
         return
     old, new = map(compare.read, options.compare)
     if old["profile"] != new["profile"]:
-        console.print(Text(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
-    table = Table("claim", "part", escape(old["written"]), escape(new["written"]), "moved", box=SIMPLE_HEAD)
+        console.print(cell(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
+    table = Table(box=SIMPLE_HEAD)
+    for head in ("claim", "part", old["written"], new["written"], "moved"):
+        table.add_column(cell(head))
     for d in compare.differences(old, new):
         said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
-        table.add_row(*map(Text, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))
+        table.add_row(*map(cell, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))
     console.print(table)
 
 
@@ -90,7 +95,7 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
     for name, value in record.rows[-1].items():
-        print(f"  {name:<32} {value:.6g}")
+        print(f"  {printable(name):<32} {value:.6g}")
 
 
 def _runs(options: argparse.Namespace) -> None:
@@ -110,7 +115,7 @@ def _list(runs: Sequence[space.Stored]) -> None:
     table = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
     for run in runs:
         age = f"{run.age / DAY:.1f} d" if run.age > DAY else f"{run.age / 3600:.1f} h"
-        table.add_row(*map(Text, (run.key, run.label, run.state, decimal(run.size), age)))
+        table.add_row(*map(cell, (run.key, run.label, run.state, decimal(run.size), age)))
     console = Console()
     console.print(table)
     console.print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(run.size for run in runs))}")

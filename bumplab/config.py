@@ -39,6 +39,14 @@ def _positive_int(name: str, value: object) -> None:
     )
 
 
+def _require_fields(name: str, kind: type, given: Any) -> None:
+    fields, found = [f.name for f in dataclasses.fields(kind)], list(given) if isinstance(given, dict) else []
+    missing, unknown = ([f for f in ours if f not in theirs] for ours, theirs in ((fields, found), (found, fields)))
+    if missing or unknown:
+        said = f"missing {', '.join(missing) or 'none'}, unknown {', '.join(map(repr, unknown)) or 'none'}"
+        raise ValueError(f"not a run spec: fields of {name}: {said}")
+
+
 class _Part:
     """Fields declared float are stored as float, so that 1 and 1.0 make the same run."""
 
@@ -204,14 +212,11 @@ class RunSpec(_Part):
     @classmethod
     def from_dict(cls, given: Any) -> Self:
         """The spec that `to_json` wrote. Raises ValueError for missing, unknown or invalid fields."""
-        if not isinstance(given, dict) or set(given) != {f.name for f in dataclasses.fields(cls)}:
-            raise ValueError("not a run spec: wrong top-level fields")
+        _require_fields("the run", cls, given)
         parts: dict[str, Any] = {"seed": given["seed"]}
         for name, kind in _PARTS.items():
-            part = given[name]
-            if not isinstance(part, dict) or set(part) != {f.name for f in dataclasses.fields(kind)}:
-                raise ValueError(f"not a run spec: wrong fields in {name!r}")
-            parts[name] = kind(**part)
+            _require_fields(name, kind, given[name])
+            parts[name] = kind(**given[name])
         return cls(**parts)
 
     def measured_steps(self) -> list[int]:

@@ -9,6 +9,9 @@ from bumplab import profiles
 from bumplab.runs.store import RunStore
 
 SPEC = profiles.get("smoke").run(3)
+GIVEN = json.loads(SPEC.to_json())
+NO_DX = {name: value for name, value in GIVEN["data"].items() if name != "dx"}
+FIELDS = "data, model, diffusion, training, measure, seed"
 
 
 def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
@@ -28,8 +31,12 @@ def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
     [
         ("{", "the spec is not JSON"),
         ("[" * 100_000, "the spec is not JSON"),
-        ("{}", "not a run spec: wrong top-level fields"),
-        (json.dumps({**json.loads(SPEC.to_json()), "seed": -1}), "seed = -1: must be a whole number"),
+        ("{}", f"not a run spec: fields of the run: missing {FIELDS}, unknown none"),
+        ("[1]", f"not a run spec: fields of the run: missing {FIELDS}, unknown none"),
+        (json.dumps({**GIVEN, "sede": 1}), "not a run spec: fields of the run: missing none, unknown 'sede'"),
+        (json.dumps({**GIVEN, "data": {**NO_DX, "dz": 1}}), "fields of data: missing dx, unknown 'dz'"),
+        (json.dumps({**GIVEN, "data": 3}), "fields of data: missing image_size, dx, dy, sigma, hole, pairing, unknown"),
+        (json.dumps({**GIVEN, "seed": -1}), "seed = -1: must be a whole number"),
     ],
 )
 def test_what_is_no_spec_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):

@@ -16,6 +16,7 @@ from rich.table import Table
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
 from bumplab.runs.store import RunStore, run_key
+from bumplab.terminal import cell, printable
 
 REFRESH = 1.0
 LINE_EVERY = 30.0
@@ -74,7 +75,7 @@ class ProgressDisplay:
                 elif time.time() - last_line >= LINE_EVERY:
                     last_line = time.time()
                     current = ", ".join(f"{run.label} at step {run.step}/{run.steps}" for run in runs)
-                    self._stream.write(f"[bumplab] {status}: {current}\n")
+                    self._stream.write(printable(f"[bumplab] {status}: {current}\n"))
                     self._stream.flush()
 
     def _status(self, runs: list[Progress]) -> str | None:
@@ -100,6 +101,6 @@ def _table(runs: list[Progress], status: str) -> Table:
         width = 30
         filled = round(width * run.step / run.steps)
         table.add_row(
-            run.label, "━" * filled + "[dim]" + "━" * (width - filled) + "[/dim]", f"{run.step}/{run.steps} steps"
+            cell(run.label), "━" * filled + "[dim]" + "━" * (width - filled) + "[/dim]", f"{run.step}/{run.steps} steps"
         )
     return table

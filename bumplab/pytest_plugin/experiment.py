@@ -12,6 +12,7 @@ from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import run_key
+from bumplab.terminal import printable
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
@@ -49,8 +50,9 @@ class Experiment:
         try:
             verdict = self._try(claim)
         except (OSError, MixedArithmetic) as error:
-            pytest.fail(f"run store {settings.store.root}: {error}. What was finished is kept.", pytrace=False)
-        message = f"{verdict.verdict}: {verdict.reason}"
+            said = printable(f"run store {settings.store.root}: {error}. What was finished is kept.")
+            pytest.fail(said, pytrace=False)
+        message = printable(f"{verdict.verdict}: {verdict.reason}")
         if settings.drift:
             accepted = settings.accepted(claim)
             if problem := drift.problem(verdict.verdict, accepted, settings.profile.name, claim.id):

@@ -26,6 +26,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
 from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.error_rate import CLAIMS
 
 __all__ = ["experiment"]
 
@@ -258,9 +259,13 @@ def _help(config: pytest.Config) -> None:
         return  # the claim that needs the run meets the same error and reports it
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     judged = config.stash[entries_key]
-    if not judged or display_key not in config.stash:
+    if display_key not in config.stash:
+        return
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.option.keyword:
+        terminalreporter.write_line(f"-k {config.option.keyword}: matches no claim; there are {', '.join(CLAIMS)}")
+    if not judged:
         return
     settings = config.stash[settings_key]
     terminalreporter.section(f"claims, profile {settings.profile.name}, {settings.seeds}")

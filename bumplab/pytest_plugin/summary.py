@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bumplab.pytest_plugin.entries import Entry
 from bumplab.report import wording
+from bumplab.terminal import cell, printable
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
@@ -43,7 +44,7 @@ def write(
         rows += [_row(f"  {varied['name']}", varied) for varied in entries[claim].get("variations", ())]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for column, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True):
-        longest = max(len(word) for cell in (Text(column), *cells) for word in cell.plain.split())
+        longest = max(len(word) for text in (Text(column), *cells) for word in text.plain.split())
         justify: Literal["left", "right"] = "right" if column == "process time" else "left"
         table.add_column(column, justify=justify, min_width=longest, overflow="fold")
     for row in rows:
@@ -56,7 +57,7 @@ def write(
     for claim in sorted(entries, key=rank):
         entry = entries[claim]
         if wording.deciding(entry) is None or entry["verdict"] == "INCONCLUSIVE":
-            terminal.write_line(f"{claim}: {entry['reason']}")
+            terminal.write_line(printable(f"{claim}: {entry['reason']}"))
     judged = [entry["verdict"] for entry in entries.values() if entry["verdict"] != "ERROR"]
     terminal.write_line(
         f"SUPPORTED: {judged.count('SUPPORTED')} of {len(judged)} claims judged; the chance that any is so "
@@ -81,10 +82,10 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:
         [f"{part['name']}: {wording.estimate(part)}", wording.limits(part), part["region"]] if part else ["", "", ""]
     )
     return [
-        Text(name),
-        Text(entry["verdict"], style=f"bold {COLOURS[entry['verdict']]}"),
-        *map(Text, decided),
-        Text(str(entry.get("seeds") or "")),
-        Text(wording.controls_count(entry)),
-        Text(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),
+        cell(name),
+        cell(entry["verdict"], f"bold {COLOURS[entry['verdict']]}"),
+        *map(cell, decided),
+        cell(entry.get("seeds") or ""),
+        cell(wording.controls_count(entry)),
+        cell(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),
     ]

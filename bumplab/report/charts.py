@@ -38,7 +38,7 @@ CONTROLS_NOTE = (
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure of a claim's own runs or, if ``control`` is not empty, of that control's.
+    """A figure of a claim's own runs or, if ``control`` is not empty, of that control's: then ``note`` is its why.
 
     ``figure`` is None where it cannot be drawn, and ``problem`` says why. ``panels`` is its width in `PANEL`s: the page
     gives each as much room, so that all have text of one size.
@@ -79,7 +79,11 @@ def of_page(claims: Claims, records: Records) -> Charts:
     return Charts(forest(claims), by_claim, (artefacts, paper.artefact_table(conditions)))
 
 
-def _drawn(name: str, draw: Callable[[], Figure], what: str, note: str = "", control: str = "") -> Chart:
+def _drawn(
+    name: str, draw: Callable[[], Figure], what: str, note: str = "", of: Mapping[str, Any] | None = None
+) -> Chart:
+    """``of``: the control whose runs are drawn."""
+    control, note = (of["name"], of["why"]) if of else ("", note)
     try:
         figure = draw()
         panels = round(figure.get_figwidth() / PANEL, 1)
@@ -95,12 +99,12 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
     Last come the effects of the claim beside those of all its controls, whatever these change.
     """
     own = {run["key"] for runs in claim.get("conditions", {}).values() for run in runs}
-    shown = [("", claim.get("conditions", {}))]
+    shown: list[tuple[Any, Any]] = [(None, claim.get("conditions", {}))]
     for control in claim.get("controls", []):
         conditions = control.get("conditions", {})
         # the first seed alone: a control that only changes measurements may have gone on to later seeds than the claim
         if any(run["key"] not in own for runs in conditions.values() for run in runs[:1]):
-            shown.append((control["name"], conditions))
+            shown.append((control, conditions))
     for number, (control, conditions) in enumerate(shown):
         name = f"{claim['claim']}-control-{number}" if number else claim["claim"]
         stored = _stored(conditions, records)
@@ -111,7 +115,9 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
         yield _drawn(name, lambda: effects.beside_controls(claim), what, CONTROLS_NOTE)
 
 
-def _of_runs(name: str, control: str, claim: Mapping[str, Any], stored: paper.Conditions) -> Iterator[Chart]:
+def _of_runs(
+    name: str, control: Mapping[str, Any] | None, claim: Mapping[str, Any], stored: paper.Conditions
+) -> Iterator[Chart]:
     draw, note = paper.FIGURES.get(claim["claim"], (None, ""))
     if draw is not None and "parts" in claim and paper.measured(draw, stored):
         said = f"{OWN} {note}" if stored else note

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bumplab.report import wording
+from bumplab.runs.sealed import Damaged, read_file
 from bumplab.verdicts.error_rate import CLAIMS
 
 SCHEMAS = (2, 3)
@@ -38,22 +40,30 @@ def read(path: Path) -> Report:
     """The body of a report, given its JSON or the HTML beside it. Raises ValueError in one line where it is none."""
     path = path.with_suffix(".json")
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path}: {path.stat().st_size} bytes: no report is larger than {LARGEST}")
-        body = json.loads(path.read_text())
-        if body["schema"] not in SCHEMAS:
-            raise ValueError(f"{path}: schema {body['schema']!r}: must be one of {', '.join(map(str, SCHEMAS))}")
+        text = read_file(path, LARGEST)
+        body = json.loads(text, parse_float=_finite, parse_constant=_finite, parse_int=lambda t: int(_finite(t)))
         _check(body)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}): give a report's .html or .json") from error
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__})") from error
+    except (OSError, Damaged) as error:
+        said = getattr(error, "strerror", error)
+        raise ValueError(f"{path}: cannot be read ({said}): give a report's .html or .json") from error
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__}: {error})") from error
     return body  # type: ignore[no-any-return]
 
 
+def _finite(text: str) -> float:
+    """A number as a report writes it. Raises ValueError for NaN, and for what no float can hold."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.20} is no finite number")
+    return value
+
+
 def _check(body: Report) -> None:
-    """Raises TypeError or KeyError unless all that is read here is there, and of its type."""
-    texts = [body["profile"], body["written"]]
+    """Raises ValueError, TypeError or KeyError unless all that is read here is there, and of its type."""
+    if body["schema"] not in SCHEMAS:
+        raise ValueError(f"schema {body['schema']!r:.40}: must be one of {', '.join(map(str, SCHEMAS))}")
+    texts = [body["profile"], body["written"], body.get("code", "")]
     for claim in body["claims"]:
         texts += claim["claim"], claim["reason"]
         parts = claim.get("parts", [])
@@ -68,6 +78,7 @@ def _check(body: Report) -> None:
                 raise TypeError("limits that are no numbers")
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("names that are no text")
+    "".join(texts).encode()  # half a surrogate pair can be read, and not be written again
 
 
 def differences(old: Report, new: Report) -> Iterator[Difference]:
@@ -102,14 +113,17 @@ def effect(part: Mapping[str, Any] | None) -> str:
     return f"{wording.estimate(part)} ({wording.limits(part)})"
 
 
-def reports_in(folder: Path) -> list[Report]:
-    """All reports in a folder and those below it, the newest first. Raises ValueError where there is none."""
+def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[Report]:
+    """All reports in a folder and those below it, the newest first. Raises ValueError where there is none.
+
+    ``pass_over`` is told of each other JSON why it is none.
+    """
     found = []
     for path in sorted(folder.rglob("*.json")):
         try:
             found.append({**read(path), "path": path.relative_to(folder).with_suffix(".html").as_posix()})
-        except ValueError:
-            continue  # some other JSON
+        except ValueError as error:
+            pass_over(error)
     if not found:
         raise ValueError(f"{folder}: holds no report of bumplab")
     return sorted(found, key=lambda body: str(body["written"]), reverse=True)

@@ -83,6 +83,7 @@ def learning_curves(
         axis.set(title=condition, xlabel="training step")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel(" or ".join(dict.fromkeys("R^2" if "r2" in name else "share of samples" for name in names)))
     from_0_to_1(*axes)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
     return figure

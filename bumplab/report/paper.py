@@ -22,6 +22,10 @@ Conditions = Mapping[str, Sequence[RunRecord]]
 """The stored runs of a claim by condition, one a seed."""
 
 
+ROWS = {"d": "increment d, pixels", "sigma": "sigma, pixels"}
+"""What the rows of a phase diagram are, by how the names of its conditions begin."""
+
+
 @mpl.rc_context(STYLE)
 def phase_diagram(conditions: Conditions) -> Figure:
     """Fig. 4 and 8: accuracy and R^2, means over seeds, by training step and condition.
@@ -44,7 +48,8 @@ def phase_diagram(conditions: Conditions) -> Figure:
         reached = [run.crossing(run.corrected("on_grid"), LEVEL) for run in seeds]
         at = [low for low, high in reached if np.isfinite(high)]
         axes[0].scatter(at, y + _spread(len(at)), s=14, color="white", edgecolors="black", lw=0.7, zorder=3)
-    figure.colorbar(mesh, ax=axes, shrink=0.9)
+    axes[0].set_ylabel(ROWS.get(next(iter(runs)).partition("=")[0], "condition"))
+    figure.colorbar(mesh, ax=axes, shrink=0.9, label="accuracy or R^2")
     return figure
 
 
@@ -77,7 +82,7 @@ def hole_map(conditions: Conditions) -> Figure:
             axis.scatter(*asked[right].T, s=9, marker="o", color=COLOURS[0])
             axis.scatter(*asked[~right].T, s=18, marker="x", color=COLOURS[1], lw=1)
         axis.set(title=condition, xlim=(0.5, data.image_size + 0.5), ylim=(data.image_size + 0.5, 0.5), aspect="equal")
-        axis.set(xlabel="x asked for", ylabel="y asked for")
+        axis.set(xlabel="x asked for, pixels", ylabel="y asked for, pixels")
     return figure
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bumplab.pytest_plugin import options
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts.error_rate import CLAIMS, MAX_SEEDS, MIN_SEEDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +69,13 @@ def test_a_number_of_seeds_is_plain_digits_in_range(text):
         options._number("--seeds", text)
 
 
+def test_the_readme_says_how_many_seeds_may_be_asked_for():
+    rows = [
+        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(("| `--seeds", "| `--max"))
+    ]
+    assert [f"from {MIN_SEEDS} to {MAX_SEEDS}" in row for row in rows] == [True, True]
+
+
 def test_the_power_of_the_suites_own_claims_can_be_printed(tmp_path):
     done = run_claims("--power", "-n", "2", "--runs-dir", str(tmp_path / "runs"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -89,6 +96,14 @@ def test_the_plan_says_what_is_missing_and_trains_nothing(tmp_path):
     assert run_claims(*(word for word in ask if word != "--plan")).returncode == 0
     again = run_claims(*ask)
     assert "nothing is missing: a session would only judge" in again.stdout
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_a_word_that_matches_no_claim_names_those_there_are(tmp_path, workers):
+    place = ("--runs-dir", str(tmp_path / "runs"), "--report", str(tmp_path / "report.html"))
+    done = run_claims("-k", "densty", "--profile", "smoke", *place, *workers)
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert f"-k densty: matches no claim; there are {', '.join(CLAIMS)}\n" in done.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from bumplab import profiles
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
+from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.error_rate import CLAIMS
 
 
@@ -268,3 +270,13 @@ def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypat
     suite.run("-k", "sigma or overlap", "--vary", "precision=bf16")
     (varied,) = suite.entries()["sigma"]["variations"]
     assert (suite.entries()["sigma"]["verdict"], varied["verdict"]) == ("SUPPORTED", "SUPPORTED")
+
+
+def test_a_stored_reason_does_not_steer_the_terminal(suite):
+    store = RunStore(suite.folder / ".runs")
+    for seed in (10, 11):
+        spec = profiles.get("smoke").run(seed, dx=4.0)
+        store.publish(RunRecord(spec, [{"step": 0.0}], failed="\x1b[2J\x9bgone\u202e"), b"")
+    done = suite.run("-k", "density", "-rx", "--color=yes")
+    assert done.stdout.count(r"failed: \x1b[2J\x9bgone\u202e") == 2  # as the outcome's reason, and in the summary
+    assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))

@@ -75,6 +75,28 @@ def test_learning_curves_go_on_where_one_seed_failed():
     assert axis.get_ylim()[0] < -0.4
 
 
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (("on_grid.correct", "on_grid.none"), "share of samples"),
+        (("up1.umap_r2", "up1.pca_r2"), "R^2"),
+        (("on_grid.correct", "up1.umap_r2", "up1.pca_r2"), "share of samples or R^2"),
+    ],
+)
+def test_learning_curves_say_what_they_measure(names, label):
+    run = Curves([dict.fromkeys(("step", *names), 0.5)])
+    first, second = figures.learning_curves(
+        {"a": [run], "b": [run]}, dict.fromkeys(names, "t"), {"a": ["k"], "b": ["l"]}
+    ).axes
+    assert (first.get_ylabel(), second.get_ylabel()) == (label, "")  # both have one axis
+
+
+def test_captions_of_controls_say_what_they_are(written):
+    captions = re.findall(r"<figcaption>.*?</figcaption>", section_of(written, "density"), re.S)
+    said = [shown(caption) for caption in captions if "Control: " in caption]
+    assert [unescape(text) for text in said] == [f"Control: one name. {HOSTILE}"] * 2
+
+
 def test_captions_say_what_a_figure_leaves_out(written):
     density = shown(section_of(written, "density"))
     assert "Colours are raw accuracy" in density

@@ -2,14 +2,21 @@
 
 import copy
 import json
+import math
+import os
 import re
+import subprocess
+import sys
+from functools import partial
 from html import unescape
+from pathlib import Path
 
 import pytest
 
 from bumplab import __main__ as command
 from bumplab.report import compare
 
+HUGE = ("NaN", "Infinity", "-Infinity", "1e999", "1" + 400 * "0", "1" + 5_000 * "0")
 HOSTILE = "</script><script>window.hacked = 1</script>"
 
 
@@ -92,6 +99,8 @@ def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypa
             (json.dumps(report({**part(), **wrong})), "is no report")
             for wrong in ({"low": "a"}, {"verdict": "MAYBE"}, {"judges": None}, {"name": ["x"]}, {"effects": 3})
         ),
+        *((json.dumps(report(part())).replace("1.0", number), f"{number:.20} is no finite number") for number in HUGE),
+        (json.dumps(report(part("\ud800"))), "is no report"),
     ],
 )
 def test_what_is_no_report_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):
@@ -107,6 +116,34 @@ def test_a_missing_report_and_an_empty_folder_say_what_to_give(tmp_path, capsys)
     assert "give a report's .html or .json" in capsys.readouterr().err
     assert command.main(["report", "--history", str(tmp_path)]) == 2
     assert "holds no report" in capsys.readouterr().err
+
+
+PLANTED = {
+    "a pipe": os.mkfifo,
+    "a link": lambda path: path.symlink_to("good.json"),
+    "a folder": Path.mkdir,
+    "a large file": lambda path: (path.touch(), os.truncate(path, compare.LARGEST + 1)),
+    "no number": lambda path: path.write_text(json.dumps(report(part(estimate=math.nan)))),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_what_is_no_file_of_ours_is_not_waited_for_and_named(tmp_path, plant):
+    save(tmp_path, "good", report(part()))
+    plant(tmp_path / "bad.json")
+    ask = [sys.executable, "-m", "bumplab", "report"]
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    compared = run([*ask, "--compare", "good.json", "bad.html"])
+    assert (compared.returncode, compared.stderr.count("\n")) == (2, 1)
+    assert compared.stderr.startswith("python -m bumplab: bad.json: ")
+    listed = run([*ask, "--history", "."])
+    assert (listed.returncode, listed.stdout) == (0, "index.html: 1 reports\n")
+    assert listed.stderr == compared.stderr.replace("python -m bumplab", "passed over")
+    (tmp_path / "good.json").unlink()
+    alone = run([*ask, "--history", "."])
+    assert alone.returncode == 2
+    assert "bad.json: " in alone.stderr.splitlines()[0]
+    assert alone.stderr.splitlines()[1] == "python -m bumplab: .: holds no report of bumplab"
 
 
 def test_the_history_has_every_report_and_says_what_moved_within_the_newest_profile(tmp_path, capsys):

@@ -53,6 +53,19 @@ def test_a_phase_diagram_colours_means_and_dots_crossings():
     assert sorted(dots) == pytest.approx([15, 10 + 10 / 1.5])
 
 
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        (("d=0.1", "d=1"), "increment d, pixels"),
+        (("sigma=0.5", "sigma=1"), "sigma, pixels"),
+        (("a", "b"), "condition"),
+    ],
+)
+def test_a_phase_diagram_says_what_its_rows_and_colours_are(names, rows):
+    panel, _, colours = paper.phase_diagram(dict(zip(names, BY_INCREMENT.values(), strict=True))).axes
+    assert (panel.get_ylabel(), colours.get_ylabel()) == (rows, "accuracy or R^2")
+
+
 def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
     failed = {"d=1": [record_with([0.1]), record_with([0.3, 0.5, 0.7, 0.7], 11)], "d=4": [record_with([0.2, 0.4])]}
     accuracy, r2 = (axis.collections[0].get_array() for axis in paper.phase_diagram(failed).axes[:2])
@@ -112,7 +125,7 @@ def test_a_hole_map_lies_as_its_images_do():
     """x grows to the right and y downwards, each pixel as wide as high, and all 16 of them shown."""
     axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (3.0, 12.0), "correct")]}).axes[0]
     assert (axis.get_xlim(), axis.get_ylim(), axis.get_aspect()) == ((0.5, 16.5), (16.5, 0.5), 1.0)
-    assert (axis.get_xlabel(), axis.get_ylabel()) == ("x asked for", "y asked for")
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("x asked for, pixels", "y asked for, pixels")
 
 
 def test_a_failed_seed_has_no_last_checkpoint_to_map():

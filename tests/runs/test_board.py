@@ -8,7 +8,9 @@ import time
 import pytest
 
 from bumplab import profiles
-from bumplab.runs.board import FORGOTTEN, Board
+from bumplab.runs.board import FORGOTTEN, Board, at_work
+from bumplab.runs.space import prune, sessions_at_work
+from bumplab.runs.store import RunStore
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
 CLAIMS = [{"claim": "density", "statement": "s"}, {"claim": "hole", "statement": "s"}]
@@ -124,3 +126,42 @@ def test_open_removes_forgotten_sessions_and_nothing_else(tmp_path):
     assert sorted(path.name for path in (tmp_path / "progress").iterdir()) == ["new", "recent", "run.json"]
     board.close()
     assert not board.folder.exists()
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A session of another store, whose worker is at work."""
+    other = Board(tmp_path / "elsewhere", "session", "gw0")
+    other.open()
+    other.begin(CLAIMS, SPECS)
+    yield other.folder
+    other.finish()
+
+
+def test_a_linked_session_is_not_at_work_here(tmp_path, elsewhere):
+    """What is behind a link is another store's: it neither holds this one up nor is tidied away."""
+    root = tmp_path / "store"
+    (root / "progress").mkdir(parents=True)
+    link = root / "progress" / "linked"
+    link.symlink_to(elsewhere)
+    assert at_work(elsewhere)
+    assert not at_work(link)
+    assert sessions_at_work(root) == 0
+    assert prune(RunStore(root), keep=0) == []
+    os.utime(elsewhere, (0, 0))
+    Board(root, "new").open()
+    assert link.is_symlink()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["gw0.json", "gw0.lock"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_linked_lock_in_a_session_is_passed_over(tmp_path, elsewhere, there):
+    board = Board(tmp_path / "store", "session")
+    board.open()
+    target = elsewhere / ("gw0.lock" if there else "none.lock")
+    (board.folder / "gw0.lock").symlink_to(target)
+    assert not board.others_at_work()
+    assert target.exists() == there
+    board.begin(CLAIMS, SPECS)
+    assert board.others_at_work(), "the session's own worker is still seen"
+    board.finish()

@@ -8,6 +8,10 @@ import pytest
 from bumplab import profiles
 from bumplab.__main__ import main
 from bumplab.runs.locks import require_locks
+from bumplab.runs.planner import train_if_free
+from bumplab.runs.store import RunStore, run_key
+
+SPEC = profiles.get("smoke").run(0)
 
 
 def nobody_kept_out(descriptor, operation):
@@ -39,3 +43,26 @@ def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys):
     assert main(["train", profiles.get("smoke").run(0).to_json(), "--runs-dir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "do not keep a second process out: name a folder on a local disk" in line
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("name", "take"),
+    [
+        ("probe", lambda store: require_locks(store.root)),
+        (run_key(SPEC), lambda store: store.lock(run_key(SPEC)).acquire()),
+        (run_key(SPEC), lambda store: train_if_free(SPEC, store, "cpu")),
+    ],
+)
+def test_a_lock_is_not_taken_through_a_link(tmp_path, there, name, take):
+    """It would be a file of another's that is locked, or one made anywhere."""
+    store, target = RunStore(tmp_path / "store"), tmp_path / "target"
+    if there:
+        target.write_text("x")
+    (store.root / "locks").mkdir(parents=True)
+    (store.root / "locks" / f"{name}.lock").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links") as raised:
+        take(store)
+    assert raised.value.errno == errno.ELOOP
+    assert target.exists() == there
+    assert not store.has(SPEC)

@@ -1,0 +1,15 @@
+"""Text out of a run store or a report as a terminal may show it: whoever wrote it must not steer the terminal."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+
+def printable(text: object) -> str:
+    """The text with control characters, and those that turn its order round, as escapes; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def cell(text: object, style: str = "") -> Text:
+    """The same for rich, which then finds no markup in it."""
+    return Text(printable(text), style)

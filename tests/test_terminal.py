@@ -1,0 +1,94 @@
+"""Whoever wrote a store or a report does not steer the terminal of who reads it."""
+
+import io
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bumplab import profiles
+from bumplab.__main__ import main
+from bumplab.pytest_plugin import display
+from bumplab.runs.board import Board
+from bumplab.runs.progress import Progress
+from bumplab.runs.store import RunRecord, RunStore
+from bumplab.terminal import cell, printable
+from tests.report.test_compare import part, report, save
+
+STEERING = "\x1b[2J\x9b2J\x00\x07\r\x7f\u202e"
+SPEC = profiles.get("smoke").run(0)
+
+
+@given(st.text(st.characters()))  # lone surrogates too: names of files have them
+def test_nothing_but_lines_and_what_can_be_printed_is_left(text):
+    said = printable(text)
+    assert all(unicodedata.category(c)[0] != "C" for c in said.replace("\n", ""))
+    assert said.encode().decode() == said
+    assert said.count("\n") == text.count("\n")
+    assert cell(text).plain == said
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], include_characters=" ")))
+def test_what_can_be_printed_stays_as_it_is(text):
+    text = "".join(filter(str.isprintable, text))
+    assert printable(text) == text
+
+
+def test_each_character_is_shown_as_its_code():
+    assert printable(STEERING) == r"\x1b[2J\x9b2J\x00\x07\r\x7f\u202e"
+
+
+def shown(captured):
+    said = captured.out + captured.err
+    assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
+    assert r"\x1b[2J" in said
+    return said
+
+
+def test_names_of_folders_in_a_store(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "damaged" / STEERING.replace("\x00", "")).mkdir(parents=True)
+    assert main(["runs", "--runs-dir", str(tmp_path)]) == 0
+    assert "1 run, " in shown(capsys.readouterr())
+
+
+def test_names_of_numbers_in_a_store(tmp_path, capsys):
+    rows = [{"step": float(step), STEERING: 1.0} for step in SPEC.measured_steps()]
+    RunStore(tmp_path).publish(RunRecord(SPEC, rows), b"")
+    assert main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
+    assert shown(capsys.readouterr()).startswith("stored: ")
+
+
+def test_texts_of_a_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    old = report(part(STEERING), written=f"{STEERING} old", claim=STEERING, profile=STEERING)
+    save(tmp_path, "old", old)
+    save(tmp_path, "new", report(part(), written=STEERING))
+    assert main(["report", "--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json")]) == 0
+    assert shown(capsys.readouterr()).count(printable(STEERING)) == 5
+
+
+def test_what_an_error_quotes(capsys):
+    assert main(["runs", "--runs-dir", f"nowhere/{STEERING}"]) == 2
+    shown(capsys.readouterr())
+
+
+@pytest.mark.parametrize("label", [f"{STEERING}[/x]", 3])
+def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
+    run = Progress("k", label, 3, 12, 0, 1.0, 2.0)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(display._table([run], "1 of 2 runs done"))
+    monkeypatch.setattr(display, "running", lambda root: [run])
+    monkeypatch.setattr(display, "REFRESH", 0.01)
+    monkeypatch.setattr(display, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(display.ProgressDisplay, "_status", lambda *_: "1 of 2 runs done")
+    shower = display.ProgressDisplay(Board(tmp_path, "session"))
+    shower._stream, shower.live, lines = io.StringIO(), None, []
+    shower._stream.flush = lambda: (lines.append(shower._stream.getvalue()), shower._stop.set())
+    shower.start()
+    shower._thread.join(10)
+    for said in (console.file.getvalue(), lines[0]):
+        assert printable(label) in said
+        assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
