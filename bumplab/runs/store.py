@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
 
 RESULTS_FORMAT = 2
@@ -216,6 +217,9 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         steps = [row["step"] for row in rows]
         if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
             raise Damaged("rows.json is of another format or has other steps than its spec")
+        for row, step in zip(rows, spec.measured_steps(), strict=False):
+            if lacking := row_names(spec, step) - row.keys():
+                raise Damaged(f"rows.json lacks {min(lacking)} at step {step}, and who needs it would stop there")
         if not isinstance(body["failed"], str | None) or not _flat(body["environment"]):
             raise Damaged("rows.json gives a reason or an environment that is none")
         seconds = {k: _number(v) for k, v in body["seconds"].items()}

@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs import store as module
 from bumplab.runs.board import Board
@@ -26,7 +27,8 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 
 def record(checkpoints=None):
-    rows = [{"step": float(step), "loss": 0.5} for step in SPEC.measured_steps()]
+    steps = SPEC.measured_steps()
+    rows = [dict.fromkeys(row_names(SPEC, step), 0.25) | {"step": float(step), "loss": 0.5} for step in steps]
     return RunRecord(SPEC, rows[:checkpoints], {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
 
 
@@ -118,6 +120,7 @@ LOAD = """
 import json, sys, warnings
 from pathlib import Path
 from bumplab.config import RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs.progress import running
 from bumplab.runs.store import RunStore

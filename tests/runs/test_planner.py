@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs import planner
 from bumplab.runs.board import Board
 from bumplab.runs.planner import help_others, obtain, train_if_free
@@ -21,6 +22,7 @@ WORKER = """
 import os, sys, time, types
 from pathlib import Path
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
@@ -35,7 +37,8 @@ def note(what, seed):
 def execute(spec, store, device):
     note("begin", spec.seed)
     time.sleep(seconds)
-    store.publish(RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()]), b"")
+    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
+    store.publish(RunRecord(spec, rows), b"")
     note("end", spec.seed)
 
 sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
@@ -96,7 +99,8 @@ def log(root):
 
 
 def by_hand(spec):
-    return RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()])
+    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
+    return RunRecord(spec, rows)
 
 
 @pytest.fixture

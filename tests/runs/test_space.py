@@ -9,6 +9,7 @@ import pytest
 
 from bumplab import profiles
 from bumplab.__main__ import main
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore
@@ -18,7 +19,8 @@ DAY = 86_400
 
 
 def record_of(spec, checkpoints=None):
-    return RunRecord(spec, [{"step": step} for step in spec.measured_steps()[:checkpoints]])
+    steps = spec.measured_steps()[:checkpoints]
+    return RunRecord(spec, [dict.fromkeys(row_names(spec, step), 0.5) | {"step": step} for step in steps])
 
 
 def aged(path, days):

@@ -17,6 +17,7 @@ from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.config import DataSpec, RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs import store as module
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
@@ -26,8 +27,10 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 
 def make_record(spec=SPEC, checkpoints=None, **changes):
-    rows = [{"step": s, "loss": math.nan if s == 0 else 0.5, "a.b": s / 7} for s in spec.measured_steps()]
-    rows = rows[:checkpoints]
+    rows = [
+        dict.fromkeys(row_names(spec, s), s / 7) | {"step": s, "loss": math.nan if s == 0 else 0.5}
+        for s in spec.measured_steps()[:checkpoints]
+    ]
     evidence = {f"{row['step']}/x": np.arange(12, dtype=np.float16).reshape(3, 4) + row["step"] for row in rows}
     evidence["0/modes"] = np.array([0, 3, 255], dtype=np.uint8)
     return RunRecord(spec, rows, evidence, {"training": 1.5}, {"torch": "2", "threads": 1}, **changes)
@@ -211,6 +214,28 @@ def test_a_result_of_another_shape_is_refused_even_with_right_checksums(store, c
     folder = store.path(run_key(SPEC))
     reseal(folder, **change(folder))
     refuse(store, folder)
+
+
+@pytest.mark.parametrize("name", ["loss", "on_grid.accuracy", "off_grid.samples", "up1.pca_r2"])
+@pytest.mark.parametrize("row", [0, -1])
+@pytest.mark.parametrize("failed", [None, "the loss is nan"])
+def test_a_result_that_lacks_a_measurement_is_refused_even_with_right_checksums(store, name, row, failed):
+    """Its reader would meet a KeyError, in this session and in every later one."""
+    record = make_record(failed=failed)
+    del record.rows[row][name]
+    store.publish(record, WEIGHTS)
+    with pytest.warns(UserWarning, match=f"rows.json lacks {name} at step {record.rows[row]['step']}"):
+        assert store.load(SPEC) is None
+    store.publish(make_record(), WEIGHTS)
+    assert_equal(store.load(SPEC), make_record())
+
+
+def test_a_checkpoint_that_lacks_a_measurement_is_not_resumed_from(store):
+    record = make_record(checkpoints=2)
+    del record.rows[0]["loss"]
+    store.save_partial(record, WEIGHTS)
+    with pytest.warns(UserWarning, match="rows.json lacks loss at step 0"):
+        assert store.load_partial(SPEC) is None
 
 
 class Plant:
