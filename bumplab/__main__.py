@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace) -> None:
     require_locks(store.root)
     from bumplab.runs.planner import train_if_free
 
-    trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
+    trained = store.load(spec) is None and train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
     record = store.load(spec)
     if record is None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")

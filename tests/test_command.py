@@ -6,7 +6,7 @@ import pytest
 
 from bumplab import __main__ as command
 from bumplab import profiles
-from bumplab.runs.store import RunStore
+from bumplab.runs.store import RunStore, run_key
 
 SPEC = profiles.get("smoke").run(3)
 
@@ -21,6 +21,22 @@ def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
     assert f"on_grid.accuracy                 {record.rows[-1]['on_grid.accuracy']:.6g}" in first
     assert command.main(asked) == 0
     assert capsys.readouterr().out == first.replace("trained: ", "stored: ", 1)
+
+
+@pytest.mark.parametrize("damage", ["a file cut short", "a file in its place"])
+def test_a_damaged_run_is_set_aside_and_trained(tmp_path, capsys, damage):
+    store = RunStore(tmp_path)
+    folder = store.path(run_key(SPEC))
+    folder.parent.mkdir(parents=True)
+    if damage == "a file in its place":
+        folder.write_text("x")
+    else:
+        folder.mkdir()
+        (folder / "rows.json").write_text("{")
+    with pytest.warns(UserWarning, match="moved to"):
+        assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("trained: ")
+    assert store.load(SPEC) is not None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import shutil
 import stat
 import warnings
@@ -98,8 +99,8 @@ class RunStore:
         return FileLock(folder / f"{key}.lock", timeout=0)
 
     def has(self, spec: RunSpec) -> bool:
-        """Whether a result is there; only `load` tells whether it is whole."""
-        return self.path(run_key(spec)).is_dir()
+        """Whether anything is there in a result's place; only `load` tells whether it is a whole one."""
+        return os.path.lexists(self.path(run_key(spec)))
 
     def load(self, spec: RunSpec) -> RunRecord | None:
         """The finished run, or None. A damaged one is named, moved aside and counts as absent."""
@@ -148,6 +149,8 @@ class RunStore:
         folder = self._checkpoints(run_key(spec))
         if folder.is_symlink():
             self.set_aside(folder, "is a symbolic link")
+        elif folder.exists() and not folder.is_dir():
+            self.set_aside(folder, "is not a folder")
         for checkpoint in sorted(folder.glob("[0-9]" * 9), reverse=True):
             try:
                 if read := self._read(checkpoint, spec):
@@ -163,7 +166,7 @@ class RunStore:
         target = own(self.root / "damaged") / f"{folder.parent.name}-{folder.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         number = 0
-        while (final := target.with_name(f"{target.name}-{number}")).exists():
+        while os.path.lexists(final := target.with_name(f"{target.name}-{number}")):
             number += 1
         try:
             folder.rename(final)

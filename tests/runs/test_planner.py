@@ -197,6 +197,17 @@ def test_a_damaged_result_is_trained_again(board, store, fake_execute):
     assert fake_execute == [1]
 
 
+def test_what_lies_in_a_results_place_is_left_to_who_needs_the_run(board, store, fake_execute):
+    """A helper does not train what could not be published; who needs it reads it, moves it aside and trains."""
+    place = store.path(run_key(SPECS[0]))
+    place.parent.mkdir(parents=True)
+    place.write_text("no folder")
+    assert not train_if_free(SPECS[0], store, "cpu")
+    with pytest.warns(UserWarning, match="is not a folder; moved to"):
+        assert [record.spec.seed for record in obtain(SPECS[:1], board, store, "cpu")] == [0]
+    assert fake_execute == [0]
+
+
 def test_a_failed_run_counts_as_trained(board, store, fake_execute):
     failed = replace(by_hand(SPECS[0]), failed="the loss is nan")
     store.publish(failed, b"")

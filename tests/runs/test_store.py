@@ -168,6 +168,28 @@ def test_what_is_not_a_folder_is_moved_aside(store, kind):
     refuse(store, folder)
 
 
+def test_a_dangling_link_where_damage_goes_is_in_nobodys_way(store):
+    store.publish(make_record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    (folder / "rows.json").write_bytes(b"")
+    link = store.root / "damaged" / f"results-{run_key(SPEC)}-0"
+    link.parent.mkdir()
+    link.symlink_to(store.root / "nowhere")
+    with pytest.warns(UserWarning, match=f"moved to .*results-{run_key(SPEC)}-1"):
+        assert store.load(SPEC) is None
+    assert link.is_symlink()
+
+
+def test_a_file_in_place_of_a_runs_checkpoints_is_moved_aside(store):
+    checkpoints = store.root / "partial" / run_key(SPEC)
+    checkpoints.parent.mkdir(parents=True)
+    checkpoints.write_text("x")
+    with pytest.warns(UserWarning, match="is not a folder; moved to"):
+        assert store.load_partial(SPEC) is None
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    assert_equal(store.load_partial(SPEC)[0], make_record(checkpoints=1))
+
+
 def test_each_damaged_result_is_kept(store):
     for _ in range(3):
         store.publish(make_record(), WEIGHTS)
