@@ -40,6 +40,8 @@ RESULTS_FORMAT = 2
 FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}
 """The files of a run and the most bytes each may have, which bounds the memory that reading a foreign store takes. At
 paper scale they have 0.5 kB, 0.1 MB and 5 MB, by what a smoke run's row takes, and 0.3 GB of weights with moments."""
+HEAD = 1 << 22
+"""Most bytes of a safetensors file's head, 100 an array: a paper run names 800, and a million take 2 GB to read."""
 
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
@@ -228,10 +230,17 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
         if any(not 0 <= value < 1e9 for value in seconds.values()):
             raise Damaged("rows.json gives seconds that no run takes")
-        evidence = safetensors.numpy.load(files["evidence.safetensors"])
+        evidence = safetensors.numpy.load(with_short_head(files["evidence.safetensors"]))
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
+
+
+def with_short_head(data: bytes) -> bytes:
+    """A safetensors file, unread. Raises ValueError where its head is longer than `HEAD`."""
+    if (length := int.from_bytes(data[:8], "little")) > HEAD:
+        raise ValueError(f"its arrays' names take {length} bytes, more than the {HEAD} allowed")
+    return data
 
 
 def _flat(environment: object) -> bool:
