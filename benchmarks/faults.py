@@ -131,9 +131,10 @@ def mutate(path: Path, number: int, rng: random.Random) -> None:
 
 
 def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, bytes], bytes]:
-    """All that a run's numbers come from, comparable where they are NaN."""
+    """All that a run's numbers come from and are judged by, comparable where they are NaN."""
     record, weights = read if isinstance(read, tuple) else (read, b"")
-    return repr(record.rows), {name: value.tobytes() for name, value in record.evidence.items()}, weights
+    said = repr((record.rows, record.failed, record.environment))
+    return said, {name: value.tobytes() for name, value in record.evidence.items()}, weights
 
 
 def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:

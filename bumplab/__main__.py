@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ArithmeticError) as error:  # samples that are not finite
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     return 0

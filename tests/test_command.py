@@ -1,6 +1,7 @@
 """``python -m bumplab train``: the command by which a report says how to repeat a run."""
 
 import json
+import math
 
 import pytest
 
@@ -37,6 +38,13 @@ def test_a_damaged_run_is_set_aside_and_trained(tmp_path, capsys, damage):
         assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("trained: ")
     assert store.load(SPEC) is not None
+
+
+def test_samples_that_are_not_finite_before_training_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * math.nan)
+    assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{SPEC.label()}: 48 of 48 samples hold NaN or infinity before any training" in line
 
 
 @pytest.mark.parametrize(

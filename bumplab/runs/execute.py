@@ -38,7 +38,10 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                 break
             except SamplesNotFinite as error:
                 if not record.rows:  # before any training: not the seed is broken, but the program
-                    raise
+                    raise SamplesNotFinite(
+                        f"{spec.label()}: {error} before any training, which is no seed's fault: try another spec, "
+                        f"or another machine"
+                    ) from error
                 record.failed = f"at step {step} {error}"
                 break
             record.rows.append({"step": step, "loss": loss, **measurement.row})

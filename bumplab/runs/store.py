@@ -174,7 +174,13 @@ class RunStore:
             folder.rename(final)
         except FileNotFoundError:
             return  # another worker was faster
-        warnings.warn(f"{folder}: {reason}; moved to {final}, the run will be trained again", stacklevel=2)
+        finished = folder.parent.name == "results"
+        then = (
+            "is trained again when it is needed"
+            if finished
+            else "goes on from an earlier checkpoint, or from the start"
+        )
+        warnings.warn(f"{folder}: {reason}; moved to {final}, the run {then}", stacklevel=2)
 
     def _checkpoints(self, key: str) -> Path:
         return own(self.root / "partial") / key

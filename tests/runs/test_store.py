@@ -1,5 +1,6 @@
 """The store gives back what was published, names and refuses what was damaged, and executes nothing."""
 
+import errno
 import hashlib
 import json
 import math
@@ -166,6 +167,31 @@ def test_what_is_not_a_folder_is_moved_aside(store, kind):
             target.mkdir()
         folder.symlink_to(target)
     refuse(store, folder)
+
+
+@pytest.mark.parametrize("name", [*sorted(FILES), MANIFEST])
+def test_a_file_that_its_disk_cannot_read_is_damage_and_stops_nobody(store, monkeypatch, name):
+    store.publish(make_record(), WEIGHTS)
+    folder, fstat, bad = store.path(run_key(SPEC)), os.fstat, []
+
+    def failing(descriptor):
+        if bad and os.path.samestat(fstat(descriptor), bad[0]):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return fstat(descriptor)
+
+    bad.append((folder / name).stat())
+    monkeypatch.setattr(os, "fstat", failing)
+    with pytest.warns(UserWarning, match=f"{name} cannot be read from its disk .*is trained again when it is needed"):
+        assert store.load(SPEC) is None
+    assert not folder.exists()
+
+
+def test_what_becomes_of_a_run_with_a_damaged_checkpoint_is_said(store):
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    (folder / "rows.json").write_bytes(b"")
+    with pytest.warns(UserWarning, match="the run goes on from an earlier checkpoint, or from the start$"):
+        assert store.load_partial(SPEC) is None
 
 
 def test_a_dangling_link_where_damage_goes_is_in_nobodys_way(store):
