@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bumplab import profiles
 from bumplab.config import RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.sealed import MANIFEST
@@ -76,7 +77,8 @@ def mutations(count: int, rng: random.Random, unfinished: bool = False) -> Outco
         spec, whole = SMOKE.run(0), RunStore(Path(folder) / "whole")
         if unfinished:
             state = start(spec, "cpu")
-            record = RunRecord(spec, [{"step": 0.0, "loss": math.nan}], {"0/x": np.zeros((8, 8), np.float32)})
+            row = dict.fromkeys(row_names(spec, 0), 0.0) | {"loss": math.nan}
+            record = RunRecord(spec, [row], {"0/x": np.zeros((8, 8), np.float32)})
             whole.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
         else:
             train_if_free(spec, whole, "cpu")
@@ -129,9 +131,10 @@ def mutate(path: Path, number: int, rng: random.Random) -> None:
 
 
 def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, bytes], bytes]:
-    """All that a run's numbers come from, comparable where they are NaN."""
+    """All that a run's numbers come from and are judged by, comparable where they are NaN."""
     record, weights = read if isinstance(read, tuple) else (read, b"")
-    return repr(record.rows), {name: value.tobytes() for name, value in record.evidence.items()}, weights
+    said = repr((record.rows, record.failed, record.environment))
+    return said, {name: value.tobytes() for name, value in record.evidence.items()}, weights
 
 
 def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:

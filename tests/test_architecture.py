@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["config", "profiles", "randomness", "data", "diffusion", "training", "measure", "runs", "verdicts", "report"]
+ORDER = [
+    "terminal",
+    "config",
+    "profiles",
+    "randomness",
+    "data",
+    "diffusion",
+    "training",
+    "measure",
+    "runs",
+    "verdicts",
+    "report",
+]
 FILES = sorted((ROOT / "bumplab").rglob("*.py"))
 
 

@@ -1,12 +1,13 @@
 """``python -m bumplab train``: the command by which a report says how to repeat a run."""
 
 import json
+import math
 
 import pytest
 
 from bumplab import __main__ as command
 from bumplab import profiles
-from bumplab.runs.store import RunStore
+from bumplab.runs.store import RunStore, run_key
 
 SPEC = profiles.get("smoke").run(3)
 GIVEN = json.loads(SPEC.to_json())
@@ -24,6 +25,29 @@ def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
     assert f"on_grid.accuracy                 {record.rows[-1]['on_grid.accuracy']:.6g}" in first
     assert command.main(asked) == 0
     assert capsys.readouterr().out == first.replace("trained: ", "stored: ", 1)
+
+
+@pytest.mark.parametrize("damage", ["a file cut short", "a file in its place"])
+def test_a_damaged_run_is_set_aside_and_trained(tmp_path, capsys, damage):
+    store = RunStore(tmp_path)
+    folder = store.path(run_key(SPEC))
+    folder.parent.mkdir(parents=True)
+    if damage == "a file in its place":
+        folder.write_text("x")
+    else:
+        folder.mkdir()
+        (folder / "rows.json").write_text("{")
+    with pytest.warns(UserWarning, match="moved to"):
+        assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("trained: ")
+    assert store.load(SPEC) is not None
+
+
+def test_samples_that_are_not_finite_before_training_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * math.nan)
+    assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{SPEC.label()}: 48 of 48 samples hold NaN or infinity before any training" in line
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The short version of `benchmarks/faults.py`: nothing finished is lost, nothing damaged is used."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks import faults
@@ -53,3 +55,11 @@ def test_a_killed_suite_ends_as_one_never_killed():
 )
 def test_repeated_steps_are_counted(log, again):
     assert faults.repeated(log.split(",")) == again
+
+
+@pytest.mark.parametrize("change", [{"rows": [{"step": 1.0}]}, {"failed": "x"}, {"environment": {"instructions": "cuda"}},
+                                    {"evidence": {"0/x": np.ones(1)}}])  # fmt: skip
+def test_a_run_judged_otherwise_is_another(change):
+    record = store.RunRecord(faults.SMOKE.run(0))
+    assert faults.content(record) == faults.content(replace(record))
+    assert faults.content(replace(record, **change)) != faults.content(record)

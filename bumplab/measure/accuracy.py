@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from bumplab.config import TOLERANCE
 from bumplab.measure.detector import Image, count_bumps, predict_label
-
-MODES = ("none", "several", "single-wrong", "correct")
-"""No bump, more than one, one at a wrong place, one at the right place: every image is exactly one of these."""
+from bumplab.measure.names import SHARES
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,5 @@ def failure_modes(found: Detections, labels: NDArray[np.float64]) -> NDArray[np.
 def accuracy(positions: NDArray[np.float64], labels: NDArray[np.float64]) -> dict[str, float]:
     """Shares in [0, 1] of right positions: ``accuracy`` (both axes, eq. 1), ``accuracy_x`` and ``accuracy_y``."""
     right = within_tolerance(positions, labels)
-    return {
-        "accuracy": float(right.all(axis=1).mean()),
-        "accuracy_x": float(right[:, 0].mean()),
-        "accuracy_y": float(right[:, 1].mean()),
-    }
+    of = (right.all(axis=1), right[:, 0], right[:, 1])
+    return {name: float(share.mean()) for name, share in zip(SHARES, of, strict=True)}

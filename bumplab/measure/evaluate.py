@@ -17,8 +17,9 @@ from bumplab.data.bumps import draw_in_hole, draw_off_grid, nearest_labels, rend
 from bumplab.diffusion.generator import FactorizedUNet, channels, compose
 from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
-from bumplab.measure.accuracy import MODES, accuracy, detect, failure_modes
+from bumplab.measure.accuracy import accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
+from bumplab.measure.names import MODES
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
 from bumplab.training.speed import autocast, capture, captures, configure

@@ -13,17 +13,13 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 
+from bumplab.measure.names import MEASURES
+
 Array = NDArray[np.floating]
 
 PCA_COMPONENTS = 10
 FOLDS = 5
 NEIGHBOURS = 10
-MEASURES = (
-    *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated"),
-    *("pca_r2", "pca_r2_x", "pca_r2_y"),
-    *("dimension", "neighbour_order", "signal"),
-)
-"""What `represent` measures of one tap, in this order."""
 TWONN_KEPT = 0.9
 """Share of the neighbour-distance ratios that TwoNN keeps; the largest are outliers (Facco et al. 2017)."""
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bumplab.config import LAYER_4
-from bumplab.measure.accuracy import MODES
 from bumplab.measure.detector import outlines
+from bumplab.measure.names import MODES
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curve, Curves
 

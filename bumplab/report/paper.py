@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bumplab.config import LAYER_4, NON_TRIVIAL_OVERLAP, DataSpec
-from bumplab.measure.accuracy import MODES
+from bumplab.measure.names import MODES
 from bumplab.report.figures import COLOURS, MARKERS, STYLE, from_0_to_1, mean_of
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.measure.evaluate import SamplesNotFinite, evaluate
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import RunRecord, RunStore, arithmetic
+from bumplab.runs.store import RunRecord, RunStore, arithmetic, with_short_head
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
@@ -38,7 +38,10 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                 break
             except SamplesNotFinite as error:
                 if not record.rows:  # before any training: not the seed is broken, but the program
-                    raise
+                    raise SamplesNotFinite(
+                        f"{spec.label()}: {error} before any training, which is no seed's fault: try another spec, "
+                        f"or another machine"
+                    ) from error
                 record.failed = f"at step {step} {error}"
                 break
             record.rows.append({"step": step, "loss": loss, **measurement.row})
@@ -60,7 +63,8 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
                 f"would go on in {here}: go on with it as it began, or name another --runs-dir"
             )
         try:
-            return record, checkpoint.from_tensors(spec, safetensors.torch.load(weights), step, device)
+            tensors = safetensors.torch.load(with_short_head(weights))
+            return record, checkpoint.from_tensors(spec, tensors, step, device)
         except (ValueError, SafetensorError) as error:
             store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))
     return RunRecord(spec), start(spec, device)

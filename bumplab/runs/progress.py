@@ -37,7 +37,10 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes one run's progress at most every `INTERVAL` seconds and removes it when the run ends."""
+    """Writes one run's progress at most every `INTERVAL` seconds and removes it when the run ends.
+
+    Raises OSError where the first cannot be written, before there is work to lose; later ones may be missing.
+    """
 
     def __init__(self, root: Path, key: str, label: str, first: int, steps: int):
         now = time.time()
@@ -57,7 +60,11 @@ class ProgressFile:
         if now - self.progress.updated < INTERVAL:
             return
         self.progress.step, self.progress.updated = step, now
-        replace_text(self.path, json.dumps(asdict(self.progress)))
+        try:
+            replace_text(self.path, json.dumps(asdict(self.progress)))
+        except OSError:  # on a disk that is full now there may be room at the next checkpoint
+            if step == self.progress.first:
+                raise
 
 
 def running(root: Path) -> list[Progress]:
@@ -77,6 +84,10 @@ def replace_text(path: Path, text: str) -> None:
     """Writes a small file so that a reader sees the old text or the new."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    with open(temporary, "x") as file:  # new: not through a link that lay there
-        file.write(text)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "x") as file:  # new: not through a link that lay there
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -84,6 +84,8 @@ def read_file(path: Path, limit: int) -> bytes:
             raise Damaged(f"{path.name} is a symbolic link") from error
         if error.errno == errno.ENXIO:
             raise Damaged(f"{path.name} is no regular file") from error
+        if error.errno == errno.EIO:  # as lost as a garbled one; where all of the disk is, moving it aside fails too
+            raise Damaged(f"{path.name} cannot be read from its disk ({error.strerror})") from error
         raise
 
 

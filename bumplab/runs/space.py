@@ -81,20 +81,23 @@ def sessions_at_work(root: Path) -> int:
 
 
 def _remove(run: Stored, store: RunStore) -> bool:
-    """Takes the run away at once, so that a reader finds all of it or nothing; False where a process trains it."""
+    """Takes the run away at once, so that a reader finds all of it or nothing.
+
+    False where a process trains it, or has finished, replaced or removed it since it was listed.
+    """
     with ExitStack() as held:
-        if run.state != "damaged":
-            try:
+        try:
+            if run.state != "damaged":
                 held.enter_context(store.lock(run.key))
-            except Timeout:
-                return False
-        if run.path.is_symlink() or not run.path.is_dir():
-            run.path.unlink()
-            return True
-        gone = run.path
-        if run.state != "left over":
-            gone = run.path.rename(pending(run.path))
-        shutil.rmtree(gone)
+            if run.path.is_symlink() or not run.path.is_dir():
+                run.path.unlink()
+                return True
+            gone = run.path
+            if run.state != "left over":
+                gone = run.path.rename(pending(run.path))
+            shutil.rmtree(gone)
+        except (Timeout, FileNotFoundError):
+            return False
     return True
 
 

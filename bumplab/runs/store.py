@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import shutil
 import stat
 import warnings
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
 
 RESULTS_FORMAT = 2
@@ -38,6 +40,8 @@ RESULTS_FORMAT = 2
 FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}
 """The files of a run and the most bytes each may have, which bounds the memory that reading a foreign store takes. At
 paper scale they have 0.5 kB, 0.1 MB and 5 MB, by what a smoke run's row takes, and 0.3 GB of weights with moments."""
+HEAD = 1 << 22
+"""Most bytes of a safetensors file's head, 100 an array: a paper run names 800, and a million take 2 GB to read."""
 
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
@@ -97,8 +101,8 @@ class RunStore:
         return FileLock(folder / f"{key}.lock", timeout=0)
 
     def has(self, spec: RunSpec) -> bool:
-        """Whether a result is there; only `load` tells whether it is whole."""
-        return self.path(run_key(spec)).is_dir()
+        """Whether anything is there in a result's place; only `load` tells whether it is a whole one."""
+        return os.path.lexists(self.path(run_key(spec)))
 
     def load(self, spec: RunSpec) -> RunRecord | None:
         """The finished run, or None. A damaged one is named, moved aside and counts as absent."""
@@ -147,6 +151,8 @@ class RunStore:
         folder = self._checkpoints(run_key(spec))
         if folder.is_symlink():
             self.set_aside(folder, "is a symbolic link")
+        elif folder.exists() and not folder.is_dir():
+            self.set_aside(folder, "is not a folder")
         for checkpoint in sorted(folder.glob("[0-9]" * 9), reverse=True):
             try:
                 if read := self._read(checkpoint, spec):
@@ -162,13 +168,19 @@ class RunStore:
         target = own(self.root / "damaged") / f"{folder.parent.name}-{folder.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         number = 0
-        while (final := target.with_name(f"{target.name}-{number}")).exists():
+        while os.path.lexists(final := target.with_name(f"{target.name}-{number}")):
             number += 1
         try:
             folder.rename(final)
         except FileNotFoundError:
             return  # another worker was faster
-        warnings.warn(f"{folder}: {reason}; moved to {final}, the run will be trained again", stacklevel=2)
+        finished = folder.parent.name == "results"
+        then = (
+            "is trained again when it is needed"
+            if finished
+            else "goes on from an earlier checkpoint, or from the start"
+        )
+        warnings.warn(f"{folder}: {reason}; moved to {final}, the run {then}", stacklevel=2)
 
     def _checkpoints(self, key: str) -> Path:
         return own(self.root / "partial") / key
@@ -216,15 +228,25 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         steps = [row["step"] for row in rows]
         if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
             raise Damaged("rows.json is of another format or has other steps than its spec")
+        for row, step in zip(rows, spec.measured_steps(), strict=False):
+            if lacking := row_names(spec, step) - row.keys():
+                raise Damaged(f"rows.json lacks {min(lacking)} at step {step}, and who needs it would stop there")
         if not isinstance(body["failed"], str | None) or not _flat(body["environment"]):
             raise Damaged("rows.json gives a reason or an environment that is none")
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
         if any(not 0 <= value < 1e9 for value in seconds.values()):
             raise Damaged("rows.json gives seconds that no run takes")
-        evidence = safetensors.numpy.load(files["evidence.safetensors"])
+        evidence = safetensors.numpy.load(with_short_head(files["evidence.safetensors"]))
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
+
+
+def with_short_head(data: bytes) -> bytes:
+    """A safetensors file, unread. Raises ValueError where its head is longer than `HEAD`."""
+    if (length := int.from_bytes(data[:8], "little")) > HEAD:
+        raise ValueError(f"its arrays' names take {length} bytes, more than the {HEAD} allowed")
+    return data
 
 
 def _flat(environment: object) -> bool:

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bumplab.config import LAST_TAPS, LAYER_4
-from bumplab.measure.accuracy import MODES
-from bumplab.measure.representation import MEASURES
+from bumplab.measure.names import MEASURES, MODES
 from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Design, Part, RunsOf, SeedRuns
 from bumplab.verdicts.curves import Curve, Curves

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.data.bumps import render
-from bumplab.measure.accuracy import MODES, Detections, accuracy, detect, failure_modes, within_tolerance
+from bumplab.measure.accuracy import Detections, accuracy, detect, failure_modes, within_tolerance
 from bumplab.measure.detector import quantise
+from bumplab.measure.names import MODES
 
 ASKED = np.array([[5.0, 9.0]])
 

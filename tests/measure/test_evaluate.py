@@ -13,8 +13,8 @@ from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE
 from bumplab.data.bumps import in_hole, render, training_labels
 from bumplab.diffusion.unet import TAPS
 from bumplab.measure import evaluate as evaluation
-from bumplab.measure.accuracy import MODES
 from bumplab.measure.evaluate import SAMPLING_BATCH, SHOWN, SamplesNotFinite, draw, evaluate, label_sets
+from bumplab.measure.names import MODES, row_names
 from bumplab.training.loop import start, train
 
 PLAIN = profiles.get("smoke").run(0)
@@ -56,7 +56,7 @@ def test_the_row_has_every_number(measured):
     shares = [f"{kind}{axis}" for kind in ("accuracy", "ceiling") for axis in ("", "_x", "_y")]
     expected = {f"{name}.{key}" for name in sets_of(spec) for key in (*shares, *MODES, "samples")}
     expected |= {f"{tap}.{measure}" for tap in taps_at(spec, step) for measure in MEASURES}
-    assert set(measurement.row) == expected
+    assert set(measurement.row) == expected == row_names(spec, step) - {"step", "loss"}
     assert {name: measurement.row[f"{name}.samples"] for name in sets_of(spec)} == counts_at(spec, step)
     assert {type(value) for value in measurement.row.values()} == {float}
 

@@ -9,6 +9,7 @@ import pytest
 
 CONFTEST = '''
 import os, sys, time, types
+from bumplab.measure.names import row_names
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
 
@@ -24,7 +25,8 @@ def execute(spec, store, device):
     value = sign * (1.05 if spec.seed == 11 else 1.0)
     with open(store.root / "trained", "a") as file:
         file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
-    rows = [{"step": float(s), "value": value} for s in spec.measured_steps()]
+    steps = spec.measured_steps()
+    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s), "value": value} for s in steps]
     environment = {"instructions": "cuda"} if os.environ.get("SEED_ON_GPU") == str(spec.seed) else {}
     environment["bf16"] = "BF16" in os.environ
     store.publish(RunRecord(spec, rows, environment=environment), b"")

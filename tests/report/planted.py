@@ -7,7 +7,7 @@ from html import unescape
 import numpy as np
 
 from bumplab import profiles
-from bumplab.measure.accuracy import MODES
+from bumplab.measure.names import MODES, row_names
 from bumplab.report import page
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
@@ -19,7 +19,7 @@ def record_of(spec, rng):
     record = RunRecord(spec, seconds={"training": 3.0}, environment={"torch": "2"})
     n, size = 24, spec.data.image_size
     for step in spec.measured_steps():
-        row = {"step": step, "loss": 0.1}
+        row = dict.fromkeys(row_names(spec, step), 0.1) | {"step": step}
         for labels in ("on_grid", "off_grid", "in_hole"):
             row |= {f"{labels}.{key}": 0.5 for key in ("accuracy", "ceiling", *MODES)}
             record.evidence |= {

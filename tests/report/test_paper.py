@@ -9,7 +9,7 @@ import torch
 from bumplab import profiles
 from bumplab.data.bumps import in_hole
 from bumplab.data.overlap import overlap
-from bumplab.measure.accuracy import MODES
+from bumplab.measure.names import MODES
 from bumplab.report import charts, paper
 from bumplab.runs.store import RunRecord
 

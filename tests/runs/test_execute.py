@@ -15,6 +15,7 @@ from bumplab import profiles
 from bumplab.config import LAST_TAPS, LAYER_4
 from bumplab.diffusion.generator import build
 from bumplab.measure.evaluate import SamplesNotFinite
+from bumplab.measure.names import row_names
 from bumplab.runs import execute as module
 from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
@@ -224,7 +225,8 @@ def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkey
     spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
     store, state = RunStore(tmp_path), start(spec, "cpu")
     weights = safetensors.torch.save(checkpoint.to_tensors(state))
-    store.save_partial(RunRecord(spec, [{"step": 0.0}], environment={"bf16": before}), weights)
+    row = dict.fromkeys(row_names(spec, 0), 0.0)
+    store.save_partial(RunRecord(spec, [row], environment={"bf16": before}), weights)
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1
     monkeypatch.setattr(speed, "has_bf16", lambda device: not before)

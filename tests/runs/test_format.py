@@ -11,8 +11,9 @@ import torch
 
 from bumplab import profiles
 from bumplab.data.bumps import render
-from bumplab.measure.accuracy import MODES, detect, failure_modes
+from bumplab.measure.accuracy import detect, failure_modes
 from bumplab.measure.detector import quantise
+from bumplab.measure.names import MODES, row_names
 from bumplab.runs.execute import execute
 from bumplab.runs.store import RESULTS_FORMAT, RunStore
 
@@ -24,6 +25,27 @@ def test_the_format_is_the_one_whose_numbers_are_below():
     assert RESULTS_FORMAT == FORMAT
 
 
+OF_A_SET = (
+    *("accuracy", "accuracy_x", "accuracy_y", "ceiling", "ceiling_x", "ceiling_y"),
+    *("none", "several", "single-wrong", "correct", "samples"),
+)
+OF_A_TAP = (
+    *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated", "pca_r2", "pca_r2_x", "pca_r2_y"),
+    *("dimension", "neighbour_order", "signal"),
+)
+
+
+@pytest.mark.parametrize("hole", [0.0, 3.0])
+@pytest.mark.parametrize("step", SPEC.measured_steps())
+def test_the_names_of_a_runs_numbers(hole, step):
+    """A stored run that lacks one is refused: with a name more, all runs of this format would be trained again."""
+    sets = ["on_grid", "off_grid", "in_hole"][: 3 if hole else 2]
+    taps = ["up1-features", "up1", "down3", "bottleneck"][: 4 if step == SPEC.training.steps else 2]
+    of_sets = {f"{labels}.{name}" for labels in sets for name in OF_A_SET}
+    of_taps = {f"{tap}.{name}" for tap in taps for name in OF_A_TAP}
+    assert row_names(profiles.get("smoke").run(0, hole=hole), step) == {"step", "loss"} | of_sets | of_taps
+
+
 def test_a_runs_numbers(tmp_path):
     """Labels, weights at the start, noise, objective, optimizer, sampler and measures, but for UMAP's.
 
@@ -33,6 +55,7 @@ def test_a_runs_numbers(tmp_path):
     execute(SPEC, store, "cpu")
     record = store.load(SPEC)
     first, middle, last = record.rows
+    assert [set(row) for row in record.rows] == [row_names(SPEC, step) for step in SPEC.measured_steps()]
     assert (middle["loss"], last["loss"]) == pytest.approx((1.87175, 1.48849), rel=1e-4)
     assert first["on_grid.ceiling"] == pytest.approx(19 / 24)
     assert first["up1-features.signal"] == pytest.approx(0.31397, rel=1e-3)

@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs import store as module
 from bumplab.runs.board import Board
@@ -26,7 +27,8 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 
 def record(checkpoints=None):
-    rows = [{"step": float(step), "loss": 0.5} for step in SPEC.measured_steps()]
+    steps = SPEC.measured_steps()
+    rows = [dict.fromkeys(row_names(SPEC, step), 0.25) | {"step": float(step), "loss": 0.5} for step in steps]
     return RunRecord(SPEC, rows[:checkpoints], {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
 
 
@@ -118,6 +120,7 @@ LOAD = """
 import json, sys, warnings
 from pathlib import Path
 from bumplab.config import RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs.progress import running
 from bumplab.runs.store import RunStore
@@ -230,6 +233,37 @@ def test_evidence_with_a_header_longer_than_the_file_is_refused(store, length):
     plant(store, "evidence.safetensors", lambda _: length.to_bytes(8, "little") + b"{}")
     with pytest.warns(UserWarning, match="evidence cannot be read"):
         assert store.load(SPEC) is None
+
+
+def many_arrays(head):
+    """A sound safetensors file of empty arrays whose names take at least so many bytes."""
+    names = (f'"{k:07d}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}' for k in range(head // 50 + 1))
+    text = f"{{{','.join(names)}}}".encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+def test_evidence_of_a_million_empty_arrays_is_refused_unread(store, monkeypatch):
+    """Small on disk, they would take the memory: each is an object with a name."""
+    monkeypatch.setattr(safetensors.numpy, "load", None)
+    plant(store, "evidence.safetensors", lambda _: many_arrays(1 << 22))
+    with pytest.warns(UserWarning, match=r"evidence cannot be read \(ValueError\)"):
+        assert store.load(SPEC) is None
+
+
+def test_weights_of_a_million_empty_arrays_are_refused_unread(store, monkeypatch):
+    from bumplab.runs import execute
+
+    monkeypatch.setattr(execute.safetensors.torch, "load", None)
+    store.save_partial(record(1), many_arrays(1 << 22))
+    with pytest.warns(UserWarning, match="more than the 4194304 allowed"):
+        assert execute._resume(SPEC, store, "cpu")[0].rows == []
+
+
+def test_a_head_leaves_room_for_a_paper_scale_run():
+    steps = len(profiles.get("paper").run(0).measured_steps())
+    longest = '"320000/up1-features.embedding":{"dtype":"F16","shape":[500,3],"data_offsets":[1234567890,1234567890]},'
+    assert 4 * steps * 20 * len(longest) < module.HEAD
+    assert len(safetensors.numpy.load(many_arrays(1000))) > 10, "they are sound"
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "0/\x00", "0/<script>"])

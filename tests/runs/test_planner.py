@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs import planner
 from bumplab.runs.board import Board
 from bumplab.runs.planner import help_others, obtain, train_if_free
@@ -21,6 +22,7 @@ WORKER = """
 import os, sys, time, types
 from pathlib import Path
 from bumplab import profiles
+from bumplab.measure.names import row_names
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
@@ -35,7 +37,8 @@ def note(what, seed):
 def execute(spec, store, device):
     note("begin", spec.seed)
     time.sleep(seconds)
-    store.publish(RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()]), b"")
+    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
+    store.publish(RunRecord(spec, rows), b"")
     note("end", spec.seed)
 
 sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
@@ -96,7 +99,8 @@ def log(root):
 
 
 def by_hand(spec):
-    return RunRecord(spec, [{"step": float(s)} for s in spec.measured_steps()])
+    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
+    return RunRecord(spec, rows)
 
 
 @pytest.fixture
@@ -191,6 +195,17 @@ def test_a_damaged_result_is_trained_again(board, store, fake_execute):
         records = obtain(SPECS, board, store, "cpu")
     assert [record.spec.seed for record in records] == [0, 1, 2]
     assert fake_execute == [1]
+
+
+def test_what_lies_in_a_results_place_is_left_to_who_needs_the_run(board, store, fake_execute):
+    """A helper does not train what could not be published; who needs it reads it, moves it aside and trains."""
+    place = store.path(run_key(SPECS[0]))
+    place.parent.mkdir(parents=True)
+    place.write_text("no folder")
+    assert not train_if_free(SPECS[0], store, "cpu")
+    with pytest.warns(UserWarning, match="is not a folder; moved to"):
+        assert [record.spec.seed for record in obtain(SPECS[:1], board, store, "cpu")] == [0]
+    assert fake_execute == [0]
 
 
 def test_a_failed_run_counts_as_trained(board, store, fake_execute):

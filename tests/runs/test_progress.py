@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,43 @@ def test_replaced_text_is_the_new_text_and_leaves_no_other_file(tmp_path):
     for text in ("old, and longer", "new"):
         replace_text(tmp_path / "page.html", text)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("page.html", "new")]
+
+
+FULL = Path("/dev/full")
+"""A file that takes no byte: what Linux has for trying a full disk."""
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Files are made, and no byte is written to them; returns the way back."""
+
+    def opened(path, mode):
+        open(path, mode).close()
+        return open(FULL, "w")
+
+    monkeypatch.setattr(module, "open", opened, raising=False)
+    return monkeypatch.undo
+
+
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+
+
+@needs_full
+def test_a_full_disk_stops_no_training_and_is_left_as_it_was(tmp_path, clock, request):
+    with ProgressFile(tmp_path, "k1", "a", 0, 10) as file:
+        undo = request.getfixturevalue("full_disk")
+        clock.now += 2
+        file.update(4)
+        assert [p.step for p in running(tmp_path)] == [0]
+        assert list((tmp_path / "progress").iterdir()) == [file.path]
+        undo()
+        file.progress.updated = 0.0
+        file.update(5)
+        assert [p.name for p in (tmp_path / "progress").iterdir()] == ["k1.json"]
+
+
+@needs_full
+def test_a_disk_that_is_full_at_the_start_is_an_error(tmp_path, full_disk):
+    with pytest.raises(OSError, match="No space left"), ProgressFile(tmp_path, "k1", "a", 0, 10):
+        pass
+    assert list((tmp_path / "progress").iterdir()) == []

@@ -1,14 +1,17 @@
 """What is listed is what is on disk; what is removed is the oldest, and never what is in use."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from bumplab import profiles
 from bumplab.__main__ import main
+from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore
@@ -18,7 +21,8 @@ DAY = 86_400
 
 
 def record_of(spec, checkpoints=None):
-    return RunRecord(spec, [{"step": step} for step in spec.measured_steps()[:checkpoints]])
+    steps = spec.measured_steps()[:checkpoints]
+    return RunRecord(spec, [dict.fromkeys(row_names(spec, step), 0.5) | {"step": step} for step in steps])
 
 
 def aged(path, days):
@@ -85,6 +89,24 @@ def test_a_run_that_another_process_trains_stays(store):
         assert names(space.prune(store, keep=0)) == LABELS[:3]
         holder.kill()
     assert names(space.prune(store, keep=0)) == LABELS[3:]
+
+
+@pytest.mark.parametrize("of", ["results", "partial", "damaged"])
+def test_what_another_process_removed_since_it_was_listed_is_passed_over(store, monkeypatch, of):
+    """Its trainer published it, or another prune was faster; nothing of the rest is kept for that."""
+    with pytest.warns(UserWarning, match="made so"):
+        store.set_aside(store.path(record_of(SPECS[2]).key), "made so")
+    (gone, *_) = (run for run in space.stored(store.root) if run.path.parent.name == of)
+    rename = Path.rename
+
+    def late(path, target):
+        if path == gone.path:
+            shutil.rmtree(path)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert {run.path for run in space.prune(store, keep=0)}.isdisjoint({gone.path})
+    assert space.stored(store.root) == []
 
 
 def test_nothing_goes_while_a_session_is_at_work(store):

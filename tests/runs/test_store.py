@@ -1,5 +1,6 @@
 """The store gives back what was published, names and refuses what was damaged, and executes nothing."""
 
+import errno
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.config import DataSpec, RunSpec
+from bumplab.measure.names import row_names
 from bumplab.runs import store as module
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
@@ -26,8 +28,10 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 
 def make_record(spec=SPEC, checkpoints=None, **changes):
-    rows = [{"step": s, "loss": math.nan if s == 0 else 0.5, "a.b": s / 7} for s in spec.measured_steps()]
-    rows = rows[:checkpoints]
+    rows = [
+        dict.fromkeys(row_names(spec, s), s / 7) | {"step": s, "loss": math.nan if s == 0 else 0.5}
+        for s in spec.measured_steps()[:checkpoints]
+    ]
     evidence = {f"{row['step']}/x": np.arange(12, dtype=np.float16).reshape(3, 4) + row["step"] for row in rows}
     evidence["0/modes"] = np.array([0, 3, 255], dtype=np.uint8)
     return RunRecord(spec, rows, evidence, {"training": 1.5}, {"torch": "2", "threads": 1}, **changes)
@@ -165,6 +169,53 @@ def test_what_is_not_a_folder_is_moved_aside(store, kind):
     refuse(store, folder)
 
 
+@pytest.mark.parametrize("name", [*sorted(FILES), MANIFEST])
+def test_a_file_that_its_disk_cannot_read_is_damage_and_stops_nobody(store, monkeypatch, name):
+    store.publish(make_record(), WEIGHTS)
+    folder, fstat, bad = store.path(run_key(SPEC)), os.fstat, []
+
+    def failing(descriptor):
+        if bad and os.path.samestat(fstat(descriptor), bad[0]):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return fstat(descriptor)
+
+    bad.append((folder / name).stat())
+    monkeypatch.setattr(os, "fstat", failing)
+    with pytest.warns(UserWarning, match=f"{name} cannot be read from its disk .*is trained again when it is needed"):
+        assert store.load(SPEC) is None
+    assert not folder.exists()
+
+
+def test_what_becomes_of_a_run_with_a_damaged_checkpoint_is_said(store):
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    (folder / "rows.json").write_bytes(b"")
+    with pytest.warns(UserWarning, match="the run goes on from an earlier checkpoint, or from the start$"):
+        assert store.load_partial(SPEC) is None
+
+
+def test_a_dangling_link_where_damage_goes_is_in_nobodys_way(store):
+    store.publish(make_record(), WEIGHTS)
+    folder = store.path(run_key(SPEC))
+    (folder / "rows.json").write_bytes(b"")
+    link = store.root / "damaged" / f"results-{run_key(SPEC)}-0"
+    link.parent.mkdir()
+    link.symlink_to(store.root / "nowhere")
+    with pytest.warns(UserWarning, match=f"moved to .*results-{run_key(SPEC)}-1"):
+        assert store.load(SPEC) is None
+    assert link.is_symlink()
+
+
+def test_a_file_in_place_of_a_runs_checkpoints_is_moved_aside(store):
+    checkpoints = store.root / "partial" / run_key(SPEC)
+    checkpoints.parent.mkdir(parents=True)
+    checkpoints.write_text("x")
+    with pytest.warns(UserWarning, match="is not a folder; moved to"):
+        assert store.load_partial(SPEC) is None
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    assert_equal(store.load_partial(SPEC)[0], make_record(checkpoints=1))
+
+
 def test_each_damaged_result_is_kept(store):
     for _ in range(3):
         store.publish(make_record(), WEIGHTS)
@@ -211,6 +262,28 @@ def test_a_result_of_another_shape_is_refused_even_with_right_checksums(store, c
     folder = store.path(run_key(SPEC))
     reseal(folder, **change(folder))
     refuse(store, folder)
+
+
+@pytest.mark.parametrize("name", ["loss", "on_grid.accuracy", "off_grid.samples", "up1.pca_r2"])
+@pytest.mark.parametrize("row", [0, -1])
+@pytest.mark.parametrize("failed", [None, "the loss is nan"])
+def test_a_result_that_lacks_a_measurement_is_refused_even_with_right_checksums(store, name, row, failed):
+    """Its reader would meet a KeyError, in this session and in every later one."""
+    record = make_record(failed=failed)
+    del record.rows[row][name]
+    store.publish(record, WEIGHTS)
+    with pytest.warns(UserWarning, match=f"rows.json lacks {name} at step {record.rows[row]['step']}"):
+        assert store.load(SPEC) is None
+    store.publish(make_record(), WEIGHTS)
+    assert_equal(store.load(SPEC), make_record())
+
+
+def test_a_checkpoint_that_lacks_a_measurement_is_not_resumed_from(store):
+    record = make_record(checkpoints=2)
+    del record.rows[0]["loss"]
+    store.save_partial(record, WEIGHTS)
+    with pytest.warns(UserWarning, match="rows.json lacks loss at step 0"):
+        assert store.load_partial(SPEC) is None
 
 
 class Plant:
