@@ -57,8 +57,15 @@ def test_repeated_steps_are_counted(log, again):
     assert faults.repeated(log.split(",")) == again
 
 
-@pytest.mark.parametrize("change", [{"rows": [{"step": 1.0}]}, {"failed": "x"}, {"environment": {"instructions": "cuda"}},
-                                    {"evidence": {"0/x": np.ones(1)}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": [{"step": 1.0}]},
+        {"failed": "x"},
+        {"environment": {"instructions": "cuda"}},
+        {"evidence": {"0/x": np.ones(1)}},
+    ],
+)
 def test_a_run_judged_otherwise_is_another(change):
     record = store.RunRecord(faults.SMOKE.run(0))
     assert faults.content(record) == faults.content(replace(record))
