@@ -10,6 +10,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -101,8 +102,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if _is_controller(config) and trains and any(_within(path, claims) for path in chosen):
         board = config.stash[board_key]
         try:
-            board.open()
             require_locks(board.root)
+            board.open()
         except OSError as error:
             raise pytest.UsageError(f"--runs-dir {board.root}: cannot be written ({error})") from error
         settings = config.stash[settings_key]
@@ -202,22 +203,26 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
-    settings, board, display = config.stash[settings_key], config.stash[board_key], config.stash.get(display_key, None)
+    board, display = config.stash[board_key], config.stash.get(display_key, None)
     board.finish()
     if display is None:
         if not _is_controller(config) and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             _help(config)
         return
     display.stop()
-    judged = config.stash[entries_key]
-    for claim in board.claims():
-        reason = "no verdict: its worker died or the session was stopped"
-        judged.setdefault(claim["claim"], entries.error(claim, reason))
-    board.close()
-    if not judged:
-        return
+    with closing(board):  # no other process may remove a run before it is reported
+        for claim in board.claims():
+            reason = "no verdict: its worker died or the session was stopped"
+            config.stash[entries_key].setdefault(claim["claim"], entries.error(claim, reason))
+        if config.stash[entries_key]:
+            _report(session, display.elapsed)
+
+
+def _report(session: pytest.Session, elapsed: float) -> None:
     from bumplab.report.page import write
 
+    config = session.config
+    settings, judged = config.stash[settings_key], config.stash[entries_key]
     report = {
         "profile": settings.profile.name,
         "purpose": settings.profile.purpose,
@@ -228,7 +233,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         "saved": entries.saved(*config.stash[steps_key]),
         "code": _code(config.rootpath),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "elapsed": display.elapsed,
+        "elapsed": elapsed,
         "claims": list(judged.values()),
     }
     path = settings.report_of(judged)

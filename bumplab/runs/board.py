@@ -4,6 +4,7 @@
 
     <root>/progress/<session>/<worker>.json    the claims it tries and the specs of the runs it wants, in that order
     <root>/progress/<session>/<worker>.lock    held while it has claims left; freed by the system if it dies
+    <root>/progress/<session>/session.lock     held until the report is written: it is made of the runs
 
 The folder goes when its session ends. One that a killed session left is no other session's concern.
 """
@@ -30,6 +31,9 @@ LIMIT = 1 << 26
 """Most bytes of a worker's file: 700 for each run it wants."""
 
 
+SESSION = "session.lock"
+
+
 class Board:
     """One worker's view of its session: it writes its own file and reads everyone's."""
 
@@ -38,17 +42,23 @@ class Board:
         self._claims: list[Mapping[str, str]] = []
         self._asked: dict[RunSpec, None] = {}
         self._at_work: FileLock | None = None
+        self._session: FileLock | None = None
 
     def open(self) -> None:
-        """Makes the session's folder and removes those forgotten. Raises OSError where nothing can be written."""
+        """Begins the session: makes its folder, removes those forgotten. Raises OSError where it cannot write."""
         own(self.folder.parent)  # what is behind a link may be old, but is not forgotten
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in self.folder.parent.iterdir():
             old = other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN
             if old and not other.is_symlink() and not at_work(other):
                 shutil.rmtree(other, ignore_errors=True)
+        self._session = FileLock(self.folder / SESSION)
+        self._session.acquire()
 
     def close(self) -> None:
+        """The session is done with its runs."""
+        if self._session is not None:
+            self._session.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self, claims: Sequence[Mapping[str, str]], plan: Sequence[RunSpec]) -> None:
@@ -66,7 +76,7 @@ class Board:
 
     def others_at_work(self) -> bool:
         """Whether any other worker may still ask for runs."""
-        return at_work(self.folder)
+        return _held(self.folder, but=SESSION)
 
     def ask(self, specs: Sequence[RunSpec]) -> None:
         """Wants these runs, after those it already wants."""
@@ -101,10 +111,14 @@ class Board:
 
 
 def at_work(session: Path) -> bool:
-    """Whether any worker of the session with this folder has claims left."""
+    """Whether the session with this folder still needs its runs: to judge, or to report."""
+    return _held(session)
+
+
+def _held(session: Path, but: str = "") -> bool:
     for path in () if session.is_symlink() else session.glob("*.lock"):
-        if path.is_symlink():
-            continue  # not ours; what it leads to is not ours to open
+        if path.is_symlink() or path.name == but:
+            continue  # a link is not ours, nor is what it leads to ours to open
         try:
             with FileLock(path, timeout=0):
                 pass

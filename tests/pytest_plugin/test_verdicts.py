@@ -280,3 +280,31 @@ def test_a_stored_reason_does_not_steer_the_terminal(suite):
     done = suite.run("-k", "density", "-rx", "--color=yes")
     assert done.stdout.count(r"failed: \x1b[2J\x9bgone\u202e") == 2  # as the outcome's reason, and in the summary
     assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))
+
+
+PRUNES = """
+from bumplab.report import page
+from bumplab.runs import space
+
+write = page.write
+
+def beside(report, store, *rest):
+    try:
+        said = f"removed {len(space.prune(store, keep=0))}"
+    except ValueError as error:
+        said = str(error)
+    write(report, store, *rest)
+    (store.root / "said").write_text(said)
+
+page.write = beside
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_no_run_is_removed_while_the_report_of_them_is_written(suite, workers):
+    with open(suite.folder / "conftest.py", "a") as file:
+        file.write(PRUNES)
+    suite.run("-k", "density", *workers)
+    assert "1 session at work on it" in (suite.folder / ".runs" / "said").read_text()
+    assert len(list((suite.folder / ".runs" / "results").iterdir())) == 3
+    assert not list((suite.folder / ".runs" / "progress").glob("*/")), "the session has ended"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bumplab import profiles
-from bumplab.runs.board import FORGOTTEN, Board, at_work
+from bumplab.runs.board import FORGOTTEN, SESSION, Board, at_work
 from bumplab.runs.space import prune, sessions_at_work
 from bumplab.runs.store import RunStore
 
@@ -151,7 +151,7 @@ def test_a_linked_session_is_not_at_work_here(tmp_path, elsewhere):
     os.utime(elsewhere, (0, 0))
     Board(root, "new").open()
     assert link.is_symlink()
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["gw0.json", "gw0.lock"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["gw0.json", "gw0.lock", SESSION]
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -183,3 +183,21 @@ def test_sweep_removes_the_orphans_of_its_own_folder_only(folder):
     assert not any(path.exists() for path in own)
     assert all(path.exists() for path in others)
     assert unseal(folder, NAMES) == FILES
+
+
+def test_all_is_on_disk_before_the_folder_has_its_name_and_its_name_after(tmp_path, monkeypatch):
+    """Else a power cut leaves a folder whose files are empty, or takes it away after older ones are gone."""
+    done = []
+
+    def fsync(descriptor, really=os.fsync):
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}").rpartition("/")[2])
+        really(descriptor)
+
+    def rename(old, new, really=os.rename):
+        done.append("renamed")
+        really(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    seal(tmp_path / "whole" / "run", {"a": b"1", "b": b"2"})
+    assert done == ["a", "b", MANIFEST, f".tmp-run-{os.getpid()}", "renamed", "whole"]

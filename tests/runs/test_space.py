@@ -117,6 +117,10 @@ def test_nothing_goes_while_a_session_is_at_work(store):
         space.prune(store, keep=0)
     assert names(space.stored(store.root)) == LABELS
     board.finish()
+    assert not board.others_at_work(), "workers would help each other for ever"
+    with pytest.raises(ValueError, match="1 session at work"):  # its report is not written yet
+        space.prune(store, keep=0)
+    board.close()
     assert names(space.prune(store, keep=0)) == LABELS
 
 

@@ -406,3 +406,36 @@ def test_a_result_that_appears_while_one_looks_is_never_moved_aside(tmp_path, mo
     assert store.load(SPEC) is not None
     aside = list((tmp_path / "damaged").glob("*/rows.json"))
     assert all(path.read_text() == "" for path in aside), "a whole result was moved aside"
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["a checkpoint", "the result"])
+@pytest.mark.parametrize("room_for", range(6))
+def test_a_disk_that_fills_at_any_write_leaves_the_checkpoint_before(store, room_for, last, monkeypatch):
+    """Four files, the manifest, the folder: the old one goes only once the new one, or the result, is on disk."""
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    left = [room_for]
+
+    def full(descriptor, fsync=os.fsync):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            (store.publish if last else store.save_partial)(make_record(checkpoints=None if last else 2), WEIGHTS)
+    assert store.load(SPEC) is None
+    record, weights = store.load_partial(SPEC)
+    assert ([row["step"] for row in record.rows], weights) == (SPEC.measured_steps()[:1], WEIGHTS)
+
+
+def test_room_that_a_killed_writer_took_is_freed_before_more_is_written(store, monkeypatch):
+    store.save_partial(make_record(checkpoints=1), WEIGHTS)
+    partial = store.root / "partial" / run_key(SPEC)
+    orphan = partial / f".tmp-{SPEC.measured_steps()[1]:09d}-{2**22 + 1}"  # no process has this number
+    orphan.mkdir()
+    there = []
+    monkeypatch.setattr(module, "seal", lambda *given: (there.append(orphan.exists()), seal(*given)))
+    store.save_partial(make_record(checkpoints=2), WEIGHTS)
+    assert there == [False]
