@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.__main__ import main
@@ -107,6 +108,21 @@ def test_what_another_process_removed_since_it_was_listed_is_passed_over(store, 
     monkeypatch.setattr(Path, "rename", late)
     assert {run.path for run in space.prune(store, keep=0)}.isdisjoint({gone.path})
     assert space.stored(store.root) == []
+
+
+def test_a_run_is_held_while_it_is_removed(store, monkeypatch):
+    """Else a trainer could take it up between the look and the removal, and lose it while it trains."""
+    rename, held = Path.rename, []
+
+    def looked(path, target):
+        with pytest.raises(Timeout):
+            store.lock(path.name).acquire()
+        held.append(path.name)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", looked)
+    space.prune(store, keep=0)
+    assert sorted(held) == sorted(record_of(spec).key for spec in SPECS)
 
 
 def test_nothing_goes_while_a_session_is_at_work(store):
