@@ -93,3 +93,12 @@ def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
     for said in (console.file.getvalue(), lines[0]):
         assert printable(label) in said
         assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
+
+
+def test_why_a_damaged_run_is_set_aside(tmp_path):
+    store = RunStore(tmp_path)
+    store.publish(RunRecord(SPEC, [{"step": 0.0}]), b"")
+    with pytest.warns(UserWarning, match="moved to") as warned:
+        store.set_aside(store.path(RunRecord(SPEC).key), STEERING)
+    assert printable(STEERING) in str(warned[0].message)
+    assert STEERING not in str(warned[0].message)
