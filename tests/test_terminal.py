@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bumplab import profiles
 from bumplab.__main__ import main
+from bumplab.measure.names import row_names
 from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
@@ -55,7 +56,7 @@ def test_names_of_folders_in_a_store(tmp_path, capsys, monkeypatch):
 
 
 def test_names_of_numbers_in_a_store(tmp_path, capsys):
-    rows = [{"step": float(step), STEERING: 1.0} for step in SPEC.measured_steps()]
+    rows = [dict.fromkeys(row_names(SPEC, s), 0.5) | {"step": s, STEERING: 1.0} for s in SPEC.measured_steps()]
     RunStore(tmp_path).publish(RunRecord(SPEC, rows), b"")
     assert main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
     assert shown(capsys.readouterr()).startswith("stored: ")
@@ -92,3 +93,12 @@ def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
     for said in (console.file.getvalue(), lines[0]):
         assert printable(label) in said
         assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
+
+
+def test_why_a_damaged_run_is_set_aside(tmp_path):
+    store = RunStore(tmp_path)
+    store.publish(RunRecord(SPEC, [{"step": 0.0}]), b"")
+    with pytest.warns(UserWarning, match="moved to") as warned:
+        store.set_aside(store.path(RunRecord(SPEC).key), STEERING)
+    assert printable(STEERING) in str(warned[0].message)
+    assert STEERING not in str(warned[0].message)

@@ -33,6 +33,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.measure.names import row_names
 from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
+from bumplab.terminal import printable
 
 RESULTS_FORMAT = 2
 """Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
@@ -180,7 +181,7 @@ class RunStore:
             if finished
             else "goes on from an earlier checkpoint, or from the start"
         )
-        warnings.warn(f"{folder}: {reason}; moved to {final}, the run {then}", stacklevel=2)
+        warnings.warn(printable(f"{folder}: {reason}; moved to {final}, the run {then}"), stacklevel=2)
 
     def _checkpoints(self, key: str) -> Path:
         return own(self.root / "partial") / key

@@ -302,8 +302,7 @@ def test_an_environment_that_no_report_can_hold_is_refused(store, text):
 
 
 def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
-    board = Board(tmp_path, "old")
-    board.open()
+    board = Board(tmp_path, "old", "gw0")  # a worker that outlives its killed controller
     board.begin([], [])
     os.utime(board.folder, (0, 0))
     Board(tmp_path, "new").open()
