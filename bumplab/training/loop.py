@@ -156,7 +156,7 @@ def update(state: TrainState, spec: RunSpec, chosen: Tensor, t: Tensor, noise: T
     with speed.autocast(spec.training, state.device):
         output = state.network(diffuse(x0, noise, alpha_bar), t, state.data.labels[chosen])
     value = loss(spec.diffusion.prediction, output, x0, noise, alpha_bar)
-    speed.differentiate(value, state.network)
+    speed.differentiate(value, state.network, state.optimizer)
     state.optimizer.step()
     if state.averaged is not state.network:
         state.vectors["averaged"].lerp_(state.vectors["weights"], 1 - spec.training.ema_decay)

@@ -169,6 +169,20 @@ def test_one_vector_holds_all_weights_and_all_gradients():
     assert not any(bool(weight.any()) for weight in network.parameters())
 
 
+def test_gradients_gathered_as_on_a_gpu_are_those_accumulated():
+    state = start(SMOKE, "cpu")
+    batch = batch_of(state, SMOKE)
+    (flat,) = state.optimizer.param_groups[0]["params"]
+    found = []
+    for way in (lambda loss: speed.differentiate(loss, state.network, state.optimizer),
+                lambda loss: speed.gather(loss, state.network)):  # fmt: skip
+        flat.grad.fill_(7.0)  # of the step before
+        way(state.network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum())
+        found.append(flat.grad.clone())
+    assert float(found[0].norm()) > 0
+    assert torch.equal(*found)
+
+
 class Questions(TorchDispatchMode):
     """Counts how often a number is asked of the device: each would have the CPU wait for a GPU."""
 
