@@ -123,7 +123,7 @@ def stacked(spec: RunSpec, runs: int, device: str, steps: int) -> float:
     return runs / timed(step, steps, device)
 
 
-WAYS = {"processes": processes, "streams": streams, "stacked": stacked}
+WAYS = {way.__name__: way for way in (processes, streams, stacked)}
 
 
 def main() -> None:

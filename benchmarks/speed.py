@@ -114,8 +114,12 @@ def measure_step(case: Case, ceiling: dict[str, float], rounds: int, steps: int)
     return {"GFLOP a step": case.flops / 1e9, **found}
 
 
+def asked(case: Case, samples: int) -> torch.Tensor:
+    return label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"]
+
+
 def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: int) -> dict[str, object]:
-    labels = label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"]
+    labels = asked(case, samples)
     found = {}
     for sampler, steps in choices.items():
         spec, plain = (
@@ -136,7 +140,7 @@ def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: 
 
 def measure_ancestral(case: Case, samples: int) -> dict[str, object]:
     """The paper's sampler, as it is: plainly it takes 20 times what DDIM of 50 steps does."""
-    labels = label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"]
+    labels = asked(case, samples)
     spec = replace(case.spec, diffusion=replace(case.spec.diffusion, sampler="ancestral", sampler_steps=1000))
     return {"s": seconds(lambda: draw(case.state.averaged, spec, labels, case.device), case.device)}
 

@@ -87,14 +87,12 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(f"the spec is not JSON ({error}): copy it, with its quotes, from a report") from error
     store = RunStore(options.runs_dir)
     require_locks(store.root)
-    from bumplab.measure.evaluate import SamplesNotFinite
     from bumplab.runs.planner import train_if_free
 
-    try:
-        trained = store.load(spec) is None and train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
-    except SamplesNotFinite as error:
-        raise ValueError(str(error)) from error
-    record = store.load(spec)
+    record, trained = store.load(spec), False
+    if record is None:
+        trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
+        record = store.load(spec)
     if record is None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")

@@ -10,13 +10,13 @@ from rich.console import Console
 
 from bumplab import profiles
 from bumplab.__main__ import main
-from bumplab.measure.names import row_names
 from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.terminal import cell, printable
 from tests.report.test_compare import part, report, save
+from tests.rows import rows_of
 
 STEERING = "\x1b[2J\x9b2J\x00\x07\r\x7f\u202e"
 SPEC = profiles.get("smoke").run(0)
@@ -56,7 +56,7 @@ def test_names_of_folders_in_a_store(tmp_path, capsys, monkeypatch):
 
 
 def test_names_of_numbers_in_a_store(tmp_path, capsys):
-    rows = [dict.fromkeys(row_names(SPEC, s), 0.5) | {"step": s, STEERING: 1.0} for s in SPEC.measured_steps()]
+    rows = [{**row, STEERING: 1.0} for row in rows_of(SPEC)]
     RunStore(tmp_path).publish(RunRecord(SPEC, rows), b"")
     assert main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
     assert shown(capsys.readouterr()).startswith("stored: ")

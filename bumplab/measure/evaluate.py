@@ -37,7 +37,7 @@ class Measurement:
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
-class SamplesNotFinite(ArithmeticError):
+class SamplesNotFinite(ValueError):
     """What a network drew is no image: its weights are finite, what it computes is not."""
 
 
@@ -97,14 +97,14 @@ def _denoiser(
 ) -> Denoiser:
     """The network told ``labels``, its activations recorded at the last step; the steps before it as fast as may be."""
 
-    def predict(x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+    def predict(x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None) -> Tensor:
+        run = network if record is None else network.forward  # not compiled: recording leaves the device
         with autocast(spec.training, x.device.type):
-            return network(x, t, labels)  # type: ignore[no-any-return]
+            return run(x, t, labels, record)
 
     def denoise(x: Tensor, t: Tensor, last: bool) -> Tensor:
         if last and record is not None:
-            with autocast(spec.training, x.device.type):
-                return network.forward(x, t, labels, record)  # not compiled: recording leaves the device
+            return predict(x, t, labels, record)
         if not captures(x.device):
             return predict(x, t, labels)
         if network not in _captured:

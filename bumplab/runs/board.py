@@ -76,7 +76,7 @@ class Board:
 
     def others_at_work(self) -> bool:
         """Whether any other worker may still ask for runs."""
-        return _held(self.folder, but=SESSION)
+        return at_work(self.folder, but=SESSION)
 
     def ask(self, specs: Sequence[RunSpec]) -> None:
         """Wants these runs, after those it already wants."""
@@ -110,12 +110,8 @@ class Board:
         return texts
 
 
-def at_work(session: Path) -> bool:
-    """Whether the session with this folder still needs its runs: to judge, or to report."""
-    return _held(session)
-
-
-def _held(session: Path, but: str = "") -> bool:
+def at_work(session: Path, but: str = "") -> bool:
+    """Whether the session with this folder still needs its runs: to judge, or to report. ``but`` is not looked at."""
     for path in () if session.is_symlink() else session.glob("*.lock"):
         if path.is_symlink() or path.name == but:
             continue  # a link is not ours, nor is what it leads to ours to open

@@ -175,12 +175,9 @@ class RunStore:
             folder.rename(final)
         except FileNotFoundError:
             return  # another worker was faster
-        finished = folder.parent.name == "results"
-        then = (
-            "is trained again when it is needed"
-            if finished
-            else "goes on from an earlier checkpoint, or from the start"
-        )
+        then = "goes on from an earlier checkpoint, or from the start"
+        if folder.parent.name == "results":
+            then = "is trained again when it is needed"
         warnings.warn(printable(f"{folder}: {reason}; moved to {final}, the run {then}"), stacklevel=2)
 
     def _checkpoints(self, key: str) -> Path:

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from bumplab import profiles
-from bumplab.measure.names import row_names
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.error_rate import CLAIMS
+from tests.rows import rows_of
 
 
 def labels(d, seeds, control=""):
@@ -277,7 +277,7 @@ def test_a_stored_reason_does_not_steer_the_terminal(suite):
     store = RunStore(suite.folder / ".runs")
     for seed in (10, 11):
         spec = profiles.get("smoke").run(seed, dx=4.0)
-        store.publish(RunRecord(spec, [dict.fromkeys(row_names(spec, 0), 0.0)], failed="\x1b[2J\x9bgone\u202e"), b"")
+        store.publish(RunRecord(spec, rows_of(spec, 1), failed="\x1b[2J\x9bgone\u202e"), b"")
     done = suite.run("-k", "density", "-rx", "--color=yes")
     assert done.stdout.count(r"failed: \x1b[2J\x9bgone\u202e") == 2  # as the outcome's reason, and in the summary
     assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))

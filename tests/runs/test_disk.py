@@ -14,9 +14,9 @@ import pytest
 
 from bumplab import profiles
 from bumplab.__main__ import main
-from bumplab.measure.names import row_names
 from bumplab.runs.execute import execute
 from bumplab.runs.store import RunRecord, RunStore
+from tests.rows import rows_of
 
 ROOT = Path(__file__).parents[2]
 BASE = profiles.get("smoke").run(0)
@@ -81,9 +81,7 @@ def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_ro
 
 @needs_mount
 def test_a_read_only_store_is_refused_in_one_line_and_can_be_read(tmp_path):
-    steps = FIRST.measured_steps()
-    rows = [dict.fromkeys(row_names(FIRST, step), 0.5) | {"step": float(step)} for step in steps]
-    RunStore(tmp_path / "runs").publish(RunRecord(FIRST, rows, {"0/x": np.zeros(3)}), b"")
+    RunStore(tmp_path / "runs").publish(RunRecord(FIRST, rows_of(FIRST), {"0/x": np.zeros(3)}), b"")
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
     def said(*command):

@@ -15,7 +15,6 @@ from bumplab import profiles
 from bumplab.config import LAST_TAPS, LAYER_4
 from bumplab.diffusion.generator import build
 from bumplab.measure.evaluate import SamplesNotFinite
-from bumplab.measure.names import row_names
 from bumplab.runs import execute as module
 from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
@@ -24,6 +23,7 @@ from bumplab.runs.progress import ProgressFile, running
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import start, train
+from tests.rows import rows_of
 
 SMOKE = profiles.get("smoke").run(3)
 # two taps are embedded at each checkpoint: few checkpoints, an averaged network, and more steps than checkpoints
@@ -225,8 +225,7 @@ def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkey
     spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
     store, state = RunStore(tmp_path), start(spec, "cpu")
     weights = safetensors.torch.save(checkpoint.to_tensors(state))
-    row = dict.fromkeys(row_names(spec, 0), 0.0)
-    store.save_partial(RunRecord(spec, [row], environment={"bf16": before}), weights)
+    store.save_partial(RunRecord(spec, rows_of(spec, 1), environment={"bf16": before}), weights)
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1
     monkeypatch.setattr(speed, "has_bf16", lambda device: not before)

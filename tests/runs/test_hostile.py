@@ -14,22 +14,21 @@ import pytest
 import safetensors.numpy
 
 from bumplab import profiles
-from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs import store as module
 from bumplab.runs.board import Board
 from bumplab.runs.progress import replace_text, running
 from bumplab.runs.sealed import MANIFEST, Damaged, read_file, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+from tests.rows import row_of
 
 SPEC = profiles.get("smoke").run(0)
 WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 
 def record(checkpoints=None):
-    steps = SPEC.measured_steps()
-    rows = [dict.fromkeys(row_names(SPEC, step), 0.25) | {"step": float(step), "loss": 0.5} for step in steps]
-    return RunRecord(SPEC, rows[:checkpoints], {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
+    rows = [{**row_of(SPEC, step, 0.25), "loss": 0.5} for step in SPEC.measured_steps()[:checkpoints]]
+    return RunRecord(SPEC, rows, {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from bumplab import profiles
-from bumplab.measure.names import row_names
 from bumplab.runs import planner
 from bumplab.runs.board import Board
 from bumplab.runs.planner import help_others, obtain, train_if_free
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from tests.rows import rows_of
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
 
@@ -99,8 +99,7 @@ def log(root):
 
 
 def by_hand(spec):
-    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
-    return RunRecord(spec, rows)
+    return RunRecord(spec, rows_of(spec))
 
 
 @pytest.fixture

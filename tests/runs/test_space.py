@@ -12,18 +12,17 @@ from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.__main__ import main
-from bumplab.measure.names import row_names
 from bumplab.runs import space
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore
+from tests.rows import rows_of
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(4)]
 DAY = 86_400
 
 
 def record_of(spec, checkpoints=None):
-    steps = spec.measured_steps()[:checkpoints]
-    return RunRecord(spec, [dict.fromkeys(row_names(spec, step), 0.5) | {"step": step} for step in steps])
+    return RunRecord(spec, rows_of(spec, checkpoints))
 
 
 def aged(path, days):
