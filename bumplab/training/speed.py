@@ -88,7 +88,7 @@ def flatten(network: nn.Module) -> nn.Parameter:
 def differentiate(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Writes the gradient of ``loss`` into the vector that `flatten` made for it, which is the optimizer's.
 
-    On a CPU each part as soon as it is known, while it is in the cache: 0.97 of the step that gathers them.
+    On a CPU each part as soon as it is known, while it is in the cache: gathering them takes a step 1 to 3 % longer.
     """
     if loss.device.type == "cpu":
         optimizer.zero_grad(set_to_none=False)
