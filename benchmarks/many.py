@@ -144,10 +144,12 @@ def main() -> None:
     print(f"{speed.describe(device)}: runs of {spec.training.steps} steps finished an hour, measuring left out")
     steps = options.steps or (500 if options.gpu else 10)
     for name in options.ways:
+        print(f"  {name:<10}", end="", flush=True)
         for runs in options.runs:
-            rate = WAYS[name](spec, runs, device, steps)
-            found.setdefault(name, {})[runs] = rate * 3600 / spec.training.steps
-        print(f"  {name:<10}" + "".join(f"{runs:>4}: {rate:7.1f}" for runs, rate in found[name].items()), flush=True)
+            rate = WAYS[name](spec, runs, device, steps) * 3600 / spec.training.steps
+            found.setdefault(name, {})[runs] = rate
+            print(f"{runs:>4}: {rate:7.1f}", end="", flush=True)
+        print()
     if options.json:
         options.json.write_text(json.dumps({"where": speed.describe(device), "runs an hour": found}, indent=1) + "\n")
 
