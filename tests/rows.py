@@ -1,6 +1,8 @@
-"""Rows as a run stores them, made by hand: a run that lacks a number is refused."""
+"""Rows and evidence as a run stores them, made by hand: a run that lacks a number is refused."""
 
-from bumplab.measure.names import row_names
+import numpy as np
+
+from bumplab.measure.names import array_forms, row_names
 
 
 def row_of(spec, step, value=0.5):
@@ -11,3 +13,9 @@ def row_of(spec, step, value=0.5):
 def rows_of(spec, checkpoints=None):
     """Those of all measured steps, or of the first ones."""
     return [row_of(spec, step) for step in spec.measured_steps()[:checkpoints]]
+
+
+def evidence_of(spec):
+    """All arrays of all measured steps, of zeros."""
+    forms = {f"{step}/{name}": form for step in spec.measured_steps() for name, form in array_forms(spec, step).items()}
+    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in forms.items()}

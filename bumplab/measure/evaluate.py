@@ -19,14 +19,12 @@ from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
 from bumplab.measure.accuracy import accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
-from bumplab.measure.names import MODES
+from bumplab.measure.names import MODES, SHOWN
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
 from bumplab.training.speed import autocast, capture, captures, configure
 
 SAMPLING_BATCH = 256
-SHOWN = 25
-"""Images kept for the report at each checkpoint, as in Fig. 3."""
 
 
 @dataclass

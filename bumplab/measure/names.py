@@ -1,4 +1,4 @@
-"""What the row of a checkpoint holds, by name: told without measuring, so that no stored run can lack any of it."""
+"""What is kept of a checkpoint, by name: told without measuring, so that no stored run can lack any of it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,41 @@ MEASURES = (
     *("dimension", "neighbour_order", "signal"),
 )
 """What `bumplab.measure.representation.represent` measures of one tap, in this order."""
+SHOWN = 25
+"""Images kept for the report of each label set at each checkpoint, as in Fig. 3."""
 
 
 def row_names(spec: RunSpec, step: int) -> set[str]:
     """The names of all numbers that a run has at this measured step; more taps are looked at when training ends."""
-    sets = ("on_grid", "off_grid", "in_hole") if spec.data.hole else ("on_grid", "off_grid")
-    taps = (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4
     ceilings = (share.replace("accuracy", "ceiling") for share in SHARES)
     of_set = (*SHARES, *ceilings, *MODES, "samples")
     return {
         *("step", "loss"),
-        *(f"{labels}.{name}" for labels in sets for name in of_set),
-        *(f"{tap}.{name}" for tap in taps for name in MEASURES),
+        *(f"{labels}.{name}" for labels in _sets(spec) for name in of_set),
+        *(f"{tap}.{name}" for tap in _taps(spec, step) for name in MEASURES),
     }
+
+
+def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each array that is kept as evidence of this measured step, by name."""
+    size, samples = spec.data.image_size, spec.measure.samples
+    at_end = max(samples, spec.measure.last_samples) if step == spec.training.steps else samples
+    forms: dict[str, tuple[str, tuple[int, ...]]] = {"embedding.labels": ("float32", (samples, 2))}
+    forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in _taps(spec, step)}
+    for labels in _sets(spec):
+        shown = min(SHOWN, samples if labels == "on_grid" else at_end)
+        forms |= {
+            f"{labels}.images": ("uint8", (shown, size, size)),
+            f"{labels}.labels": ("float32", (shown, 2)),
+            f"{labels}.positions": ("float32", (shown, 2)),
+            f"{labels}.modes": ("uint8", (shown,)),
+        }
+    return forms
+
+
+def _sets(spec: RunSpec) -> tuple[str, ...]:
+    return ("on_grid", "off_grid", "in_hole") if spec.data.hole else ("on_grid", "off_grid")
+
+
+def _taps(spec: RunSpec, step: int) -> tuple[str, ...]:
+    return (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -121,7 +123,8 @@ def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[Re
     found = []
     for path in sorted(folder.rglob("*.json")):
         try:
-            found.append({**read(path), "path": path.relative_to(folder).with_suffix(".html").as_posix()})
+            page = path.relative_to(folder).with_suffix(".html")
+            found.append({**read(path), "link": quote(os.fsencode(page))})  # a name need not be UTF-8
         except ValueError as error:
             pass_over(error)
     if not found:

@@ -115,11 +115,22 @@ def manifold_figure(record: RunRecord) -> Figure:
     labels = record.evidence[f"{int(record.rows[-1]['step'])}/embedding.labels"]
     for k, row in enumerate(rows, 1):
         axis = figure.add_subplot(1, 3, k, projection="3d")
-        points = record.evidence[f"{int(row['step'])}/{LAYER_4[0]}.embedding"].astype(np.float64)
+        points = _embedding(record, int(row["step"]), LAYER_4[0])
         axis.scatter(*points.T, c=labels[:, 0], s=7, cmap="viridis")
         axis.set(title=f"step {row['step']:.0f}", xticklabels=[], yticklabels=[])
         axis.tick_params(labelleft=False, labelbottom=False)
     return figure
+
+
+def _embedding(record: RunRecord, step: int, tap: str) -> NDArray[np.float64]:
+    """``[B, 3]``, and 0 where it is not known."""
+    points = record.evidence[f"{step}/{tap}.embedding"].astype(np.float64)
+    return np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def has_samples(record: RunRecord, step: int) -> bool:
+    """Whether the record holds what was drawn at a checkpoint: of a stored one all of it, or nothing."""
+    return f"{step}/on_grid.images" in record.evidence
 
 
 def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:
@@ -171,7 +182,7 @@ def manifold(record: RunRecord) -> dict[str, Any]:
         step = int(row["step"])
         taps = {}
         for tap in LAYER_4:
-            points = np.nan_to_num(record.evidence[f"{step}/{tap}.embedding"].astype(np.float64))
+            points = _embedding(record, step, tap)
             points -= points.mean(axis=0)
             points /= max(float(np.abs(points).max()), 1e-9)
             taps[tap] = np.round(points, 2).tolist()

@@ -70,7 +70,7 @@ def render(
     """The page of a report body, its records by key, their `_samples` and what is drawn of them."""
     scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    shown = [records[key] for key in _keys_in_full(body["claims"]) if key in records]
+    shown = _in_full(body["claims"], records)
     return (
         _environment()
         .get_template("page.html.j2")
@@ -103,8 +103,9 @@ def _environment() -> Environment:
 
 
 def _manifold_figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> dict[str, Figure]:
-    shown = [records[key] for key in _keys_in_full(claims) if key in records]
-    return {f"manifold-seed-{record.spec.seed}": figures.manifold_figure(record) for record in shown}
+    return {
+        f"manifold-seed-{record.spec.seed}": figures.manifold_figure(record) for record in _in_full(claims, records)
+    }
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
@@ -176,7 +177,7 @@ def _samples(record: RunRecord, checkpoints: int) -> dict[str, Any]:
         "sheets": [
             figures.sample_sheet(record, step, side=SHOWN_SIDE)
             for step in _spaced([int(row["step"]) for row in record.rows], checkpoints)
-            if f"{step}/on_grid.images" in record.evidence
+            if figures.has_samples(record, step)
         ],
     }
 
@@ -185,6 +186,12 @@ def _keys_in_full(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """The runs whose samples and manifolds are shown."""
     conditions: Runs = next((c.get("conditions", {}) for c in claims if c["claim"] == MANIFOLD_CLAIM), {})
     return [run["key"] for run in next(iter(conditions.values()), [])][:MANIFOLD_SEEDS]
+
+
+def _in_full(claims: Sequence[Mapping[str, Any]], records: Mapping[str, RunRecord]) -> list[RunRecord]:
+    """The records of those runs, where they hold what is shown."""
+    kept = (records[key] for key in _keys_in_full(claims) if key in records)
+    return [record for record in kept if all(figures.has_samples(record, int(row["step"])) for row in record.rows)]
 
 
 def _run(record: RunRecord) -> dict[str, Any]:

@@ -23,7 +23,10 @@ class Damaged(Exception):
 
 def seal(folder: Path, files: dict[str, bytes]) -> None:
     """Writes ``files`` (name -> content) and their checksums as ``folder``: complete and on disk, or absent."""
+    unmade = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for parent in unmade:
+        _sync_folder(parent.parent)
     temporary = pending(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

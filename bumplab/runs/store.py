@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.names import row_names
+from bumplab.measure.names import MODES, array_forms, row_names
 from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
 from bumplab.terminal import printable
 
@@ -235,6 +235,8 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         if any(not 0 <= value < 1e9 for value in seconds.values()):
             raise Damaged("rows.json gives seconds that no run takes")
         evidence = safetensors.numpy.load(with_short_head(files["evidence.safetensors"]))
+        for step in steps:
+            _check_evidence(evidence, spec, int(step))
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
@@ -245,6 +247,19 @@ def with_short_head(data: bytes) -> bytes:
     if (length := int.from_bytes(data[:8], "little")) > HEAD:
         raise ValueError(f"its arrays' names take {length} bytes, more than the {HEAD} allowed")
     return data
+
+
+def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:
+    """What a report draws of a step is all there, in the form it has there, or not at all. Raises `Damaged`."""
+    forms = array_forms(spec, step)
+    found = {name: evidence[f"{step}/{name}"] for name in forms if f"{step}/{name}" in evidence}
+    for name, (dtype, shape) in forms.items() if found else ():
+        array = found.get(name)
+        if array is None or array.dtype != dtype or array.shape != shape:
+            raise Damaged(f"evidence.safetensors lacks {name} at step {step}, or has it in another form")
+        sound = (array < len(MODES)) if name.endswith(".modes") else np.isfinite(array)
+        if name.endswith((".modes", ".labels")) and not sound.all():
+            raise Damaged(f"evidence.safetensors has {name} at step {step} that none can be")
 
 
 def _flat(environment: object) -> bool:

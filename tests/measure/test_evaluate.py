@@ -13,8 +13,8 @@ from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE
 from bumplab.data.bumps import in_hole, render, training_labels
 from bumplab.diffusion.unet import TAPS
 from bumplab.measure import evaluate as evaluation
-from bumplab.measure.evaluate import SAMPLING_BATCH, SHOWN, SamplesNotFinite, draw, evaluate, label_sets
-from bumplab.measure.names import MODES, row_names
+from bumplab.measure.evaluate import SAMPLING_BATCH, SamplesNotFinite, draw, evaluate, label_sets
+from bumplab.measure.names import MODES, SHOWN, array_forms, row_names
 from bumplab.training.loop import start, train
 
 PLAIN = profiles.get("smoke").run(0)
@@ -83,6 +83,8 @@ def test_evidence_has_the_documented_shapes(measured):
         expected |= {f"{name}.images": (shown, n, n), f"{name}.modes": (shown,)}
     assert {key: value.shape for key, value in measurement.evidence.items()} == expected
     assert measurement.evidence["on_grid.images"].dtype == np.uint8
+    forms = {key: (str(value.dtype), value.shape) for key, value in measurement.evidence.items()}
+    assert forms == array_forms(spec, step), "else a store refuses what was measured"
 
 
 def test_the_same_state_measures_the_same(measured):

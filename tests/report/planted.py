@@ -7,7 +7,7 @@ from html import unescape
 import numpy as np
 
 from bumplab import profiles
-from bumplab.measure.names import MODES, row_names
+from bumplab.measure.names import MODES, array_forms, row_names
 from bumplab.report import page
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
@@ -29,7 +29,9 @@ def record_of(spec, rng):
                 f"{step}/{labels}.modes": rng.integers(0, 4, n).astype(np.uint8),
             }
         record.evidence |= {
-            f"{step}/{tap}.embedding": rng.normal(size=(n, 3)).astype(np.float16) for tap in ("up1", "up1-features")
+            f"{step}/{name}": rng.normal(size=(n, 3)).astype(np.float16)
+            for name in array_forms(spec, step)
+            if name.endswith(".embedding")
         }
         row |= {"up1-features.umap_r2": 0.25, "up1.umap_r2": 0.75}
         record.evidence[f"{step}/embedding.labels"] = rng.uniform(0, size, (n, 2)).astype(np.float32)
@@ -103,11 +105,13 @@ REPORT = {
 }  # fmt: skip
 
 
-def write(folder, report, figures_to=None):
+def write(folder, report, figures_to=None, change=lambda record: None):
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
     for spec in [*OWN, LATER, *CONTROL, *VARIED]:
-        store.publish(record_of(spec, rng), b"")
+        record = record_of(spec, rng)
+        change(record)
+        store.publish(record, b"")
     page.write(report, store, folder / "new" / "report.html", figures_to)
     return folder / "new" / "report.html"
 

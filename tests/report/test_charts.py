@@ -8,7 +8,7 @@ import pytest
 
 from bumplab import profiles
 from bumplab.measure.accuracy import TOLERANCE
-from bumplab.measure.evaluate import SHOWN
+from bumplab.measure.names import SHOWN
 from bumplab.profiles import QUICK
 from bumplab.report import charts, figures, paper
 from bumplab.runs.store import RunRecord

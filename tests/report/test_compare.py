@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from html import unescape
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -161,7 +162,18 @@ def test_the_history_has_every_report_and_says_what_moved_within_the_newest_prof
     assert "density rate SUPPORTED 1 (0.5 to 1.5) INCONCLUSIVE 7 (0.5 to 1.5)" in moved
 
 
+def test_the_history_links_to_a_report_whatever_its_name(tmp_path):
+    """Also one that is no UTF-8, or means something in an address."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9 100% #1?")
+    save(folder, "claims", report(part()))
+    assert command.main(["report", "--history", str(tmp_path)]) == 0
+    (link,) = re.findall(r'href="([^"]+\.html)"', (tmp_path / "index.html").read_text())
+    assert os.fsencode(folder / "claims.html") == os.fsencode(tmp_path) + b"/" + unquote_to_bytes(link)
+    assert link.isascii()
+    assert not {"?", "#"} & set(link)
+
+
 def test_a_history_in_which_nothing_moved_says_so():
-    same = [{**copy.deepcopy(report(part(), written=str(day))), "path": f"{day}.html"} for day in (2, 1)]
+    same = [{**copy.deepcopy(report(part(), written=str(day))), "link": f"{day}.html"} for day in (2, 1)]
     assert "Nothing: since 1 every verdict" in compare.history_page(same)
     assert "no earlier report" in compare.history_page(same[:1])

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import jsonschema
+import numpy as np
+import pytest
 
 from bumplab.report import page
 from bumplab.runs.store import run_key
@@ -149,3 +151,23 @@ def test_a_report_without_any_of_the_newer_keys(tmp_path):
     claim["conditions"] = runs_of("dense", OWN)
     path = write(tmp_path, {**old, "claims": [claim, REPORT["claims"][0]]})
     assert "1 of 1 judged claims SUPPORTED" in shown(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "change", [lambda record: record.evidence.clear(), lambda record: [a.fill(np.inf) for a in embeddings(record)]]
+)
+def test_runs_without_evidence_or_with_infinite_coordinates_do_not_stop_the_report(tmp_path, change):
+    """What a foreign store may hold: verdicts are made of rows, and stand without what illustrates them."""
+    path = write(tmp_path, REPORT, tmp_path / "figures", change)
+    text = path.read_text()
+    assert "SUPPORTED" in section_of(path, "overlap")
+    for data in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL):
+        json.loads(data, parse_constant=refuse)
+
+
+def embeddings(record):
+    return [array for name, array in record.evidence.items() if name.endswith(".embedding")]
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON: the page's scripts would stop there")

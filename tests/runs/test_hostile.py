@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.progress import replace_text, running
 from bumplab.runs.sealed import MANIFEST, Damaged, read_file, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
-from tests.rows import row_of
+from tests.rows import evidence_of, row_of
 
 SPEC = profiles.get("smoke").run(0)
 WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
@@ -225,6 +226,43 @@ def test_evidence_that_declares_another_shape_than_it_has_is_refused(store, shap
     plant(store, "evidence.safetensors", lambda _: len(header).to_bytes(8, "little") + header + bytes(extra))
     with pytest.warns(UserWarning, match="evidence cannot be read"):
         assert store.load(SPEC) is None
+
+
+def test_evidence_is_whole_or_absent(store):
+    """A report would stop at what is missing: of a step all arrays are there, or none, as in `record`."""
+    whole = evidence_of(SPEC)
+    store.publish(replace(record(), evidence=whole), WEIGHTS)
+    assert store.load(SPEC).evidence.keys() == whole.keys()
+    shutil.rmtree(store.path(run_key(SPEC)))
+    for name in whole:
+        plant(store, "evidence.safetensors", lambda _, name=name: saved({k: v for k, v in whole.items() if k != name}))
+        with pytest.warns(UserWarning, match=f"lacks {name.split('/')[1]} at step {name.split('/')[0]}, or has it in"):
+            assert store.load(SPEC) is None
+
+
+@pytest.mark.parametrize("name", ["0/on_grid.images", "12/off_grid.modes", "12/embedding.labels", "0/up1.embedding"])
+@pytest.mark.parametrize("change", [lambda a: a[:-1], lambda a: a[..., None], lambda a: a.astype(np.float64)])
+def test_evidence_of_another_form_is_refused(store, name, change):
+    arrays = evidence_of(SPEC)
+    plant(store, "evidence.safetensors", lambda _: saved(arrays | {name: change(arrays[name])}))
+    with pytest.warns(UserWarning, match=r"or has it in another form"):
+        assert store.load(SPEC) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("0/on_grid.modes", 4), ("12/off_grid.labels", np.inf), ("0/embedding.labels", np.nan)],
+)
+def test_evidence_that_names_no_mode_or_no_place_is_refused(store, name, value):
+    arrays = evidence_of(SPEC)
+    arrays[name].flat[-1] = value
+    plant(store, "evidence.safetensors", lambda _: saved(arrays))
+    with pytest.warns(UserWarning, match="that none can be"):
+        assert store.load(SPEC) is None
+
+
+def saved(arrays):
+    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
 @pytest.mark.parametrize("length", [1 << 24, (1 << 63) - 1, (1 << 64) - 1])

@@ -199,5 +199,9 @@ def test_all_is_on_disk_before_the_folder_has_its_name_and_its_name_after(tmp_pa
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", rename)
-    seal(tmp_path / "whole" / "run", {"a": b"1", "b": b"2"})
-    assert done == ["a", "b", MANIFEST, f".tmp-run-{os.getpid()}", "renamed", "whole"]
+    seal(tmp_path / "new" / "whole" / "run", {"a": b"1", "b": b"2"})
+    parents = ["new", tmp_path.name]
+    assert done == [*parents, "a", "b", MANIFEST, f".tmp-run-{os.getpid()}", "renamed", "whole"]
+    done.clear()
+    seal(tmp_path / "new" / "whole" / "other", {"a": b"1"})
+    assert "new" not in done, "what was there needs no second time"
