@@ -235,8 +235,8 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         if any(not 0 <= value < 1e9 for value in seconds.values()):
             raise Damaged("rows.json gives seconds that no run takes")
         evidence = safetensors.numpy.load(with_short_head(files["evidence.safetensors"]))
-        for step in steps:
-            _check_evidence(evidence, spec, int(step))
+        for step in spec.measured_steps()[: len(rows)]:
+            _check_evidence(evidence, spec, step)
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
