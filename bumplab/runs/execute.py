@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.measure.evaluate import SamplesNotFinite, evaluate
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import RunRecord, RunStore, arithmetic, with_short_head
+from bumplab.runs.store import RunRecord, RunStore, arithmetic
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
@@ -63,7 +63,7 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
                 f"would go on in {here}: go on with it as it began, or name another --runs-dir"
             )
         try:
-            tensors = safetensors.torch.load(with_short_head(weights))
+            tensors = safetensors.torch.load(weights)
             return record, checkpoint.from_tensors(spec, tensors, step, device)
         except (ValueError, SafetensorError) as error:
             store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))

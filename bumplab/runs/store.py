@@ -191,6 +191,9 @@ class RunStore:
         if not stat.S_ISDIR(mode):
             raise Damaged("is not a folder")
         files = unseal(folder, FILES)
+        for name in ("evidence.safetensors", "weights.safetensors"):
+            if (length := int.from_bytes(files[name][:8], "little")) > HEAD:
+                raise Damaged(f"{name} names arrays in {length} bytes, more than the {HEAD} allowed")
         return _record(files, spec), files["weights.safetensors"]
 
 
@@ -234,19 +237,12 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
         if any(not 0 <= value < 1e9 for value in seconds.values()):
             raise Damaged("rows.json gives seconds that no run takes")
-        evidence = safetensors.numpy.load(with_short_head(files["evidence.safetensors"]))
+        evidence = safetensors.numpy.load(files["evidence.safetensors"])
         for step in spec.measured_steps()[: len(rows)]:
             _check_evidence(evidence, spec, step)
         return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
-
-
-def with_short_head(data: bytes) -> bytes:
-    """A safetensors file, unread. Raises ValueError where its head is longer than `HEAD`."""
-    if (length := int.from_bytes(data[:8], "little")) > HEAD:
-        raise ValueError(f"its arrays' names take {length} bytes, more than the {HEAD} allowed")
-    return data
 
 
 def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:

@@ -265,10 +265,10 @@ def saved(arrays):
     return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
-@pytest.mark.parametrize("length", [1 << 24, (1 << 63) - 1, (1 << 64) - 1])
+@pytest.mark.parametrize("length", [1 << 20, (1 << 63) - 1, (1 << 64) - 1])
 def test_evidence_with_a_header_longer_than_the_file_is_refused(store, length):
     plant(store, "evidence.safetensors", lambda _: length.to_bytes(8, "little") + b"{}")
-    with pytest.warns(UserWarning, match="evidence cannot be read"):
+    with pytest.warns(UserWarning, match=r"evidence cannot be read|names arrays in \d+ bytes"):
         assert store.load(SPEC) is None
 
 
@@ -283,7 +283,7 @@ def test_evidence_of_a_million_empty_arrays_is_refused_unread(store, monkeypatch
     """Small on disk, they would take the memory: each is an object with a name."""
     monkeypatch.setattr(safetensors.numpy, "load", None)
     plant(store, "evidence.safetensors", lambda _: many_arrays(1 << 22))
-    with pytest.warns(UserWarning, match=r"evidence cannot be read \(ValueError\)"):
+    with pytest.warns(UserWarning, match=r"evidence.safetensors names arrays in \d+ bytes, more than the 4194304"):
         assert store.load(SPEC) is None
 
 
