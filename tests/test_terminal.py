@@ -78,7 +78,7 @@ def test_what_an_error_quotes(capsys):
 
 @pytest.mark.parametrize("label", [f"{STEERING}[/x]", 3])
 def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
-    run = Progress("k", label, 3, 12, 0, 1.0, 2.0)
+    run = Progress("k", label, 3, 12, 2.0)
     console = Console(file=io.StringIO(), width=200)
     console.print(display._table([run], "1 of 2 runs done"))
     monkeypatch.setattr(display, "running", lambda root: [run])

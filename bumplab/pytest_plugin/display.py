@@ -35,6 +35,7 @@ class ProgressDisplay:
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._began, self.elapsed = time.time(), 0.0
+        self._found: dict[str, int] = {}  # steps of each wanted run that were done when it was first seen
 
     def start(self) -> None:
         self._thread.start()
@@ -85,8 +86,11 @@ class ProgressDisplay:
             return None  # the workers have not collected yet
         stored = {key for key in wanted if self.store.path(key).is_dir()}
         active = [run for run in runs if run.key in wanted]
-        rate = sum(run.rate for run in active)
-        left = sum(steps for key, steps in wanted.items() if key not in stored) - sum(run.step for run in active)
+        done = {key: wanted[key] for key in stored} | {run.key: run.step for run in active}
+        for key in wanted:
+            self._found.setdefault(key, done.get(key, 0))
+        rate = (sum(done.values()) - sum(self._found.values())) / max(time.time() - self._began, 1e-9)
+        left = sum(wanted.values()) - sum(done.values())
         remaining = f", about {_minutes(left / rate)} for the others" if rate > 0 else ""
         return f"{len(stored)} of {len(wanted)} runs done{remaining}"
 

@@ -20,20 +20,13 @@ STALE = 300.0
 
 @dataclass
 class Progress:
-    """A run under way: ``step`` of ``steps``, begun at ``first`` when ``started`` (seconds since the epoch)."""
+    """A run under way: ``step`` of ``steps`` when ``updated`` (seconds since the epoch)."""
 
     key: str
     label: str
     step: int
     steps: int
-    first: int
-    started: float
     updated: float
-
-    @property
-    def rate(self) -> float:
-        """Steps a second since the trainer took the run, measuring included; 0 when not yet known."""
-        return (self.step - self.first) / max(self.updated - self.started, 1e-9)
 
 
 class ProgressFile:
@@ -43,13 +36,12 @@ class ProgressFile:
     """
 
     def __init__(self, root: Path, key: str, label: str, first: int, steps: int):
-        now = time.time()
         self.path = own(root / "progress") / f"{key}.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.progress = Progress(key, label, first, steps, first, now, 0.0)
+        self.first, self.progress = first, Progress(key, label, first, steps, 0.0)
 
     def __enter__(self) -> ProgressFile:
-        self.update(self.progress.first)
+        self.update(self.first)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,7 +55,7 @@ class ProgressFile:
         try:
             replace_text(self.path, json.dumps(asdict(self.progress)))
         except OSError:  # on a disk that is full now there may be room at the next checkpoint
-            if step == self.progress.first:
+            if step == self.first:
                 raise
 
 
@@ -73,7 +65,7 @@ def running(root: Path) -> list[Progress]:
     for path in (root / "progress").glob("*.json"):
         try:
             progress = Progress(**json.loads(read_file(path, LIMIT)))
-            if time.time() - progress.updated < STALE and progress.rate >= 0:
+            if time.time() - progress.updated < STALE and 0 <= progress.step <= progress.steps > 0:
                 found.append(progress)
         except (OSError, Damaged, ValueError, TypeError, RecursionError):
             continue  # finished a moment ago, or the plan, or not ours

@@ -13,7 +13,7 @@ import pytest
 
 from bumplab import profiles
 from bumplab.runs.board import Board
-from bumplab.runs.store import RunStore
+from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.error_rate import CERTAIN, CLAIMS
 
@@ -94,6 +94,11 @@ def test_progress_counts_what_is_wanted_so_far(finished):
         assert display._status(running(folder / "runs")) == "2 of 2 runs done"
         board.ask([profile.run(FIRST_SEED + 99)])
         assert display._status(running(folder / "runs")) == "2 of 3 runs done"
+    display._began -= 60
+    with ProgressFile(folder / "runs", run_key(later := profile.run(FIRST_SEED + 99)), later.label(), 0, 12) as file:
+        file.progress.updated = 0.0
+        file.update(4)  # of all that is wanted, these were done since the display began: what was stored took no time
+        assert display._status(running(folder / "runs")) == "2 of 3 runs done, about 2 min for the others"
     board.close()
 
 

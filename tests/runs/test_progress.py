@@ -1,6 +1,7 @@
 """Progress files: what a trainer writes is what others read, and nothing else is taken for it."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,16 +28,11 @@ def clock(monkeypatch):
 
 def test_what_a_trainer_writes_is_read(tmp_path, clock):
     with ProgressFile(tmp_path, "k1", "d=1 seed 0", first=6, steps=12) as file:
-        assert running(tmp_path) == [Progress("k1", "d=1 seed 0", 6, 12, 6, 1_000.0, 1_000.0)]
+        assert running(tmp_path) == [Progress("k1", "d=1 seed 0", 6, 12, 1_000.0)]
         clock.now += 2
         file.update(10)
         (read,) = running(tmp_path)
-        assert (read.step, read.first, read.updated) == (10, 6, 1_002.0)
-        assert read.rate == pytest.approx(2)
-
-
-def test_the_rate_of_a_run_that_has_just_begun_is_zero():
-    assert Progress("k", "l", 6, 12, 6, 5.0, 5.0).rate == 0
+        assert (read.step, read.updated) == (10, 1_002.0)
 
 
 def test_writes_are_at_most_one_an_interval(tmp_path, clock, monkeypatch):
@@ -84,6 +80,15 @@ def test_garbage_is_ignored(tmp_path, garbage):
         (file.path.parent / "garbage.json").write_bytes(garbage)
         (file.path.parent / "plan.json").write_text('{"seeds": 3}')
         (file.path.parent / ".half.json-1").write_text(json.dumps(asdict(file.progress)))
+        assert [p.key for p in running(tmp_path)] == ["k1"]
+
+
+@pytest.mark.parametrize(("step", "steps"), [(0, 0), (-1, 10), (11, 10), ("1", 10), (math.nan, 10)])
+def test_steps_that_no_run_has_are_ignored(tmp_path, step, steps):
+    """They would be divided by."""
+    with ProgressFile(tmp_path, "k1", "a", 0, 10) as file:
+        text = json.dumps(asdict(file.progress) | {"key": "k2", "step": step, "steps": steps})
+        (file.path.parent / "k2.json").write_text(text)
         assert [p.key for p in running(tmp_path)] == ["k1"]
 
 
