@@ -20,6 +20,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bumplab import profiles
 from bumplab.config import RunSpec
-from bumplab.measure.names import row_names
+from bumplab.measure.names import row_names, sample_counts
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.sealed import MANIFEST
@@ -78,6 +79,7 @@ def mutations(count: int, rng: random.Random, unfinished: bool = False) -> Outco
         if unfinished:
             state = start(spec, "cpu")
             row = dict.fromkeys(row_names(spec, 0), 0.0) | {"loss": math.nan}
+            row |= {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, 0).items()}
             record = RunRecord(spec, [row], {"0/x": np.zeros((8, 8), np.float32)})
             whole.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
         else:
@@ -111,17 +113,19 @@ def mutations(count: int, rng: random.Random, unfinished: bool = False) -> Outco
 
 
 def mutate(path: Path, number: int, rng: random.Random) -> None:
-    """Damages a file: a bit flipped at its head, anywhere or at its end, cut short, longer, zeroed, or gone."""
+    """Damages a file: cut to each of `LENGTHS` in turn and, between two of them, a bit flipped at its head, anywhere or
+    at its end, longer, zeroed, or gone."""
     data = bytearray(path.read_bytes())
-    kind = number % 7
-    if kind < 3:
+    turn, cut = divmod(number, 2)
+    kind = turn % 6
+    if cut:
+        del data[len(data) * (turn % LENGTHS) // LENGTHS :]
+    elif kind < 3:
         at = (rng.randrange(min(16, len(data))), rng.randrange(len(data)), len(data) - 1)[kind]
         data[at] ^= 1 << rng.randrange(8)
     elif kind == 3:
-        del data[len(data) * (number // 7 % LENGTHS) // LENGTHS :]
-    elif kind == 4:
         data += rng.randbytes(8)
-    elif kind == 5:
+    elif kind == 4:
         first = rng.randrange(len(data))
         data[first : first + 512] = bytes(min(512, len(data) - first))
     else:
@@ -138,43 +142,55 @@ def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, b
 
 
 def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:
-    """A smoke suite of two workers killed at random moments: it must end as one that was never killed.
+    """A smoke suite of two workers killed at random, it must end as one that was never killed.
 
-    A suite that repeats more than the steps since a run's last checkpoint has lost work.
+    Every other time at a random step, else at a random moment, which mostly finds it importing and compiling. A suite
+    that repeats more than the steps since a run's last checkpoint has lost work.
     """
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         expected = verdicts(Path(folder) / "whole", claims)
         length = time.monotonic() - began
+        steps = len(_steps(Path(folder) / "whole"))
         while outcome.tried < count:
             place = Path(folder) / f"killed-{outcome.tried}"
-            killed, goes_on = 0, True
-            while goes_on and killed < KILLS and outcome.tried < count:
-                goes_on = killed_within(rng.uniform(0, length * SHARE), command(place, claims))
-                killed += goes_on
+            hits, goes_on = 0, True
+            while goes_on and hits < KILLS and outcome.tried < count:
+                by_step = outcome.tried % 2 == 0
+                until = len(_steps(place)) + rng.randint(1, steps) if by_step else math.inf
+                within = 10 * length if by_step else rng.uniform(0, length * SHARE)
+                goes_on = killed(command(place, claims), within, lambda: len(_steps(place)) >= until)  # noqa: B023
+                hits += goes_on
                 outcome.tried += goes_on
             found = verdicts(place, claims)
-            again = repeated((place / STEPS).read_text().splitlines())
+            again = repeated(_steps(place))
             lost = found is None or max(again, default=0) > SMOKE.base.measure.every
-            outcome.lost += killed * lost
-            outcome.used_wrongly += killed * (found is not None and found != expected)
-            outcome.survived += killed * (not lost and found == expected)
+            outcome.lost += hits * lost
+            outcome.used_wrongly += hits * (found is not None and found != expected)
+            outcome.survived += hits * (not lost and found == expected)
             shutil.rmtree(place)
             print(f"{outcome.tried} kills, {outcome.survived} survived; steps repeated: {again}", flush=True)
     return outcome
 
 
-def killed_within(seconds: float, session: dict[str, Any]) -> bool:
-    """Starts a session and kills it with its workers, unless it ends before."""
+def killed(session: dict[str, Any], within: float, is_time: Callable[[], bool]) -> bool:
+    """Starts a session and kills it with its workers when it is time, or so many seconds are over; not if it ends."""
     process = subprocess.Popen(**session, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
+    began = time.monotonic()
+    while process.poll() is None:
+        if is_time() or time.monotonic() - began > within:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.01)
     return False
+
+
+def _steps(place: Path) -> list[str]:
+    """The steps that a suite has noted: worker, run and step."""
+    noted = place / STEPS
+    return noted.read_text().splitlines() if noted.exists() else []
 
 
 def command(place: Path, claims: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from bumplab.runs.store import RunStore, run_key
 from bumplab.terminal import cell, printable
 
 DAY = 86_400.0
+MOST = 1e6
+"""Days or GB."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,8 +111,11 @@ def _prune(options: argparse.Namespace) -> None:
         raise ValueError("prune: say what may go, with --older-than DAYS, --keep-gb GB or both")
     older_than = None if options.older_than is None else options.older_than * DAY
     keep = None if options.keep_gb is None else int(options.keep_gb * 1e9)
-    _list(space.prune(_store(options), older_than, keep, options.dry_run))
+    stuck: list[OSError] = []
+    _list(space.prune(_store(options), older_than, keep, options.dry_run, stuck.append))
     print("would be removed; nothing was" if options.dry_run else "removed")
+    if stuck:
+        raise OSError(f"{len(stuck)} could not be removed: {'; '.join(map(str, stuck))}")
 
 
 def _list(runs: Sequence[space.Stored]) -> None:
@@ -134,8 +139,8 @@ def _amount(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    if not 0 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 to {MOST:g}")
     return value
 
 

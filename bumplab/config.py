@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -26,6 +25,10 @@ NON_TRIVIAL_OVERLAP = 0.1
 
 OFF_GRID_MARGIN = 2.0
 """Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
+
+
+LARGEST = 1e300
+"""A whole number may have more digits than a float can hold."""
 
 
 def _require(ok: bool, what: str, given: object, allowed: str) -> None:
@@ -54,7 +57,7 @@ class _Part:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
             if f.type == "float":
-                ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+                ok = isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
                 _require(ok, f.name, value, "a finite number")
                 object.__setattr__(self, f.name, float(value))
         self.validate()

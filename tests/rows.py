@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from bumplab.measure.names import array_forms, row_names
+from bumplab.measure.names import array_forms, row_names, sample_counts
 
 
 def row_of(spec, step, value=0.5):
-    """All numbers of a measured step, each of this value."""
-    return dict.fromkeys(row_names(spec, step), value) | {"step": float(step)}
+    """All numbers of a measured step, each of this value but for what is counted."""
+    counts = {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
+    return dict.fromkeys(row_names(spec, step), value) | {"step": float(step)} | counts
 
 
 def rows_of(spec, checkpoints=None):

@@ -38,8 +38,8 @@ def loss(prediction: Prediction, output: Tensor, x0: Tensor, noise: Tensor, alph
 
 
 def split(prediction: Prediction, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
-    """The image (clipped to [-1, 1]) and the noise that ``output`` implies for ``x_t``."""
+    """The image (clipped to [-1, 1], NaN where it is not finite) and the noise that ``output`` implies for ``x_t``."""
     signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     x0 = (x_t - sigma * output) / signal if prediction == "epsilon" else signal * x_t - sigma * output
-    x0 = x0.clamp(-1, 1)
+    x0 = x0.clamp(-1, 1) + 0 * x0  # NaN where it is infinite: clipped, it would pass for an image
     return x0, (x_t - signal * x0) / sigma

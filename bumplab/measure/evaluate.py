@@ -19,7 +19,7 @@ from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
 from bumplab.measure.accuracy import accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
-from bumplab.measure.names import MODES, SHOWN
+from bumplab.measure.names import MODES, SHOWN, SamplesNotFinite
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
 from bumplab.training.speed import autocast, capture, captures, configure
@@ -33,10 +33,6 @@ class Measurement:
 
     row: dict[str, float]
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
-
-
-class SamplesNotFinite(ValueError):
-    """What a network drew is no image: its weights are finite, what it computes is not."""
 
 
 def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:

@@ -18,13 +18,17 @@ SHOWN = 25
 """Images kept for the report of each label set at each checkpoint, as in Fig. 3."""
 
 
+class SamplesNotFinite(ValueError):
+    """What a network drew is no image: its weights are finite, what it computes is not. Nothing of it is kept."""
+
+
 def row_names(spec: RunSpec, step: int) -> set[str]:
     """The names of all numbers that a run has at this measured step; more taps are looked at when training ends."""
     ceilings = (share.replace("accuracy", "ceiling") for share in SHARES)
     of_set = (*SHARES, *ceilings, *MODES, "samples")
     return {
         *("step", "loss"),
-        *(f"{labels}.{name}" for labels in _sets(spec) for name in of_set),
+        *(f"{labels}.{name}" for labels in sample_counts(spec, step) for name in of_set),
         *(f"{tap}.{name}" for tap in _taps(spec, step) for name in MEASURES),
     }
 
@@ -32,11 +36,10 @@ def row_names(spec: RunSpec, step: int) -> set[str]:
 def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The dtype and shape of each array that is kept as evidence of this measured step, by name."""
     size, samples = spec.data.image_size, spec.measure.samples
-    at_end = max(samples, spec.measure.last_samples) if step == spec.training.steps else samples
     forms: dict[str, tuple[str, tuple[int, ...]]] = {"embedding.labels": ("float32", (samples, 2))}
     forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in _taps(spec, step)}
-    for labels in _sets(spec):
-        shown = min(SHOWN, samples if labels == "on_grid" else at_end)
+    for labels, drawn in sample_counts(spec, step).items():
+        shown = min(SHOWN, drawn)
         forms |= {
             f"{labels}.images": ("uint8", (shown, size, size)),
             f"{labels}.labels": ("float32", (shown, 2)),
@@ -46,8 +49,11 @@ def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...
     return forms
 
 
-def _sets(spec: RunSpec) -> tuple[str, ...]:
-    return ("on_grid", "off_grid", "in_hole") if spec.data.hole else ("on_grid", "off_grid")
+def sample_counts(spec: RunSpec, step: int) -> dict[str, int]:
+    """How many samples are drawn for each label set at this measured step; more of the latter when training ends."""
+    samples = spec.measure.samples
+    at_end = max(samples, spec.measure.last_samples) if step == spec.training.steps else samples
+    return {"on_grid": samples, "off_grid": at_end} | ({"in_hole": at_end} if spec.data.hole else {})
 
 
 def _taps(spec: RunSpec, step: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bumplab.config import RunSpec
+from bumplab.measure.names import SamplesNotFinite
 from bumplab.pytest_plugin import drift, entries
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.board import Board
@@ -49,7 +50,7 @@ class Experiment:
         settings = self.settings
         try:
             verdict = self._try(claim)
-        except (OSError, MixedArithmetic) as error:
+        except (OSError, MixedArithmetic, SamplesNotFinite) as error:
             said = printable(f"run store {settings.store.root}: {error}. What was finished is kept.")
             pytest.fail(said, pytrace=False)
         message = printable(f"{verdict.verdict}: {verdict.reason}")

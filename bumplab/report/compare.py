@@ -19,8 +19,8 @@ from bumplab.verdicts.error_rate import CLAIMS
 
 SCHEMAS = (2, 3)
 """Versions of the reports' JSON that can be read."""
-LARGEST = 200 * 2**20
-"""Bytes; a larger file is no report."""
+LARGEST = 64 * 2**20
+"""Bytes, thirty times a quick report: read, a file takes up to thirty times its size."""
 Report = Mapping[str, Any]
 
 

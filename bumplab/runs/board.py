@@ -15,6 +15,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ class Board:
             if old and not other.is_symlink() and not at_work(other):
                 shutil.rmtree(other, ignore_errors=True)
         self._session = FileLock(self.folder / SESSION)
-        self._session.acquire()
+        with pruning(self.root):
+            self._session.acquire()
 
     def close(self) -> None:
         """The session is done with its runs."""
@@ -65,9 +67,10 @@ class Board:
         """Says which claims will be tried and asks for the runs they begin with. The worker is now at work."""
         self._claims = list(claims)
         self._asked.update(dict.fromkeys(plan))
-        self._write()
         self._at_work = FileLock(self.folder / f"{self.worker}.lock")
-        self._at_work.acquire()
+        with suppress(OSError):  # a full disk: the first run that is to be trained says so, and none need be
+            self._write()
+            self._at_work.acquire()
 
     def finish(self) -> None:
         """The worker has no claim left."""
@@ -110,10 +113,17 @@ class Board:
         return texts
 
 
+def pruning(root: Path) -> FileLock:
+    """Held while runs are removed: a session that begins waits for it, and then finds what is left."""
+    folder = own(root / "locks")
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "prune.lock")
+
+
 def at_work(session: Path, but: str = "") -> bool:
     """Whether the session with this folder still needs its runs: to judge, or to report. ``but`` is not looked at."""
     for path in () if session.is_symlink() else session.glob("*.lock"):
-        if path.is_symlink() or path.name == but:
+        if path.is_symlink() or not path.is_file() or path.name == but:
             continue  # a link is not ours, nor is what it leads to ours to open
         try:
             with FileLock(path, timeout=0):

@@ -10,7 +10,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.evaluate import SamplesNotFinite, evaluate
+from bumplab.measure.evaluate import evaluate
+from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, RunStore, arithmetic
 from bumplab.training import checkpoint, speed
@@ -65,8 +66,8 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
         try:
             tensors = safetensors.torch.load(weights)
             return record, checkpoint.from_tensors(spec, tensors, step, device)
-        except (ValueError, SafetensorError) as error:
-            store.set_aside(store.root / "partial" / record.key / f"{step:09d}", str(error))
+        except (KeyError, OverflowError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+            store.set_aside(store.root / "partial" / record.key / f"{step:09d}", f"weights cannot be read ({error})")
     return RunRecord(spec), start(spec, device)
 
 

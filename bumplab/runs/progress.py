@@ -65,11 +65,18 @@ def running(root: Path) -> list[Progress]:
     for path in (root / "progress").glob("*.json"):
         try:
             progress = Progress(**json.loads(read_file(path, LIMIT)))
-            if time.time() - progress.updated < STALE and 0 <= progress.step <= progress.steps > 0:
+            if _is_one(progress):
                 found.append(progress)
-        except (OSError, Damaged, ValueError, TypeError, RecursionError):
+        except (OSError, Damaged, OverflowError, ValueError, TypeError, RecursionError):
             continue  # finished a moment ago, or the plan, or not ours
     return sorted(found, key=lambda p: str(p.label))
+
+
+def _is_one(given: Progress) -> bool:
+    """Whether it is of our making, and not stale: who shows it divides by its steps, and adds them up."""
+    if not isinstance(given.key, str) or not type(given.step) is type(given.steps) is int:
+        return False
+    return 0 <= given.step <= given.steps < 2**53 and given.steps > 0 and abs(time.time() - given.updated) < STALE
 
 
 def replace_text(path: Path, text: str) -> None:

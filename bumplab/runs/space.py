@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import Timeout
 
 from bumplab.config import RunSpec
-from bumplab.runs.board import at_work
+from bumplab.runs.board import at_work, pruning
 from bumplab.runs.sealed import PENDING, Damaged, own, pending, read_file
 from bumplab.runs.store import FILES, RunStore
 
@@ -54,25 +54,35 @@ def stored(root: Path) -> list[Stored]:
     return sorted(found, key=lambda run: -run.age)
 
 
-def prune(store: RunStore, older_than: float | None = None, keep: int | None = None, dry: bool = False) -> list[Stored]:
+def prune(
+    store: RunStore,
+    older_than: float | None = None,
+    keep: int | None = None,
+    dry: bool = False,
+    stuck: Callable[[OSError], None] = lambda error: None,
+) -> list[Stored]:
     """Removes runs older than so many seconds, then the oldest until no more than ``keep`` bytes are left.
 
-    Returns what was removed or, if ``dry``, would be. A run that a process trains is left alone. Raises ValueError
-    where a session is at work on the store: it may still read any run.
+    Returns what was removed or, if ``dry``, would be; ``stuck`` is told of what could not be. A run that a process
+    trains is left alone. Raises ValueError where a session is at work on the store: it may still read any run.
     """
-    if (sessions := sessions_at_work(store.root)) and not dry:
-        raise ValueError(
-            f"{store.root}: {sessions} session{'s' if sessions > 1 else ''} at work on it: wait, or stop it"
-        )
-    runs = stored(store.root)
-    total, removed = sum(run.size for run in runs), []
-    for run in runs:
-        too_old = older_than is not None and run.age > older_than
-        too_much = keep is not None and total > keep
-        if (too_old or too_much) and (dry or _remove(run, store)):
-            removed.append(run)
-            total -= run.size
-    return removed
+    with nullcontext() if dry else pruning(store.root):
+        if (sessions := sessions_at_work(store.root)) and not dry:
+            raise ValueError(
+                f"{store.root}: {sessions} session{'s' if sessions > 1 else ''} at work on it: wait, or stop it"
+            )
+        runs = stored(store.root)
+        total, removed = sum(run.size for run in runs), []
+        for run in runs:
+            too_old = older_than is not None and run.age > older_than
+            too_much = keep is not None and total > keep
+            try:
+                if (too_old or too_much) and (dry or _remove(run, store)):
+                    removed.append(run)
+                    total -= run.size
+            except OSError as error:
+                stuck(error)
+        return removed
 
 
 def sessions_at_work(root: Path) -> int:
@@ -111,8 +121,9 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _label(path: Path) -> str:
     """The run's name by its spec, of the newest checkpoint where it is unfinished."""
-    checkpoints = sorted(path.glob("[0-9]*")) if path.parent.name == "partial" else [path]
+    checkpoints = sorted(path.glob("[0-9]" * 9)) if path.parent.name == "partial" else [path]
     try:
+        own(path)
         spec = RunSpec.from_dict(json.loads(read_file(checkpoints[-1] / "spec.json", FILES["spec.json"])))
     except (OSError, Damaged, ValueError, TypeError, IndexError, RecursionError):
         return "unknown"

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.names import MODES, array_forms, row_names
+from bumplab.measure.names import MODES, array_forms, row_names, sample_counts
 from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
 from bumplab.terminal import printable
 
@@ -230,9 +230,9 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         if body["format"] != RESULTS_FORMAT or not steps or steps != spec.measured_steps()[: len(steps)]:
             raise Damaged("rows.json is of another format or has other steps than its spec")
         for row, step in zip(rows, spec.measured_steps(), strict=False):
-            if lacking := row_names(spec, step) - row.keys():
-                raise Damaged(f"rows.json lacks {min(lacking)} at step {step}, and who needs it would stop there")
-        if not isinstance(body["failed"], str | None) or not _flat(body["environment"]):
+            _check_row(row, spec, step)
+        failed = body["failed"]
+        if not (failed is None or _is_line(failed)) or not _flat(body["environment"]):
             raise Damaged("rows.json gives a reason or an environment that is none")
         seconds = {k: _number(v) for k, v in body["seconds"].items()}
         if any(not 0 <= value < 1e9 for value in seconds.values()):
@@ -240,9 +240,27 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
         for step in spec.measured_steps()[: len(rows)]:
             _check_evidence(evidence, spec, step)
-        return RunRecord(spec, rows, evidence, seconds, body["environment"], body["failed"])
+        return RunRecord(spec, rows, evidence, seconds, body["environment"], failed)
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
+
+
+def _check_row(row: Row, spec: RunSpec, step: int) -> None:
+    """All numbers of a step are there and can be what they are called. Raises `Damaged`.
+
+    Unknown may be what a representation is, and the loss before training; not what was counted.
+    """
+    names, counts = row_names(spec, step), sample_counts(spec, step)
+    if lacking := names - row.keys():
+        raise Damaged(f"rows.json lacks {min(lacking)} at step {step}, and who needs it would stop there")
+    for name in sorted(names):
+        value, (labels, _, kind) = row[name], name.partition(".")
+        if labels in counts:
+            sound = value == counts[labels] if kind == "samples" else 0 <= value <= 1
+        else:
+            sound = name != "loss" or step == 0 or math.isfinite(value)
+        if not sound:
+            raise Damaged(f"rows.json has {value:g} for {name} at step {step}, which no run has")
 
 
 def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:
@@ -261,9 +279,15 @@ def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:
 def _flat(environment: object) -> bool:
     """Names with text, truths and finite numbers: what a report can hold."""
     return isinstance(environment, dict) and all(
-        isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-        for value in environment.values()
+        _is_line(name)
+        and (_is_line(value) or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)))
+        for name, value in environment.items()
     )
+
+
+def _is_line(text: object) -> bool:
+    """One line of text: more would forge lines where they are printed. Raises ValueError for half a surrogate pair."""
+    return isinstance(text, str) and bool(text.encode()) and text.splitlines() == [text]
 
 
 def _number(value: object) -> float:

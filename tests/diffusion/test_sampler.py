@@ -97,6 +97,19 @@ def test_samples_never_leave_the_range_of_images(spec):
     assert float(images.abs().max()) <= 1
 
 
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+@pytest.mark.parametrize("always", [True, False])
+def test_an_infinite_prediction_gives_nan_rather_than_an_image(prediction, sampler, always):
+    """Clipped to the range of images it would be white or black, and pass for one."""
+    spec = DiffusionSpec(prediction=prediction, sampler=sampler, sampler_steps=4 if sampler == "ddim" else 1000)
+
+    def denoise(x, t, last):
+        return torch.full_like(x, torch.inf) if last or always else torch.zeros_like(x)
+
+    assert bool(sample(denoise, NOISE.clone(), spec, torch.Generator()).isnan().all())
+
+
 def test_a_denoiser_of_nan_gives_nan_rather_than_an_image():
     spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
     images = sample(lambda x, t, last: x * torch.nan, NOISE.clone(), spec, torch.Generator())

@@ -13,8 +13,8 @@ from bumplab.config import LAST_TAPS, LAYER_4, TOLERANCE
 from bumplab.data.bumps import in_hole, render, training_labels
 from bumplab.diffusion.unet import TAPS
 from bumplab.measure import evaluate as evaluation
-from bumplab.measure.evaluate import SAMPLING_BATCH, SamplesNotFinite, draw, evaluate, label_sets
-from bumplab.measure.names import MODES, SHOWN, array_forms, row_names
+from bumplab.measure.evaluate import SAMPLING_BATCH, draw, evaluate, label_sets
+from bumplab.measure.names import MODES, SHOWN, SamplesNotFinite, array_forms, row_names
 from bumplab.training.loop import start, train
 
 PLAIN = profiles.get("smoke").run(0)

@@ -9,7 +9,7 @@ import pytest
 
 CONFTEST = '''
 import os, sys, time, types
-from bumplab.measure.names import row_names
+from bumplab.measure.names import row_names, sample_counts
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
 
@@ -27,6 +27,8 @@ def execute(spec, store, device):
         file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
     steps = spec.measured_steps()
     rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s), "value": value} for s in steps]
+    for row, step in zip(rows, steps):
+        row |= {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
     environment = {"instructions": "cuda"} if os.environ.get("SEED_ON_GPU") == str(spec.seed) else {}
     environment["bf16"] = "BF16" in os.environ
     store.publish(RunRecord(spec, rows, environment=environment), b"")

@@ -7,9 +7,10 @@ from html import unescape
 import numpy as np
 
 from bumplab import profiles
-from bumplab.measure.names import MODES, array_forms, row_names
+from bumplab.measure.names import MODES, array_forms
 from bumplab.report import page
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from tests.rows import row_of
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 
@@ -19,7 +20,7 @@ def record_of(spec, rng):
     record = RunRecord(spec, seconds={"training": 3.0}, environment={"torch": "2"})
     n, size = 24, spec.data.image_size
     for step in spec.measured_steps():
-        row = dict.fromkeys(row_names(spec, step), 0.1) | {"step": step}
+        row = row_of(spec, step, 0.1)
         for labels in ("on_grid", "off_grid", "in_hole"):
             row |= {f"{labels}.{key}": 0.5 for key in ("accuracy", "ceiling", *MODES)}
             record.evidence |= {

@@ -14,7 +14,7 @@ import torch
 from bumplab import profiles
 from bumplab.config import LAST_TAPS, LAYER_4
 from bumplab.diffusion.generator import build
-from bumplab.measure.evaluate import SamplesNotFinite
+from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs import execute as module
 from bumplab.runs.board import Board
 from bumplab.runs.execute import execute

@@ -198,6 +198,68 @@ def test_what_is_no_finite_number_is_no_measurement(store, value, where):
         assert store.load(SPEC) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "step"),
+    [
+        *(("on_grid.accuracy", value, 0) for value in (None, 1.35, -0.1)),
+        *(("off_grid.ceiling", value, 12) for value in (None, 2)),
+        *(("on_grid.samples", value, 6) for value in (None, 0, 23, 24.5)),
+        ("off_grid.correct", None, 6),
+        ("loss", None, 12),
+    ],
+)
+def test_what_was_counted_is_a_share_of_what_was_drawn(store, name, value, step):
+    """Unknown it would count as never reached: a claim came out SUPPORTED by it."""
+
+    def change(data):
+        body = json.loads(data)
+        next(row for row in body["rows"] if row["step"] == step)[name] = value
+        return json.dumps(body).encode()
+
+    plant(store, "rows.json", change)
+    with pytest.warns(UserWarning, match=f"has .* for {name} at step {step}, which no run has"):
+        assert store.load(SPEC) is None
+
+
+def test_what_a_representation_is_may_be_unknown_and_so_may_the_loss_before_training(store):
+    found = record()
+    found.rows[0] |= {"loss": np.nan, "up1.umap_r2": np.nan, "up1-features.dimension": np.nan}
+    store.publish(found, WEIGHTS)
+    assert np.isnan(store.load(SPEC).rows[0]["up1.umap_r2"])
+
+
+NO_LINES = ["", "two\nlines", "two\r\nlines", "a\u2028b", "\ud800"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"failed": text} for text in (*NO_LINES, 3, True, ["x"])),
+        *({"environment": {"torch": text}} for text in (*NO_LINES, None, ["x"])),
+        *({"environment": {name: 1}} for name in NO_LINES),
+    ],
+)
+def test_a_reason_and_what_trained_are_lines_of_text(store, given):
+    """An empty reason made a run that ends early pass as whole; two lines forge one in a log."""
+    plant(store, "rows.json", lambda data: json.dumps(json.loads(data) | given).encode())
+    with pytest.warns(UserWarning, match=r"a reason or an environment that is none|cannot be read \(Unicode"):
+        assert store.load(SPEC) is None
+
+
+def tensors(dtype, shape, size):
+    head = json.dumps({"weights": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
+    return len(head).to_bytes(8, "little") + head + bytes(size)
+
+
+@pytest.mark.parametrize("given", [("F8_E8M0", [4], 4), ("F4", [4], 2), ("F6_E2M3", [4], 3), ("F32", [0, 2**63], 0)])
+def test_a_checkpoint_of_weights_that_none_can_load_is_moved_aside(store, given):
+    from bumplab.runs.execute import _resume
+
+    store.save_partial(record(1), tensors(*given))
+    with pytest.warns(UserWarning, match="weights cannot be read"):
+        assert _resume(SPEC, store, "cpu")[0].rows == []
+
+
 def test_a_number_too_large_for_a_float_is_refused(store):
     plant_rows(store, "0.5", "1" + "0" * 400)
     with pytest.warns(UserWarning, match="OverflowError"):

@@ -22,7 +22,7 @@ WORKER = """
 import os, sys, time, types
 from pathlib import Path
 from bumplab import profiles
-from bumplab.measure.names import row_names
+from bumplab.measure.names import row_names, sample_counts
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
@@ -38,6 +38,8 @@ def execute(spec, store, device):
     note("begin", spec.seed)
     time.sleep(seconds)
     rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
+    for row, step in zip(rows, spec.measured_steps()):
+        row |= {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
     store.publish(RunRecord(spec, rows), b"")
     note("end", spec.seed)
 

@@ -83,11 +83,20 @@ def test_garbage_is_ignored(tmp_path, garbage):
         assert [p.key for p in running(tmp_path)] == ["k1"]
 
 
-@pytest.mark.parametrize(("step", "steps"), [(0, 0), (-1, 10), (11, 10), ("1", 10), (math.nan, 10)])
-def test_steps_that_no_run_has_are_ignored(tmp_path, step, steps):
-    """They would be divided by."""
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"step": step} for step in (-1, 11, "1", 1.5, True, math.nan)),
+        *({"steps": steps} for steps in (0, "10", 10**401)),
+        *({"key": key} for key in (["k2"], None)),
+        *({"updated": updated} for updated in (1e300, 10**401, "now", math.nan)),
+        {"step": 0, "steps": 0},
+    ],
+)
+def test_numbers_that_no_run_has_are_ignored(tmp_path, given):
+    """Whoever shows them divides by them and adds them up."""
     with ProgressFile(tmp_path, "k1", "a", 0, 10) as file:
-        text = json.dumps(asdict(file.progress) | {"key": "k2", "step": step, "steps": steps})
+        text = json.dumps(asdict(file.progress) | {"key": "k2"} | given)
         (file.path.parent / "k2.json").write_text(text)
         assert [p.key for p in running(tmp_path)] == ["k1"]
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def store(tmp_path):
     """Finished runs 40, 30 and 20 days old, and a checkpoint 10 days old."""
     store = RunStore(tmp_path / "store")
     for spec, days in zip(SPECS, (40, 30, 20), strict=False):
-        store.publish(record_of(spec), b"x" * 1000 * days)
+        store.publish(record_of(spec), bytes(1000 * days))
         aged(store.path(record_of(spec).key), days)
     store.save_partial(record_of(SPECS[3], 1), b"x")
     aged(store.root / "partial", 10)
@@ -174,6 +175,71 @@ def test_what_a_killed_writer_left_behind_goes_unless_it_lives(store):
     assert [run.path for run in space.prune(store, older_than=50 * DAY)] == [pending]
     assert not pending.exists()
     assert store.load(SPECS[2]) is not None
+
+
+def test_what_a_living_writer_has_not_finished_stays(store):
+    key = record_of(SPECS[2]).key
+    pending = store.root / "results" / f".tmp-{key}-123"
+    pending.mkdir()
+    with store.lock(key):
+        assert names(space.prune(store, keep=0)) == [LABELS[0], LABELS[1], LABELS[3]]
+        assert pending.exists()
+
+
+def test_a_session_that_begins_while_runs_go_finds_what_is_left(store, monkeypatch):
+    """It waits: what it finds stored is not removed before its report."""
+    began, found = threading.Event(), []
+
+    def session():
+        board = Board(store.root, "session")
+        began.set()
+        board.open()
+        found.extend(names(space.stored(store.root)))
+        board.close()
+
+    thread = threading.Thread(target=session)
+
+    def removed(run, of, really=space._remove):
+        if not began.is_set():
+            thread.start()
+            began.wait(10)
+            time.sleep(0.3)
+        return really(run, of)
+
+    monkeypatch.setattr(space, "_remove", removed)
+    assert names(space.prune(store, older_than=25 * DAY)) == LABELS[:2]
+    thread.join(10)
+    assert found == LABELS[2:]
+
+
+def test_what_someone_else_put_into_a_store_stops_neither_command(store, tmp_path, capsys):
+    """Numbers of 401 digits, checkpoints that are none, links, locks that are folders, names too long for a lock."""
+    huge = store.root / "results" / "huge" / "spec.json"
+    huge.parent.mkdir()
+    huge.write_text(SPECS[0].to_json().replace('"dx":0.5', f'"dx":{10**400}'))
+    (store.root / "partial" / "x" / "9x").mkdir(parents=True)
+    (store.root / "progress" / "old" / "y.lock").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "spec.json").write_text(SPECS[0].to_json())
+    (store.root / "results" / "link").symlink_to(tmp_path / "outside")
+    (store.root / "results" / ("n" * 253)).mkdir()
+    place = ["--runs-dir", str(store.root)]
+    assert main(["runs", *place]) == 0
+    assert names(run for run in space.stored(store.root) if run.path.name in ("huge", "x", "link")) == ["unknown"] * 3
+    capsys.readouterr()
+    assert main(["prune", *place, "--keep-gb", "0"]) == 2
+    said = capsys.readouterr()
+    assert "7 runs" in said.out
+    assert said.err.count("\n") == 1
+    assert "1 could not be removed: [Errno 36] File name too long" in said.err
+    assert [run.path.name for run in space.stored(store.root)] == ["n" * 253]
+
+
+@pytest.mark.parametrize("amount", ["-1", "x", "nan", "inf", "1e300"])
+def test_an_amount_is_one_that_can_be(store, capsys, amount):
+    with pytest.raises(SystemExit):
+        main(["prune", "--runs-dir", str(store.root), "--keep-gb", amount])
+    assert f"{amount}: must be a number from 0 to 1e+06" in capsys.readouterr().err
 
 
 def test_the_commands_say_what_they_did(store, capsys, monkeypatch):

@@ -18,10 +18,10 @@ from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.config import DataSpec, RunSpec
-from bumplab.measure.names import row_names
 from bumplab.runs import store as module
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+from tests.rows import row_of
 
 SPEC = profiles.get("smoke").run(0)
 WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
@@ -29,7 +29,7 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 def make_record(spec=SPEC, checkpoints=None, **changes):
     rows = [
-        dict.fromkeys(row_names(spec, s), s / 7) | {"step": s, "loss": math.nan if s == 0 else 0.5}
+        row_of(spec, s, s / 13) | {"step": s, "loss": math.nan if s == 0 else 0.5}
         for s in spec.measured_steps()[:checkpoints]
     ]
     evidence = {f"{row['step']}/x": np.arange(12, dtype=np.float16).reshape(3, 4) + row["step"] for row in rows}
