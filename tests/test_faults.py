@@ -40,6 +40,7 @@ def test_the_count_sees_a_crowd_without_locks():
 
 
 def test_a_killed_suite_ends_as_one_never_killed():
+    """Killed once, at a step: at a moment it would mostly be importing, with nothing to lose."""
     found = faults.kills(1, random.Random(1), "phases")
     assert (found.survived, found.lost, found.used_wrongly) == (1, 0, 0)
 

@@ -9,7 +9,8 @@ import pytest
 
 CONFTEST = '''
 import os, sys, time, types
-from bumplab.measure.names import row_names, sample_counts
+from bumplab.measure.names import SamplesNotFinite, row_names, sample_counts
+from bumplab.runs import board, progress
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
 
@@ -18,6 +19,8 @@ pytest_plugins = ["bumplab.pytest_plugin.plugin"]
 
 def execute(spec, store, device):
     """Notes who trained what, and plants 1 or nearly 1: at the second seed 1.05, so that two seeds decide nothing."""
+    if "NO_IMAGES" in os.environ:
+        raise SamplesNotFinite(f"{spec.label()}: none is an image")
     seconds = float(os.environ.get("SECONDS", "0"))
     with ProgressFile(store.root, run_key(spec), spec.label(), 0, spec.training.steps):
         time.sleep(seconds)
@@ -38,6 +41,14 @@ def table(claims, looks):
     return f"the power of {' '.join(claim.id for claim in claims)} at {looks.first} to {looks.last} seeds"
 
 
+def full(path, text, really=progress.replace_text):
+    if ".runs" in path.parts:
+        raise OSError(28, "No space left on device")
+    really(path, text)
+
+
+if "FULL" in os.environ:
+    board.replace_text = progress.replace_text = full
 for name, planted in {"runs.execute": execute, "verdicts.power": table}.items():
     module = sys.modules[f"bumplab.{name}"] = types.ModuleType("planted")
     setattr(module, planted.__name__, planted)

@@ -120,6 +120,12 @@ def test_exact_without_gpu_is_one_line_that_says_what_a_cpu_does():
     assert "--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway" in done.stderr
 
 
+def test_a_runs_dir_without_a_name_is_not_this_folder():
+    done = run_claims("--profile", "smoke", "--runs-dir", "")
+    assert done.returncode == 4
+    assert done.stderr.strip().splitlines()[-1] == "ERROR: --runs-dir: must name a folder"
+
+
 def test_a_runs_dir_that_cannot_be_written_is_one_line_and_exit_code_4(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     done = run_claims("--profile", "smoke", "--runs-dir", str(tmp_path / "file"))

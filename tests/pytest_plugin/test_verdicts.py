@@ -283,6 +283,23 @@ def test_a_stored_reason_does_not_steer_the_terminal(suite):
     assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize(("fault", "said"), [("FULL", "No space left on device"), ("NO_IMAGES", "none is an image")])
+def test_what_stops_a_run_is_one_line_of_its_claim(suite, monkeypatch, fault, said, workers):
+    """A disk that is full from the start, and a network that draws nothing before it is trained."""
+    monkeypatch.setenv(fault, "1")
+    done = suite.run("-k", "hole or overlap", *workers)
+    assert done.returncode == 1
+    (line,) = {line for line in done.stdout.splitlines() if line.startswith("run store ")}
+    assert said in line
+    assert line.endswith("What was finished is kept.")
+    assert "1 failed, 1 passed" in done.stdout
+    assert {claim: entry["verdict"] for claim, entry in suite.entries().items()} == {
+        "hole": "ERROR",
+        "overlap": "SUPPORTED",
+    }
+
+
 PRUNES = """
 from bumplab.report import page
 from bumplab.runs import space

@@ -10,12 +10,15 @@ import safetensors.numpy
 import torch
 
 from bumplab import profiles
-from bumplab.data.bumps import render
+from bumplab.data.bumps import render, training_labels
+from bumplab.measure import evaluate
 from bumplab.measure.accuracy import detect, failure_modes
 from bumplab.measure.detector import quantise
+from bumplab.measure.evaluate import label_sets
 from bumplab.measure.names import MODES, row_names
 from bumplab.runs.execute import execute
 from bumplab.runs.store import RESULTS_FORMAT, RunStore
+from bumplab.training.loop import dataset, start
 
 FORMAT = 2
 SPEC = profiles.get("smoke").run(0)
@@ -70,6 +73,22 @@ def test_a_runs_numbers(tmp_path):
     assert means["0/off_grid.labels"] == pytest.approx(7.60602, abs=1e-5)
     assert means["0/on_grid.images"] == pytest.approx(67.719, abs=0.05)
     assert means["12/on_grid.images"] == pytest.approx(86.437, abs=0.5)
+
+
+def test_the_numbers_of_other_runs():
+    """What other conditions and controls are made of: labels in the hole, shuffled ones, a network for each axis."""
+    smoke = profiles.get("smoke")
+    holed = smoke.run(0, hole=5.0)
+    sets = {name: labels.double().mean().item() for name, labels in label_sets(holed, last=True).items()}
+    assert sets == pytest.approx({"on_grid": 7.833333, "off_grid": 8.427797, "in_hole": 7.980217}, abs=1e-5)
+    assert len(training_labels(holed.data)) == 924
+    _, drawn_at = dataset(smoke.shuffled(SPEC))
+    assert drawn_at[:3].tolist() == [[0.5, 8.0], [9.5, 5.0], [13.5, 8.0]]
+    weights = start(smoke.factorized(SPEC), "cpu").vectors["weights"].double()
+    assert len(weights) == 184_658
+    assert float((weights**2).sum()) == pytest.approx(1598.565, rel=1e-6)
+    copied = evaluate._rendered(smoke.rendered(holed, "nearest-label"), label_sets(holed)["in_hole"])
+    assert copied.astype(float).mean() == pytest.approx(242.5104, abs=1e-3)
 
 
 @pytest.mark.parametrize(("noise", "modes"), [(12, (149, 34, 166, 51)), (50, (287, 4, 103, 6))])

@@ -371,7 +371,7 @@ def test_publishing_drops_the_checkpoints_and_what_killed_writers_left(store):
 
 
 @pytest.mark.parametrize("before", ["nothing", "damaged"])
-@pytest.mark.parametrize("call", range(12))
+@pytest.mark.parametrize("call", range(24))
 def test_a_result_that_appears_while_one_looks_is_never_moved_aside(tmp_path, monkeypatch, before, call):
     """Whatever the reader does, its trainer publishes just before the reader's next call of the system."""
     store, calls = RunStore(tmp_path), iter(range(call, -1, -1))
