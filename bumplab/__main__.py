@@ -20,7 +20,7 @@ from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, printable
+from bumplab.terminal import cell, line
 
 DAY = 86_400.0
 MOST = 1e6
@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _complain(line: str) -> None:
-    print(printable(line), file=sys.stderr)
+def _complain(said: str) -> None:
+    print(line(said), file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -99,7 +99,7 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
     for name, value in record.rows[-1].items():
-        print(f"  {printable(name):<32} {value:.6g}")
+        print(f"  {line(name):<32} {value:.6g}")
 
 
 def _runs(options: argparse.Namespace) -> None:

@@ -10,6 +10,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def line(text: object) -> str:
+    """The same in one line: another would be taken for the program's own."""
+    return printable(text).replace("\n", "\\n")
+
+
 def cell(text: object, style: str = "") -> Text:
     """The same for rich, which then finds no markup in it."""
-    return Text(printable(text), style)
+    return Text(line(text), style)

@@ -16,7 +16,7 @@ from rich.table import Table
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, printable
+from bumplab.terminal import cell, line
 
 REFRESH = 1.0
 LINE_EVERY = 30.0
@@ -76,7 +76,7 @@ class ProgressDisplay:
                 elif time.time() - last_line >= LINE_EVERY:
                     last_line = time.time()
                     current = ", ".join(f"{run.label} at step {run.step}/{run.steps}" for run in runs)
-                    self._stream.write(printable(f"[bumplab] {status}: {current}\n"))
+                    self._stream.write(line(f"[bumplab] {status}: {current}") + "\n")
                     self._stream.flush()
 
     def _status(self, runs: list[Progress]) -> str | None:

@@ -112,8 +112,9 @@ def check(config: pytest.Config) -> Settings:
         expected = drift.load(config.rootpath / drift.FILE)
     except ValueError as error:
         raise pytest.UsageError(f"{drift.FILE}: {error}") from error
-    if not option.runs_dir:
-        raise pytest.UsageError("--runs-dir: must name a folder")
+    for name, given in (("--runs-dir", option.runs_dir), ("--report", option.report), ("--figures", option.figures)):
+        if given == "":
+            raise pytest.UsageError(f"{name}: must name a {'file' if name == '--report' else 'folder'}")
     report = config.invocation_params.dir / (option.report or config.rootpath / f"reports/claims-{profile.name}.html")
     if report.is_dir() or report.suffix != ".html":
         raise pytest.UsageError(f"--report {option.report}: must name an .html file")

@@ -61,7 +61,7 @@ def write(
     judged = [entry["verdict"] for entry in entries.values() if entry["verdict"] != "ERROR"]
     terminal.write_line(
         f"SUPPORTED: {judged.count('SUPPORTED')} of {len(judged)} claims judged; the chance that any is so "
-        f"falsely is at most {FAMILY_ALPHA:.0%} in the suite"
+        f"falsely is at most {FAMILY_ALPHA:.0%} in the suite, if effects vary roughly normally between seeds"
     )
     if seconds:
         terminal.write_line(

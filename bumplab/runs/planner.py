@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from filelock import Timeout
 
@@ -16,7 +17,7 @@ POLL = 0.5
 
 
 def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str) -> list[RunRecord]:
-    """The results of ``needed``, in order. Trains those nobody has begun and asks the others for the rest.
+    """The results of ``needed``, in order, without their evidence. Trains those nobody has begun and asks the others for the rest.
 
     While others train the rest, it helps with any run on the board that nobody has taken: no worker idles while there
     is work, and none trains what another is training.
@@ -25,7 +26,7 @@ def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str
     while True:
         for spec in needed:
             if spec not in found and (record := store.load(spec)) is not None:
-                found[spec] = record
+                found[spec] = replace(record, evidence={})  # a claim judges rows, and may have a hundred runs
         missing = [spec for spec in needed if spec not in found]
         if not missing:
             return [found[spec] for spec in needed]

@@ -105,7 +105,11 @@ def _remove(run: Stored, store: RunStore) -> bool:
             gone = run.path
             if run.state != "left over":
                 gone = run.path.rename(pending(run.path))
-            shutil.rmtree(gone)
+            try:
+                shutil.rmtree(gone)
+            except OSError:
+                gone.rename(run.path)  # another user's: whoever reads it finds it still
+                raise
         except (Timeout, FileNotFoundError):
             return False
     return True

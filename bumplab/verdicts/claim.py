@@ -95,7 +95,8 @@ class Control:
 
 
 FIRST_SEED = 10
-"""Seeds below it are for choosing profiles; verdicts are reached with seeds that no choice has seen."""
+"""Seeds below it are for choosing profiles. Verdicts are reached with those from it on, which a choice should not have
+seen: of `quick` they have been, see README."""
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,11 @@ def test_exact_without_gpu_is_one_line_that_says_what_a_cpu_does():
     assert "--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway" in done.stderr
 
 
-def test_a_runs_dir_without_a_name_is_not_this_folder():
-    done = run_claims("--profile", "smoke", "--runs-dir", "")
+@pytest.mark.parametrize(("option", "what"), [("--runs-dir", "folder"), ("--figures", "folder"), ("--report", "file")])
+def test_a_place_without_a_name_is_not_this_folder(option, what):
+    done = run_claims("--profile", "smoke", "-k", "overlap", option, "")
     assert done.returncode == 4
-    assert done.stderr.strip().splitlines()[-1] == "ERROR: --runs-dir: must name a folder"
+    assert done.stderr.strip().splitlines()[-1] == f"ERROR: {option}: must name a {what}"
 
 
 def test_a_runs_dir_that_cannot_be_written_is_one_line_and_exit_code_4(tmp_path):
