@@ -14,7 +14,7 @@ from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.terminal import cell, printable
+from bumplab.terminal import cell, line, printable
 from tests.report.test_compare import part, report, save
 from tests.rows import rows_of
 
@@ -28,7 +28,7 @@ def test_nothing_but_lines_and_what_can_be_printed_is_left(text):
     assert all(unicodedata.category(c)[0] != "C" for c in said.replace("\n", ""))
     assert said.encode().decode() == said
     assert said.count("\n") == text.count("\n")
-    assert cell(text).plain == said
+    assert cell(text).plain == line(text) == said.replace("\n", r"\n")
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], include_characters=" ")))
