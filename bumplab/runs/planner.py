@@ -19,8 +19,8 @@ POLL = 0.5
 def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str) -> list[RunRecord]:
     """The results of ``needed``, in order, without their evidence.
 
-    Trains those nobody has begun and asks the others for the rest. While others train the rest, it helps with any run on the board that nobody has taken: no worker idles while there
-    is work, and none trains what another is training.
+    Trains those nobody has begun and asks the others for the rest. While others train the rest, it helps with any run
+    on the board that nobody has taken: no worker idles while there is work, and none trains what another is training.
     """
     found: dict[RunSpec, RunRecord] = {}
     while True:

@@ -6,6 +6,7 @@ import time
 import types
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bumplab import profiles
@@ -279,3 +280,12 @@ def test_a_helper_leaves_to_others_what_they_train(tmp_path, workers, board, sto
     help_others(board, store, "cpu")
     assert fake_execute == []
     assert holder.wait(timeout=60) == 0
+
+
+def test_what_a_claim_obtains_is_without_evidence(tmp_path):
+    """Of a hundred runs it would take gigabytes, and a claim judges rows."""
+    store = RunStore(tmp_path)
+    store.publish(replace(by_hand(SPECS[0]), evidence={"0/x": np.zeros(1000)}), b"")
+    (found,) = obtain([SPECS[0]], Board(tmp_path, "session"), store, "cpu")
+    assert found.evidence == {}
+    assert found.rows == by_hand(SPECS[0]).rows

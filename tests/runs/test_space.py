@@ -235,6 +235,21 @@ def test_what_someone_else_put_into_a_store_stops_neither_command(store, tmp_pat
     assert [run.path.name for run in space.stored(store.root)] == ["n" * 253]
 
 
+def test_a_run_that_may_not_be_removed_can_still_be_read_and_the_next_goes(store, monkeypatch, capsys):
+    def rmtree(path, really=shutil.rmtree, **options):
+        if record_of(SPECS[0]).key in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        really(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert main(["prune", "--runs-dir", str(store.root), "--older-than", "25"]) == 2
+    said = capsys.readouterr()
+    assert "1 could not be removed: [Errno 13] Permission denied" in said.err
+    assert LABELS[1] in said.out
+    assert store.load(SPECS[0]) is not None
+    assert names(space.stored(store.root)) == [LABELS[0], *LABELS[2:]]
+
+
 @pytest.mark.parametrize("amount", ["-1", "x", "nan", "inf", "1e300"])
 def test_an_amount_is_one_that_can_be(store, capsys, amount):
     with pytest.raises(SystemExit):
