@@ -21,7 +21,7 @@ TOLERANCE = 1.0
 """A position is right when it is less than this many pixels off on both axes (eq. 1)."""
 
 NON_TRIVIAL_OVERLAP = 0.1
-"""From 0 to 1: two bumps that overlap more are neighbours (Fig. 7b; `bumplab.data.overlap`)."""
+"""Two bumps that overlap more are neighbours (Fig. 7b; `bumplab.data.overlap`)."""
 
 OFF_GRID_MARGIN = 2.0
 """Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""

@@ -78,7 +78,7 @@ class Profile:
 # Spreads from 0.5: below it a bump between two pixels is fainter than a quarter of its depth.
 QUICK = Profile(
     name="quick",
-    purpose="the whole suite on 2 CPU cores in about half an hour",
+    purpose="the whole suite on 2 CPU cores in half an hour to an hour",
     base=RunSpec(
         data=DataSpec(image_size=16),
         model=ModelSpec(width=8, encoding_dim=128, attention_heads=1, attention_max_size=4, norm_groups=8),

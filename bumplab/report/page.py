@@ -17,6 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bumplab.config import RunSpec
+from bumplab.measure.names import array_forms
 from bumplab.report import charts, figures, wording
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunRecord, RunStore
@@ -156,9 +157,10 @@ def _load(claims: Sequence[Mapping[str, Any]], store: RunStore) -> tuple[dict[st
 
 
 def _positions(record: RunRecord) -> dict[str, Any]:
-    """Where bumps were asked for and found at the last checkpoint, without the images."""
-    last, kinds = f"{int(record.rows[-1]['step'])}/", (".labels", ".positions", ".modes")
-    return {name: array for name, array in record.evidence.items() if name.startswith(last) and name.endswith(kinds)}
+    """Where bumps were asked for and found at the last checkpoint, without images and what is not ours."""
+    step, kinds = int(record.rows[-1]["step"]), (".labels", ".positions", ".modes")
+    names = [f"{step}/{name}" for name in array_forms(record.spec, step) if name.endswith(kinds)]
+    return {name: record.evidence[name] for name in names if name in record.evidence}
 
 
 def _spaced(steps: Sequence[int], most: int) -> list[int]:

@@ -56,7 +56,8 @@ def parse(text: str, base: RunSpec) -> Variation:
     try:
         typed: Any = type(now)(value)
     except ValueError as error:
-        raise ValueError(f"{text}: must be a {type(now).__name__}, such as {choice}={now}") from error
+        kind = "a whole number" if isinstance(now, int) else "a number"
+        raise ValueError(f"{text}: must be {kind}, such as {choice}={now}") from error
 
     def respecify(run: RunSpec) -> RunSpec:
         return replace(run, **{part: replace(getattr(run, part), **{choice: typed})})
