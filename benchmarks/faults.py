@@ -20,7 +20,6 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -142,7 +141,7 @@ def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, b
 
 
 def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:
-    """A smoke suite of two workers killed at random, it must end as one that was never killed.
+    """A smoke suite of two workers killed at random: it must end as one that was never killed.
 
     Every other time at a random step, else at a random moment, which mostly finds it importing and compiling. A suite
     that repeats more than the steps since a run's last checkpoint has lost work.
@@ -160,7 +159,7 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
                 by_step = outcome.tried % 2 == 0
                 until = len(_steps(place)) + rng.randint(1, steps) if by_step else math.inf
                 within = 10 * length if by_step else rng.uniform(0, length * SHARE)
-                goes_on = killed(command(place, claims), within, lambda: len(_steps(place)) >= until)  # noqa: B023
+                goes_on = killed(place, claims, within, until)
                 hits += goes_on
                 outcome.tried += goes_on
             found = verdicts(place, claims)
@@ -174,12 +173,15 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
     return outcome
 
 
-def killed(session: dict[str, Any], within: float, is_time: Callable[[], bool]) -> bool:
-    """Starts a session and kills it with its workers when it is time, or so many seconds are over; not if it ends."""
-    process = subprocess.Popen(**session, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def killed(place: Path, claims: str, within: float, until: float) -> bool:
+    """Starts a session and kills it with its workers once so many steps are noted, or so many seconds over.
+
+    False where it ends before.
+    """
+    process = subprocess.Popen(**command(place, claims), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     while process.poll() is None:
-        if is_time() or time.monotonic() - began > within:
+        if len(_steps(place)) >= until or time.monotonic() - began > within:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return True

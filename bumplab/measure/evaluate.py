@@ -19,7 +19,7 @@ from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
 from bumplab.measure.accuracy import accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
-from bumplab.measure.names import MODES, SHOWN, SamplesNotFinite
+from bumplab.measure.names import MODES, SHOWN, SamplesNotFinite, taps_at
 from bumplab.measure.representation import represent
 from bumplab.randomness import derive, generator
 from bumplab.training.speed import autocast, capture, captures, configure
@@ -152,7 +152,7 @@ def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: i
         }
         if name == "on_grid":
             evidence["embedding.labels"] = asked.astype(np.float32)
-            for tap in (*LAYER_4, *LAST_TAPS) if last else LAYER_4:
+            for tap in taps_at(spec, step):
                 activations = taps[tap] if spec.measure.source == "network" else np.full((len(asked), 1), np.nan)
                 measures, embedding = represent(
                     activations, asked, found.positions, derive(spec.seed, "embedding") % 2**32

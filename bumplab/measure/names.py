@@ -29,7 +29,7 @@ def row_names(spec: RunSpec, step: int) -> set[str]:
     return {
         *("step", "loss"),
         *(f"{labels}.{name}" for labels in sample_counts(spec, step) for name in of_set),
-        *(f"{tap}.{name}" for tap in _taps(spec, step) for name in MEASURES),
+        *(f"{tap}.{name}" for tap in taps_at(spec, step) for name in MEASURES),
     }
 
 
@@ -37,7 +37,7 @@ def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...
     """The dtype and shape of each array that is kept as evidence of this measured step, by name."""
     size, samples = spec.data.image_size, spec.measure.samples
     forms: dict[str, tuple[str, tuple[int, ...]]] = {"embedding.labels": ("float32", (samples, 2))}
-    forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in _taps(spec, step)}
+    forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in taps_at(spec, step)}
     for labels, drawn in sample_counts(spec, step).items():
         shown = min(SHOWN, drawn)
         forms |= {
@@ -56,5 +56,6 @@ def sample_counts(spec: RunSpec, step: int) -> dict[str, int]:
     return {"on_grid": samples, "off_grid": at_end} | ({"in_hole": at_end} if spec.data.hole else {})
 
 
-def _taps(spec: RunSpec, step: int) -> tuple[str, ...]:
+def taps_at(spec: RunSpec, step: int) -> tuple[str, ...]:
+    """The taps that are looked at at this measured step."""
     return (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4

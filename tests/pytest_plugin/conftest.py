@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 CONFTEST = '''
 import os, sys, time, types
-from bumplab.measure.names import SamplesNotFinite, row_names, sample_counts
+from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs import board, progress
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
+from tests.rows import rows_of
 
 pytest_plugins = ["bumplab.pytest_plugin.plugin"]
 
@@ -28,10 +31,7 @@ def execute(spec, store, device):
     value = sign * (1.05 if spec.seed == 11 else 1.0)
     with open(store.root / "trained", "a") as file:
         file.write(f"{spec.label()} by {os.environ.get('PYTEST_XDIST_WORKER', 'main')}\\n")
-    steps = spec.measured_steps()
-    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s), "value": value} for s in steps]
-    for row, step in zip(rows, steps):
-        row |= {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
+    rows = [row | {"value": value} for row in rows_of(spec)]
     environment = {"instructions": "cuda"} if os.environ.get("SEED_ON_GPU") == str(spec.seed) else {}
     environment["bf16"] = "BF16" in os.environ
     store.publish(RunRecord(spec, rows, environment=environment), b"")
@@ -130,7 +130,7 @@ class Suite:
     def environment(self, seconds=0.0):
         """The session's own, without what an xdist worker or a terminal around this test would add."""
         ours = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-        return {**ours, "SECONDS": str(seconds), "COLUMNS": "200"}
+        return {**ours, "SECONDS": str(seconds), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
 
     def run(self, *arguments, seconds=0.0):
         done = subprocess.run(

@@ -5,6 +5,7 @@ import sys
 import time
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from bumplab.runs.planner import help_others, obtain, train_if_free
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from tests.rows import rows_of
 
+ROOT = Path(__file__).parents[2]
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
 
 # A worker in a process of its own. Its `execute` notes begin and end in a log and publishes a record made by hand.
@@ -23,10 +25,10 @@ WORKER = """
 import os, sys, time, types
 from pathlib import Path
 from bumplab import profiles
-from bumplab.measure.names import row_names, sample_counts
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
+from tests.rows import rows_of
 
 root, seconds = Path(sys.argv[1]), float(sys.argv[2])
 needed, plan = ([profiles.get("smoke").run(int(seed)) for seed in text] for text in sys.argv[3:5])
@@ -38,10 +40,7 @@ def note(what, seed):
 def execute(spec, store, device):
     note("begin", spec.seed)
     time.sleep(seconds)
-    rows = [dict.fromkeys(row_names(spec, s), 0.5) | {"step": float(s)} for s in spec.measured_steps()]
-    for row, step in zip(rows, spec.measured_steps()):
-        row |= {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
-    store.publish(RunRecord(spec, rows), b"")
+    store.publish(RunRecord(spec, rows_of(spec)), b"")
     note("end", spec.seed)
 
 sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
@@ -64,7 +63,7 @@ def workers(tmp_path):
 
     def start(needed, plan="", seconds=0.3):
         arguments = [sys.executable, "-c", WORKER, str(tmp_path), str(seconds), needed, plan]
-        started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT))
         return started[-1]
 
     yield start
