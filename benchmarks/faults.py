@@ -20,11 +20,13 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import safetensors.torch
 from filelock import FileLock
@@ -204,14 +206,18 @@ def command(place: Path, claims: str) -> dict[str, Any]:
             *("--runs-dir", str(place / "runs"), "--report", str(place / "report.html")),
         ],
         "cwd": ROOT,
-        "env": os.environ | {STEPS: str(place / STEPS)},
+        "env": os.environ | {STEPS: str(place / STEPS), "NUMBA_CACHE_DIR": str(place.parent / "compiled")},
         "start_new_session": True,
     }
 
 
 def pytest_configure() -> None:
-    """For the suite that is killed: each worker notes every step of a run, and where it took the run up."""
+    """For the suite that is killed: each worker notes every step of a run, and where it took the run up.
+
+    UMAP is compiled once for all its sessions: most kills of a session that compiles for 20 s would find it at that.
+    """
     if path := os.environ.get(STEPS):
+        numba.njit = partial(_cached, numba.njit)
         update = ProgressFile.update
 
         def noted(self: ProgressFile, step: int) -> None:
@@ -220,6 +226,10 @@ def pytest_configure() -> None:
             update(self, step)
 
         ProgressFile.update = noted  # type: ignore[method-assign]
+
+
+def _cached(njit: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return njit(*args, **{"cache": True} | options)
 
 
 def repeated(log: list[str]) -> list[int]:
