@@ -150,6 +150,7 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
     """
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder:
+        verdicts(Path(folder) / "compiles", claims)
         began = time.monotonic()
         expected = verdicts(Path(folder) / "whole", claims)
         length = time.monotonic() - began
@@ -159,7 +160,8 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
             hits, goes_on = 0, True
             while goes_on and hits < KILLS and outcome.tried < count:
                 by_step = outcome.tried % 2 == 0
-                until = len(_steps(place)) + rng.randint(1, steps) if by_step else math.inf
+                done = len(_steps(place))
+                until = rng.randint(done + 1, max(done + 1, steps)) if by_step else math.inf
                 within = 10 * length if by_step else rng.uniform(0, length * SHARE)
                 goes_on = killed(place, claims, within, until)
                 hits += goes_on

@@ -30,16 +30,32 @@ OFF_GRID_MARGIN = 2.0
 LARGEST = 1e300
 """A whole number may have more digits than a float can hold."""
 
+MOST = {
+    "image_size": 1024,
+    "width": 1024,
+    "encoding_dim": 4096,
+    "attention_heads": 1024,
+    "attention_max_size": 1024,
+    "norm_groups": 1024,
+    "timesteps": 100_000,
+    "sampler_steps": 100_000,
+    "steps": 100_000_000,
+    "batch_size": 100_000,
+    "every": 100_000_000,
+    "samples": 100_000,
+}
+"""At least 16 times what the paper's run takes: a larger number is a slip, or means ill."""
+MOST_MEASUREMENTS = 10_000
+
 
 def _require(ok: bool, what: str, given: object, allowed: str) -> None:
     if not ok:
         raise ValueError(f"{what} = {given!r}: must be {allowed}")
 
 
-def _positive_int(name: str, value: object) -> None:
-    _require(
-        isinstance(value, int) and not isinstance(value, bool) and value > 0, name, value, "a whole number above 0"
-    )
+def _count(name: str, value: object, least: int = 1) -> None:
+    most = MOST[name]
+    _require(type(value) is int and least <= value <= most, name, value, f"a whole number from {least} to {most}")
 
 
 def _require_fields(name: str, kind: type, given: Any) -> None:
@@ -80,7 +96,7 @@ class DataSpec(_Part):
     """Control: shuffled gives each image the label of another, the same one for the whole run."""
 
     def validate(self) -> None:
-        _positive_int("image_size", self.image_size)
+        _count("image_size", self.image_size)
         _require(self.image_size % 8 == 0, "image_size", self.image_size, "divisible by 8 (the UNet halves it 3 times)")
         for axis in ("dx", "dy"):
             d = getattr(self, axis)
@@ -115,7 +131,7 @@ class ModelSpec(_Part):
     def validate(self) -> None:
         _require(self.kind in ("joint", "factorized"), "kind", self.kind, "'joint' or 'factorized'")
         for name in ("width", "encoding_dim", "attention_heads", "attention_max_size", "norm_groups"):
-            _positive_int(name, getattr(self, name))
+            _count(name, getattr(self, name))
         _require(self.encoding_dim % 2 == 0, "encoding_dim", self.encoding_dim, "even (sines and cosines)")
         for name in ("attention_heads", "norm_groups"):
             _require(
@@ -135,9 +151,8 @@ class DiffusionSpec(_Part):
     """Fewer than ``timesteps`` are evenly spaced among them (respacing, Nichol and Dhariwal 2021)."""
 
     def validate(self) -> None:
-        _positive_int("timesteps", self.timesteps)
-        _positive_int("sampler_steps", self.sampler_steps)
-        _require(self.timesteps >= 2, "timesteps", self.timesteps, "at least 2")
+        _count("timesteps", self.timesteps, least=2)
+        _count("sampler_steps", self.sampler_steps)
         _require(self.schedule in ("linear", "cosine"), "schedule", self.schedule, "'linear' or 'cosine'")
         _require(self.prediction in ("epsilon", "v"), "prediction", self.prediction, "'epsilon' or 'v'")
         _require(self.sampler in ("ancestral", "ddim"), "sampler", self.sampler, "'ancestral' or 'ddim'")
@@ -159,8 +174,8 @@ class TrainingSpec(_Part):
     """bf16: of products and convolutions, where the processor has it; a run's environment says whether it had."""
 
     def validate(self) -> None:
-        _positive_int("steps", self.steps)
-        _positive_int("batch_size", self.batch_size)
+        _count("steps", self.steps)
+        _count("batch_size", self.batch_size)
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or above")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "at least 0 and below 1")
@@ -182,11 +197,12 @@ class MeasureSpec(_Part):
     generator would draw that only copies, or those of the labels asked for."""
 
     def validate(self) -> None:
-        _positive_int("every", self.every)
-        _positive_int("samples", self.samples)
+        _count("every", self.every)
+        _count("samples", self.samples)
         _require(self.samples >= 20, "samples", self.samples, "at least 20 (UMAP looks at 15 neighbours)")
-        ok = type(self.last_samples) is int and (self.last_samples == 0 or self.last_samples >= self.samples)
-        _require(ok, "last_samples", self.last_samples, f"0, or at least samples ({self.samples})")
+        most = MOST["samples"]
+        ok = type(self.last_samples) is int and (self.last_samples == 0 or self.samples <= self.last_samples <= most)
+        _require(ok, "last_samples", self.last_samples, f"0, or a whole number from samples ({self.samples}) to {most}")
         sources = ("network", "nearest-label", "true")
         _require(self.source in sources, "source", self.source, "'network', 'nearest-label' or 'true'")
 
@@ -207,6 +223,9 @@ class RunSpec(_Part):
             _require(isinstance(getattr(self, name), kind), name, getattr(self, name), f"a {kind.__name__}")
         ok = isinstance(self.seed, int) and not isinstance(self.seed, bool) and 0 <= self.seed < 2**32
         _require(ok, "seed", self.seed, "a whole number from 0 to 2^32 - 1")
+        least = -(-self.training.steps // MOST_MEASUREMENTS)
+        allowed = f"at least {least} for {self.training.steps} steps (at most {MOST_MEASUREMENTS} measurements)"
+        _require(self.measure.every >= least, "every", self.measure.every, allowed)
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, so that equal specs have equal text."""

@@ -47,6 +47,17 @@ BAD = [
     (MeasureSpec, {"last_samples": False}, "last_samples"),
     (MeasureSpec, {"source": "nearest"}, "source"),
     (MeasureSpec, {"every": -5}, "every"),
+    *(
+        (part, {field: value}, field)
+        for part, fields in (
+            (DataSpec, {"image_size": 1032}),
+            (ModelSpec, {"width": 40_000_000, "encoding_dim": 10**6, "attention_max_size": 2**40}),
+            (DiffusionSpec, {"timesteps": 10**6}),
+            (TrainingSpec, {"steps": 10**20, "batch_size": 10**9}),
+            (MeasureSpec, {"every": 10**20, "samples": 10**9, "last_samples": 10**9}),
+        )
+        for field, value in fields.items()
+    ),
     (RunSpec, {"seed": -1}, "seed"),
     (RunSpec, {"seed": 2**32}, "seed"),
     (RunSpec, {"data": None}, "data"),
@@ -60,6 +71,13 @@ def test_bad_input_is_one_line_that_names_field_value_and_what_is_allowed(part, 
     message = str(error.value)
     assert message.startswith(f"{named} = {fields[named]!r}")
     assert "\n" not in message
+
+
+def test_more_measurements_than_anyone_reads_are_refused():
+    measure = MeasureSpec(every=100)
+    assert len(RunSpec(training=TrainingSpec(steps=1_000_000), measure=measure).measured_steps()) == 10_001
+    with pytest.raises(ValueError, match=r"every = 100: must be at least 101 for 1000001 steps \(at most 10000 "):
+        RunSpec(training=TrainingSpec(steps=1_000_001), measure=measure)
 
 
 def test_whole_numbers_and_floats_make_the_same_run():

@@ -275,5 +275,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     settings = config.stash[settings_key]
     terminalreporter.section(f"claims, profile {settings.profile.name}, {settings.seeds}")
     summary.write(terminalreporter, judged, entries.saved(*config.stash[steps_key]), config.stash[seconds_key])
+    if said := summary.passed_over(settings.store.root):
+        terminalreporter.write_line(said)
     if outcome_key in config.stash:
         terminalreporter.write_line(config.stash[outcome_key])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from bumplab.pytest_plugin.entries import Entry
 from bumplab.report import wording
+from bumplab.runs import space
+from bumplab.runs.store import RESULTS_FORMAT
 from bumplab.terminal import cell, printable
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
@@ -74,6 +77,20 @@ def write(
             f"looking after each seed saved {share:.0%} of the training: {saved['runs_used']} runs were needed, "
             f"{saved['runs_at_last_look']} if all had gone to the last look"
         )
+
+
+def passed_over(root: Path) -> str:
+    """What in the store no claim can use and why, in one line; empty where there is nothing."""
+    try:
+        count = sum(run.state == space.PASSED_OVER for run in space.stored(root))
+    except OSError:
+        return ""  # who needs it has said so
+    if not count:
+        return ""
+    return printable(
+        f"{root}: {count} stored run{'s' * (count != 1)} of another version of the code (results format "
+        f"{RESULTS_FORMAT} is this one's), or not what the name says, passed over: python -m bumplab runs lists them"
+    )
 
 
 def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:

@@ -116,7 +116,8 @@ def _machine(environment: Mapping[str, Any]) -> str:
         said[0] += f" ({environment['instructions']})"
     if "threads" in environment:
         said.append(f"{environment['threads']} thread{'s' if environment['threads'] != 1 else ''}")
-    return ", ".join([*said, f"torch {environment.get('torch', 'unknown')}"])
+    before = [f"before: {environment['before']}"] if "before" in environment else []
+    return ", ".join([*said, f"torch {environment.get('torch', 'unknown')}", *before])
 
 
 def _entries(claim: Mapping[str, Any]) -> Iterator[tuple[str, Runs]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -18,6 +19,10 @@ from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
 
+BEFORE = "before"
+"""In a run's environment: what it was before the run was taken up elsewhere."""
+
+
 def execute(spec: RunSpec, store: RunStore, device: str) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
@@ -26,7 +31,7 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
     """
     speed.configure(device)
     record, state = _resume(spec, store, device)
-    record.environment = speed.describe(device)
+    record.environment = _described(record, device)
     with ProgressFile(store.root, record.key, spec.label(), state.step, spec.training.steps) as progress:
         for step in spec.measured_steps()[len(record.rows) :]:
             try:
@@ -69,6 +74,18 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
         except (KeyError, OverflowError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
             store.set_aside(store.root / "partial" / record.key / f"{step:09d}", f"weights cannot be read ({error})")
     return RunRecord(spec), start(spec, device)
+
+
+def _described(record: RunRecord, device: str) -> dict[str, Any]:
+    """Where the run goes on and, if that is not all as it was, what was otherwise before, and up to which step."""
+    now = speed.describe(device)
+    if other := {name: value for name, value in record.environment.items() if now.get(name) != value}:
+        said = [f"{name} {value}" for name, value in sorted(other.items()) if name != BEFORE]
+        earlier = [str(other[BEFORE])] if BEFORE in other else []
+        if said:
+            earlier.append(f"{', '.join(said)} up to step {record.rows[-1]['step']:g}")
+        now[BEFORE] = "; ".join(earlier)
+    return now
 
 
 @contextmanager

@@ -16,10 +16,12 @@ from filelock import Timeout
 from bumplab.config import RunSpec
 from bumplab.runs.board import at_work, pruning
 from bumplab.runs.sealed import PENDING, Damaged, own, pending, read_file
-from bumplab.runs.store import FILES, RunStore
+from bumplab.runs.store import FILES, RunStore, run_key
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """What each folder of a store holds; see `bumplab.runs.store`."""
+PASSED_OVER = "passed over"
+"""The state of a run whose folder is not named by its spec: another version of the code made it, or something else."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,18 @@ def stored(root: Path) -> list[Stored]:
             except FileNotFoundError:
                 continue  # finished or replaced while one looks
             size = sum(status.st_size for status in looked)
-            left_over = path.name.startswith(PENDING)
-            found.append(Stored(path, "left over" if left_over else state, _label(path), size, now - newest))
+            spec, step = _spec(path)
+            label = f"{spec.label()}{step}" if spec else "unknown"
+            found.append(Stored(path, _state(path, state, spec), label, size, now - newest))
     return sorted(found, key=lambda run: -run.age)
+
+
+def _state(path: Path, state: str, spec: RunSpec | None) -> str:
+    if path.name.startswith(PENDING):
+        return "left over"
+    if state != "damaged" and (spec is None or run_key(spec) != path.name):
+        return PASSED_OVER
+    return state
 
 
 def prune(
@@ -123,13 +134,12 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in names)
 
 
-def _label(path: Path) -> str:
-    """The run's name by its spec, of the newest checkpoint where it is unfinished."""
+def _spec(path: Path) -> tuple[RunSpec | None, str]:
+    """What the run is, as far as it can be told, and which step its newest checkpoint is of if it is unfinished."""
     checkpoints = sorted(path.glob("[0-9]" * 9)) if path.parent.name == "partial" else [path]
     try:
         own(path)
         spec = RunSpec.from_dict(json.loads(read_file(checkpoints[-1] / "spec.json", FILES["spec.json"])))
     except (OSError, Damaged, ValueError, TypeError, IndexError, RecursionError):
-        return "unknown"
-    step = f", step {int(checkpoints[-1].name)}" if path.parent.name == "partial" else ""
-    return spec.label() + step
+        return None, ""
+    return spec, f", step {int(checkpoints[-1].name)}" if path.parent.name == "partial" else ""

@@ -44,6 +44,9 @@ paper scale they have 0.5 kB, 0.1 MB and 5 MB, by what a smoke run's row takes, 
 HEAD = 1 << 22
 """Most bytes of a safetensors file's head, 100 an array: a paper run names 800, and a million take 2 GB to read."""
 
+LARGEST = 1e100
+"""Bounds what is measured, so that its square is still a number: intervals are made of squares."""
+
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
 
@@ -291,7 +294,7 @@ def _is_line(text: object) -> bool:
 
 
 def _number(value: object) -> float:
-    """What is unknown is null in a file: NaN, infinity, true and "0.5" are nobody's measurements."""
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+    """What is unknown is null in a file: NaN, infinity, 1e308, true and "0.5" are nobody's measurements."""
+    if type(value) not in (int, float) or not -LARGEST < value < LARGEST:  # type: ignore[operator]
         raise Damaged(f"rows.json holds {value!r:.40} where a finite number or null belongs")
     return float(value)  # type: ignore[arg-type]

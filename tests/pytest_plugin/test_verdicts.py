@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from bumplab import profiles
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
-from bumplab.runs.store import RunRecord, RunStore
+from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts.error_rate import CLAIMS
 from tests.rows import rows_of
 
@@ -271,6 +272,24 @@ def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypat
     suite.run("-k", "sigma or overlap", "--vary", "precision=bf16")
     (varied,) = suite.entries()["sigma"]["variations"]
     assert (suite.entries()["sigma"]["verdict"], varied["verdict"]) == ("SUPPORTED", "SUPPORTED")
+
+
+def test_runs_of_another_version_are_neither_used_nor_passed_over_in_silence(suite):
+    """By the same spec under another results format, and by a spec that has a field more."""
+    store, spec = RunStore(suite.folder / ".runs"), profiles.get("smoke").run(10, dx=4.0)
+    store.publish(RunRecord(spec, rows_of(spec)), b"")
+    place = store.path(run_key(spec))
+    shutil.copytree(place, place.with_name("0" * 20))
+    place.rename(place.with_name("1" * 20))
+    text = (newer := place.with_name("1" * 20) / "spec.json").read_text()
+    newer.write_text(text.replace('"seed":', '"added":1,"seed":'))
+    done = suite.run("-k", "density")
+    assert ".runs: 2 stored runs of another version of the code (results format 2 is this one's)" in done.stdout
+    assert f"{spec.label()} by main" in (suite.folder / ".runs" / "trained").read_text()
+    shutil.rmtree(newer.parent)
+    assert ".runs: 1 stored run of another" in suite.run("-k", "density").stdout
+    shutil.rmtree(place.with_name("0" * 20))
+    assert "another version" not in suite.run("-k", "density").stdout
 
 
 def test_a_stored_reason_does_not_steer_the_terminal(suite):

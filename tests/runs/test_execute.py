@@ -219,6 +219,26 @@ def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monk
     assert not RunStore(tmp_path).has(SPEC)
 
 
+def test_a_run_says_where_it_began(tmp_path, monkeypatch):
+    """Who doubts a seed must be able to tell that two versions of torch, or two numbers of threads, are behind it."""
+    speed.configure("cpu")
+    store, here = RunStore(tmp_path), speed.describe("cpu")
+    tensors = safetensors.torch.save(checkpoint.to_tensors(start(SPEC, "cpu")))
+    elsewhere = here | {"torch": "1.0", "threads": 64}
+    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 2), environment=elsewhere), tensors)
+
+    def described():
+        return module._described(module._resume(SPEC, store, "cpu")[0], "cpu")
+
+    assert described() == here | {"before": "threads 64, torch 1.0 up to step 3"}
+    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 3), environment=described()), tensors)
+    assert described() == here | {"before": "threads 64, torch 1.0 up to step 3"}, "taken up where it was"
+    monkeypatch.setattr(speed, "describe", lambda device: here | {"threads": 2})
+    assert described()["before"] == "threads 64, torch 1.0 up to step 3; threads 1 up to step 6"
+    execute(SPEC, store, "cpu")
+    assert store.load(SPEC).environment["before"] == "threads 64, torch 1.0 up to step 3; threads 1 up to step 6"
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkeypatch, before):
     """A checkpoint of a processor that has bf16, or has not, taken up by one that has not, or has."""

@@ -260,9 +260,11 @@ def test_a_checkpoint_of_weights_that_none_can_load_is_moved_aside(store, given)
         assert _resume(SPEC, store, "cpu")[0].rows == []
 
 
-def test_a_number_too_large_for_a_float_is_refused(store):
-    plant_rows(store, "0.5", "1" + "0" * 400)
-    with pytest.warns(UserWarning, match="OverflowError"):
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e308", "-1e308"])
+def test_a_number_whose_square_no_float_holds_is_refused(store, number):
+    """An interval of such numbers goes from -inf to nan."""
+    plant_rows(store, "0.5", number)
+    with pytest.warns(UserWarning, match=f"holds {number[:1]}.* where a finite number or null belongs"):
         assert store.load(SPEC) is None
 
 
@@ -412,9 +414,9 @@ def test_an_old_session_that_is_at_work_is_not_forgotten(tmp_path):
     assert not board.folder.exists()
 
 
-@pytest.mark.parametrize("seconds", ["1e308", "-1.0"])
+@pytest.mark.parametrize("seconds", ["1e10", "-1.0"])
 def test_seconds_that_no_run_takes_are_refused(store, seconds):
-    """Their sum over runs would be infinite, which no report can hold."""
+    """Times are added up over runs and told as minutes."""
     plant_rows(store, '"training": 1.5', f'"training": {seconds}')
     with pytest.warns(UserWarning, match="seconds that no run takes"):
         assert store.load(SPEC) is None

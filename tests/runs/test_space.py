@@ -156,6 +156,17 @@ def test_links_and_what_is_no_run_are_counted_and_removed_but_not_followed(store
     assert (outside / "kept").exists()
 
 
+def test_runs_of_another_version_are_listed_as_passed_over(store):
+    """Under the names that another results format gave them: a finished one, and a checkpoint."""
+    for spec, folder in ((SPECS[0], "results"), (SPECS[3], "partial")):
+        place = store.root / folder / record_of(spec).key
+        place.rename(place.with_name("0" * 20))
+    assert [(run.label, run.state) for run in space.stored(store.root)] == list(
+        zip(LABELS, ("passed over", "finished", "finished", "passed over"), strict=True)
+    )
+    assert names(space.prune(store, keep=0)) == LABELS
+
+
 def test_damaged_folders_are_listed_and_removed(store):
     with pytest.warns(UserWarning, match="made so"):
         store.set_aside(store.path(record_of(SPECS[0]).key), "made so")

@@ -63,7 +63,7 @@ def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, valu
         ("prediction=x0", "prediction = 'x0': must be 'epsilon' or 'v'"),
         ("batch_size=many", "batch_size=many: must be a whole number, such as batch_size=16"),
         ("batch_size=1.5", "batch_size=1.5: must be a whole number"),
-        ("batch_size=0", "batch_size = 0: must be a whole number above 0"),
+        ("batch_size=0", "batch_size = 0: must be a whole number from 1 to 100000"),
         ("learning_rate=nan", "learning_rate = nan: must be a finite number"),
         ("norm_groups=3", "norm_groups = 3: must be a divisor of width 8"),
         ("sampler_steps=5000", "sampler_steps = 5000: must be at most timesteps"),
