@@ -145,7 +145,7 @@ def content(read: RunRecord | tuple[RunRecord, bytes]) -> tuple[str, dict[str, b
 def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Outcome:
     """A smoke suite of two workers killed at random: it must end as one that was never killed.
 
-    Every other time at a random step, else at a random moment, which mostly finds it importing and compiling. A suite
+    Every other time at a random step, else at a random moment, which mostly finds it importing. A suite
     that repeats more than the steps since a run's last checkpoint has lost work.
     """
     outcome = Outcome()

@@ -18,7 +18,6 @@ from bumplab.runs.store import RunRecord, RunStore, arithmetic
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
-
 BEFORE = "before"
 """In a run's environment: what it was before the run was taken up elsewhere."""
 
