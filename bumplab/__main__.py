@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="compare reports, or list all of a folder on one page")
     what = report.add_mutually_exclusive_group(required=True)
     what.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print what moved between the two")
-    what.add_argument("--history", type=Path, metavar="FOLDER", help="write FOLDER/index.html over the reports in it")
+    what.add_argument("--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html over its reports")
     report.set_defaults(run=_report)
     train = commands.add_parser("train", help="train and measure one run, as a report names it, unless it is stored")
     train.add_argument("spec", help="the run's RunSpec as JSON")
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     prune.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     prune.set_defaults(run=_prune)
     for command in (train, runs, prune):
-        command.add_argument("--runs-dir", type=Path, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
+        command.add_argument("--runs-dir", type=_folder, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -78,7 +78,8 @@ def _report(options: argparse.Namespace) -> None:
         table.add_column(cell(head))
     for d in compare.differences(old, new):
         said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
-        table.add_row(*map(cell, ("" if d.part else d.claim, d.part, *said, "moved" if d.moved else "")))
+        moved = d.moved and d.old and d.new  # a claim that was not tried has not moved
+        table.add_row(*map(cell, ("" if d.part else d.claim, d.part, *said, "moved" if moved else "")))
     console.print(table)
 
 
@@ -132,6 +133,12 @@ def _store(options: argparse.Namespace) -> RunStore:
     if not options.runs_dir.is_dir():
         raise ValueError(f"--runs-dir {options.runs_dir}: is no folder; name the store of some pytest claims")
     return RunStore(options.runs_dir)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder")
+    return Path(text)
 
 
 def _amount(text: str) -> float:

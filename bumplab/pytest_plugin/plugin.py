@@ -161,6 +161,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         from bumplab.pytest_plugin import plan
 
         terminal.section(f"plan of the claims, {settings.seeds}")
+        terminal.write_line("(a trial of some seconds or, with UMAP to compile, half a minute where runs are missing)")
         workers = getattr(config.option, "numprocesses", None) or 1
         with io.StringIO() as text:
             plan.show(claims, settings, workers, Console(file=text, width=120))

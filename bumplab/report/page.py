@@ -89,6 +89,7 @@ def render(
             samples=samples,
             scripts=[Markup(script) for script in scripts],
             script_hashes=digests,
+            trained=sum(run["spec"]["training"]["steps"] > 1 for run in body["runs"].values()),
             training_minutes=sum(sum(run["seconds"].values()) for run in body["runs"].values()) / 60,
         )
     )

@@ -96,15 +96,33 @@ def seeds_used(claim: Entry) -> str:
     return f"{claim['seeds']} of at most {looks['last']}" if looks else str(claim["seeds"])
 
 
+def control_outcome(control: Entry) -> str:
+    """``passed`` where its effects were told apart from what it must not be, ``undefined`` where there were none.
+
+    An untrained network has no steps to half its ceiling: that no claim on them is supported there shows little.
+    """
+    if not control["passed"]:
+        return "✗ failed"
+    judges = [part for part in control.get("parts", ()) if part["judges"]]
+    lacking = any(part["stuck"] for part in judges) and all(
+        part["stuck"] or part["verdict"] == "SUPPORTED" for part in judges
+    )
+    return "○ undefined" if lacking and control["verdict"] == "INCONCLUSIVE" else "✓ passed"
+
+
 def controls_count(claim: Entry) -> str:
-    """Such as ``2/3``: how many of the controls tried have passed; empty where none was tried."""
-    controls = claim.get("controls")
-    return f"{sum(control['passed'] for control in controls)}/{len(controls)}" if controls else ""
+    """Such as ``2/3``: how many of the controls tried have passed, and how many were undefined; empty without any."""
+    outcomes = [control_outcome(control) for control in claim.get("controls") or ()]
+    if not outcomes:
+        return ""
+    undefined = outcomes.count("○ undefined")
+    return f"{outcomes.count('✓ passed')}/{len(outcomes)}{f', {undefined} undefined' if undefined else ''}"
 
 
 def controls_passed(claim: Entry) -> str:
     if count := controls_count(claim):
-        return f"{count} passed"
+        passed, _, undefined = count.partition(",")
+        return f"{passed} passed{undefined and f',{undefined}'}"
     return "not run" if claim.get("conditions") else "none needed"
 
 
@@ -158,6 +176,7 @@ FUNCTIONS = {
         datum_note,
         noise_note,
         seeds_used,
+        control_outcome,
         controls_passed,
         surprise,
         error_rate,

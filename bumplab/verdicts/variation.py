@@ -62,7 +62,11 @@ def parse(text: str, base: RunSpec) -> Variation:
     def respecify(run: RunSpec) -> RunSpec:
         return replace(run, **{part: replace(getattr(run, part), **{choice: typed})})
 
-    respecify(base)  # the spec says what is allowed
+    try:
+        respecify(base)  # the spec says what is allowed
+    except ValueError as error:
+        about_it = str(error).startswith(choice)
+        raise ValueError(str(error) if about_it else f"{text}: {error}") from error
     if typed == now:
         raise ValueError(f"{text}: is what the profile does anyway")
     return Variation(text, respecify)

@@ -66,6 +66,7 @@ def runs_of(condition, specs):
 OWN = [profiles.get("smoke").run(seed) for seed in (10, 11)]
 LATER = profiles.get("smoke").run(12)  # a control may need more seeds than its claim
 CONTROL = [profiles.get("smoke").shuffled(spec) for spec in OWN]
+UNTRAINED = [profiles.get("smoke").untrained(spec) for spec in OWN[:1]]
 VARIED = [profiles.get("smoke").run(seed, sigma=2.0) for seed in (10, 11)]
 
 
@@ -88,7 +89,7 @@ REPORT = {
                     effects=[[-1.0, 2.0, 0.0, 1.0], [-1.0, 2.0, 0.0, 0.0]])]),
         claim_of("density", "INCONCLUSIVE", curves={"on_grid.correct": "right"}, conditions={
             **runs_of("d=0.1", OWN), **runs_of("d=1", VARIED)},
-            controls=[control_of("one name", "CONTRADICTED", False, True, runs_of("d=0.1", CONTROL))]),
+            controls=[control_of("one name", "CONTRADICTED", False, True, runs_of("d=0.1", UNTRAINED))]),
         claim_of("overlap", "SUPPORTED", seeds=0, parts=[
             part_of("one", "SUPPORTED", effects=[[1.05, 1.05]], estimate=1.05, low=1.05, high=1.05)]),
         claim_of(
@@ -109,7 +110,7 @@ REPORT = {
 def write(folder, report, figures_to=None, change=lambda record: None):
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
-    for spec in [*OWN, LATER, *CONTROL, *VARIED]:
+    for spec in [*OWN, LATER, *CONTROL, *UNTRAINED, *VARIED]:
         record = record_of(spec, rng)
         change(record)
         store.publish(record, b"")

@@ -87,6 +87,23 @@ def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypa
     assert "same SUPPORTED 1 (0.5 to 1.5) SUPPORTED 1 (0.5 to 1.5)" in lines
 
 
+def test_a_claim_that_one_report_is_not_about_is_absent_and_has_not_moved(tmp_path, capsys, monkeypatch):
+    """As in the report of a single claim beside that of all."""
+    monkeypatch.setenv("COLUMNS", "160")
+    old, new = (save(tmp_path, name, report(part(), claim=name)) for name in ("density", "hole"))
+    assert command.main(["report", "--compare", str(old), str(new)]) == 0
+    said = capsys.readouterr().out
+    assert "density SUPPORTED absent" in [" ".join(line.split()) for line in said.splitlines()]
+    assert said.count("moved") == 1, "the head of the column"
+
+
+@pytest.mark.parametrize("option", ["report --history", "runs --runs-dir"])
+def test_a_folder_without_a_name_is_not_this_one(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main([*option.split(), ""])
+    assert "must name a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -8,7 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from bumplab.report import page
+from bumplab.report import page, wording
 from bumplab.runs.store import run_key
 from tests.report.planted import (
     CONTROL,
@@ -16,8 +16,10 @@ from tests.report.planted import (
     LATER,
     OWN,
     REPORT,
+    UNTRAINED,
     VARIED,
     claim_of,
+    control_of,
     part_of,
     rows_of,
     runs_of,
@@ -53,8 +55,8 @@ def test_the_json_is_what_its_schema_says(written):
 
 def test_runs_of_controls_and_variations_are_in_the_json(written):
     runs = json.loads(written.with_suffix(".json").read_text())["runs"]
-    assert set(runs) == {run_key(spec) for spec in [*OWN, LATER, *CONTROL, *VARIED]}
-    assert all(len(run["rows"]) == 3 for run in runs.values())
+    assert set(runs) == {run_key(spec) for spec in [*OWN, LATER, *CONTROL, *UNTRAINED, *VARIED]}
+    assert [len(run["rows"]) for run in runs.values() if run["spec"]["training"]["steps"] > 1] == [3] * (len(runs) - 1)
     assert "bottleneck.signal" in runs[run_key(OWN[0])]["rows"][-1]
 
 
@@ -107,9 +109,40 @@ def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
 
 
 def test_controls_say_what_they_must_be_and_whether_they_passed(written):
-    broken, planted = rows_of(section_of(written, "phases"), "Must be")
-    assert re.search(r"not SUPPORTED ✓ SUPPORTED ✗ failed one: 0.125 u 0.5 to open 3$", broken)
-    assert re.search(r"not CONTRADICTED ✓ SUPPORTED ✓ passed one: 0.125 u 0.5 to open 3$", planted)
+    broken, planted = rows_of(section_of(written, "phases"), "Came out")
+    assert re.search(r"✓ SUPPORTED ✗ failed must not be SUPPORTED one: 0.125 u 0.5 to open 3$", broken)
+    assert re.search(r"✓ SUPPORTED ✓ passed must not be CONTRADICTED one: 0.125 u 0.5 to open 3$", planted)
+
+
+OPEN, STUCK = part_of("open", "INCONCLUSIVE"), part_of("stuck", "INCONCLUSIVE", stuck=True)
+HELD, SHOWN = part_of("held", "SUPPORTED"), part_of("shown", "INCONCLUSIVE", stuck=True, judges=False)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "parts", "outcome"),
+    [
+        ("INCONCLUSIVE", [STUCK], "○ undefined"),
+        ("INCONCLUSIVE", [STUCK, HELD], "○ undefined"),
+        ("INCONCLUSIVE", [STUCK, OPEN], "✓ passed"),
+        ("INCONCLUSIVE", [OPEN, HELD, SHOWN], "✓ passed"),
+        ("CONTRADICTED", [STUCK, part_of("against", "CONTRADICTED")], "✓ passed"),
+        ("SUPPORTED", [HELD, SHOWN], "✗ failed"),
+    ],
+)
+def test_a_control_without_effects_is_not_said_to_have_passed(verdict, parts, outcome):
+    """Where nothing is trained nothing can be measured: that the claim is not supported there says little."""
+    control = control_of("c", verdict, positive=False, passed=verdict != "SUPPORTED", conditions={}) | {"parts": parts}
+    assert wording.control_outcome(control) == outcome
+    other = control_of("d", "CONTRADICTED", positive=False, passed=True, conditions={})
+    count = {"○ undefined": "1/2 passed, 1 undefined", "✓ passed": "2/2 passed", "✗ failed": "1/2 passed"}
+    assert wording.controls_passed({"controls": [control, other]}) == count[outcome]
+
+
+def test_runs_that_trained_nothing_are_counted_apart(written):
+    head = shown(written.read_text().partition("</h1>")[2].partition("</p>")[0])
+    runs = json.loads(written.with_suffix(".json").read_text())["runs"]
+    assert f"2 to 5 seeds, {len(runs) - 1} training runs and 1 of a single step, of networks left untrained, " in head
+    assert "this session took 0 min" in head
 
 
 def test_controls_that_were_not_run_name_the_option(written):
