@@ -55,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         _complain(f"{parser.prog}: {error}")
         return 2
+    except RecursionError:
+        _complain(f"{parser.prog}: a folder there holds too many in one another: remove it")
+        return 2
     return 0
 
 
@@ -99,6 +102,8 @@ def _train(options: argparse.Namespace) -> None:
     if record is None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
+    if record.failed is not None:
+        print(line(f"failed, and counts as a seed that did: {record.failed}; its last measurement before that:"))
     for name, value in record.rows[-1].items():
         print(f"  {line(name):<32} {value:.6g}")
 

@@ -13,7 +13,7 @@ from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import run_key
-from bumplab.terminal import printable
+from bumplab.terminal import line, printable
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
@@ -51,7 +51,7 @@ class Experiment:
         try:
             verdict = self._try(claim)
         except (OSError, MixedArithmetic, SamplesNotFinite) as error:
-            said = printable(f"run store {settings.store.root}: {error}. What was finished is kept.")
+            said = line(f"run store {settings.store.root}: {error}. What was finished is kept.")
             pytest.fail(said, pytrace=False)
         message = printable(f"{verdict.verdict}: {verdict.reason}")
         if settings.drift:

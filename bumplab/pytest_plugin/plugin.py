@@ -26,6 +26,7 @@ from bumplab.pytest_plugin.experiment import ENTRY, SECONDS, STEPS, board_key, e
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
+from bumplab.terminal import line
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.error_rate import CLAIMS
 
@@ -241,9 +242,10 @@ def _report(session: pytest.Session, elapsed: float) -> None:
     try:
         write(report, settings.store, path, settings.figures)
         config.stash[outcome_key] = f"report: {path} (.json and .md beside it)"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a number that no report can hold must not cost what else was said
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        config.stash[outcome_key] = f"report not written: {error}; name another place with --report or --figures"
+        advice = "; name another place with --report or --figures" if isinstance(error, OSError) else ""
+        config.stash[outcome_key] = line(f"report not written: {error}{advice}")
 
 
 def _code(root: Path) -> str:

@@ -22,6 +22,8 @@ SCHEMAS = (2, 3)
 LARGEST = 64 * 2**20
 """Bytes, thirty times a quick report: read, a file takes up to thirty times its size."""
 Report = Mapping[str, Any]
+OF_A_CLAIM = ("claim", "verdict", "unchecked", "parts")
+OF_A_PART = ("name", "verdict", "judges", "estimate", "low", "high", "effects")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def _check(body: Report) -> None:
         parts = claim.get("parts", [])
         if any(entry["verdict"] not in wording.SYMBOLS for entry in (claim, *parts)):
             raise TypeError("unknown verdict")
+        if "estimate" in claim:
+            raise TypeError("a claim in the form of a part")
         for part in parts:
             texts += part["name"], part["unit"], part["reason"]
             numbers = part["estimate"], part["low"], part["high"]
@@ -124,12 +128,23 @@ def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[Re
     for path in sorted(folder.rglob("*.json")):
         try:
             page = path.relative_to(folder).with_suffix(".html")
-            found.append({**read(path), "link": quote(os.fsencode(page))})  # a name need not be UTF-8
+            found.append({**_kept(read(path)), "link": quote(os.fsencode(page))})  # a name need not be UTF-8
         except ValueError as error:
             pass_over(error)
     if not found:
         raise ValueError(f"{folder}: holds no report of bumplab")
     return sorted(found, key=lambda body: str(body["written"]), reverse=True)
+
+
+def _kept(body: Report) -> Report:
+    """What a history shows of a report: all of it may take gigabytes, and there may be hundreds."""
+    claims = [{name: claim[name] for name in OF_A_CLAIM if name in claim} for claim in body["claims"]]
+    for claim in claims:
+        if "parts" in claim:
+            claim["parts"] = [{name: part[name] for name in OF_A_PART} for part in claim["parts"]]
+            for part in claim["parts"]:
+                part["effects"] = part["effects"][:2]  # whether there is more than one
+    return {name: body[name] for name in ("profile", "written", "code") if name in body} | {"claims": claims}
 
 
 def history_page(reports: Sequence[Report]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from bumplab.config import RunSpec
 from bumplab.measure.names import array_forms
 from bumplab.report import charts, figures, wording
-from bumplab.runs.progress import replace_text
+from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
@@ -62,7 +63,9 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     if figures_to is not None:
         for name, figure in {**drawn.figures(), **_manifold_figures(claims, records)}.items():
             for suffix in ("svg", "png"):
-                figure.savefig(figures_to / f"{name}.{suffix}", dpi=200)
+                drawing = io.BytesIO()
+                figure.savefig(drawing, format=suffix, dpi=200)
+                replace_bytes(figures_to / f"{name}.{suffix}", drawing.getvalue())
 
 
 def render(
@@ -117,8 +120,8 @@ def _machine(environment: Mapping[str, Any]) -> str:
         said[0] += f" ({environment['instructions']})"
     if "threads" in environment:
         said.append(f"{environment['threads']} thread{'s' if environment['threads'] != 1 else ''}")
-    before = [f"before: {environment['before']}"] if "before" in environment else []
-    return ", ".join([*said, f"torch {environment.get('torch', 'unknown')}", *before])
+    said += [f"{library} {environment[library]}" for library in ("torch", "umap-learn") if library in environment]
+    return ", ".join([*said, *([f"before: {environment['before']}"] if "before" in environment else [])])
 
 
 def _entries(claim: Mapping[str, Any]) -> Iterator[tuple[str, Runs]]:

@@ -6,16 +6,16 @@
     <root>/progress/<session>/<worker>.lock    held while it has claims left; freed by the system if it dies
     <root>/progress/<session>/session.lock     held until the report is written: it is made of the runs
 
-The folder goes when its session ends. One that a killed session left is no other session's concern.
+The folder goes when its session ends. One that a killed session left goes when another begins a week later.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from filelock import FileLock, Timeout
 
 from bumplab.config import RunSpec
 from bumplab.runs.progress import replace_text
-from bumplab.runs.sealed import Damaged, own, read_file
+from bumplab.runs.sealed import Damaged, discard, own, read_file
 
 FORGOTTEN = 7 * 86_400.0
 """Seconds after which a session's untouched folder is removed: its session was killed."""
+PATIENCE = 60.0
+"""Seconds that a session which begins waits for runs to be removed."""
 LIMIT = 1 << 26
 """Most bytes of a worker's file: 700 for each run it wants."""
 
@@ -50,9 +52,10 @@ class Board:
         own(self.folder.parent)  # what is behind a link may be old, but is not forgotten
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in self.folder.parent.iterdir():
-            old = other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN
-            if old and not other.is_symlink() and not at_work(other):
-                shutil.rmtree(other, ignore_errors=True)
+            with suppress(FileNotFoundError):  # a session that has just ended
+                old = other.is_dir() and time.time() - other.stat().st_mtime > FORGOTTEN
+                if old and not other.is_symlink() and not at_work(other):
+                    discard(other)
         self._session = FileLock(self.folder / SESSION)
         with pruning(self.root):
             self._session.acquire()
@@ -61,7 +64,7 @@ class Board:
         """The session is done with its runs."""
         if self._session is not None:
             self._session.release()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        discard(self.folder)
 
     def begin(self, claims: Sequence[Mapping[str, str]], plan: Sequence[RunSpec]) -> None:
         """Says which claims will be tried and asks for the runs they begin with. The worker is now at work."""
@@ -113,11 +116,21 @@ class Board:
         return texts
 
 
-def pruning(root: Path) -> FileLock:
-    """Held while runs are removed: a session that begins waits for it, and then finds what is left."""
+@contextmanager
+def pruning(root: Path) -> Iterator[None]:
+    """Held while runs are removed: a session that begins waits for it, and then finds what is left.
+
+    Raises OSError where it takes too long: who holds it may have been stopped.
+    """
     folder = own(root / "locks")
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / "prune.lock")
+    try:
+        lock = FileLock(folder / "prune.lock").acquire(PATIENCE)
+    except Timeout as error:
+        said = f"runs are being removed, for over {PATIENCE:.0f} s: wait for python -m bumplab prune, or end it"
+        raise OSError(errno.EAGAIN, said) from error
+    with lock:
+        yield
 
 
 def at_work(session: Path, but: str = "") -> bool:
@@ -130,6 +143,8 @@ def at_work(session: Path, but: str = "") -> bool:
                 pass
         except Timeout:
             return True
+        except FileNotFoundError:
+            continue  # it has just ended
     return False
 
 

@@ -14,7 +14,7 @@ from bumplab.config import RunSpec
 from bumplab.measure.evaluate import evaluate
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import RunRecord, RunStore, arithmetic
+from bumplab.runs.store import LONGEST, RunRecord, RunStore, arithmetic
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
@@ -83,7 +83,7 @@ def _described(record: RunRecord, device: str) -> dict[str, Any]:
         earlier = [str(other[BEFORE])] if BEFORE in other else []
         if said:
             earlier.append(f"{', '.join(said)} up to step {record.rows[-1]['step']:g}")
-        now[BEFORE] = "; ".join(earlier)
+        now[BEFORE] = "; ".join(earlier)[-LONGEST // 2 :]
     return now
 
 

@@ -80,12 +80,17 @@ def _is_one(given: Progress) -> bool:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a small file so that a reader sees the old text or the new."""
+    """Writes a file so that a reader sees the old text or the new; not through a link in its place."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, data: bytes) -> None:
+    """The same for what is no text."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        with open(temporary, "x") as file:  # new: not through a link that lay there
-            file.write(text)
+        with open(temporary, "xb") as file:  # new: not through a link that lay there
+            file.write(data)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

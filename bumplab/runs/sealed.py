@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 MANIFEST = "manifest.json"
@@ -28,7 +29,7 @@ def seal(folder: Path, files: dict[str, bytes]) -> None:
     for parent in unmade:
         _sync_folder(parent.parent)
     temporary = pending(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
+    discard(temporary)
     temporary.mkdir()
     sums = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     try:
@@ -40,7 +41,7 @@ def seal(folder: Path, files: dict[str, bytes]) -> None:
         _sync_folder(temporary)
         os.rename(temporary, folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        discard(temporary)
         raise
     _sync_folder(folder.parent)
 
@@ -79,7 +80,7 @@ def read_file(path: Path, limit: int) -> bytes:
                 raise Damaged(f"{path.name} is no regular file")
             if status.st_size > limit:
                 raise Damaged(f"{path.name} has {status.st_size} bytes, more than the {limit} allowed")
-            return file.read(limit)
+            return file.read(status.st_size)  # by the limit, as much memory would be asked for
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise Damaged(f"{path.name} is missing") from error
     except OSError as error:
@@ -105,10 +106,16 @@ def own(folder: Path) -> Path:
     return folder
 
 
+def discard(folder: Path) -> None:
+    """Removes a folder as far as it can be: what stays, such as one too deep, is nobody's loss."""
+    with suppress(OSError, RecursionError):
+        shutil.rmtree(folder)
+
+
 def sweep(folder: Path) -> None:
     """Removes what killed writers of ``folder`` left behind. Only for the holder of its lock."""
     for orphan in folder.parent.glob(f"{PENDING}{folder.name}-*"):
-        shutil.rmtree(orphan, ignore_errors=True)
+        discard(orphan)
 
 
 def _names(folder: Path) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from bumplab.runs.store import FILES, RunStore, run_key
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """What each folder of a store holds; see `bumplab.runs.store`."""
+KEY = "[0-9a-f]{20}"
 PASSED_OVER = "passed over"
 """The state of a run whose folder is not named by its spec: another version of the code made it, or something else."""
 
@@ -51,15 +54,16 @@ def stored(root: Path) -> list[Stored]:
             except FileNotFoundError:
                 continue  # finished or replaced while one looks
             size = sum(status.st_size for status in looked)
-            spec, step = _spec(path)
-            label = f"{spec.label()}{step}" if spec else "unknown"
-            found.append(Stored(path, _state(path, state, spec), label, size, now - newest))
+            step, spec = _spec(path)
+            label = f"{spec.label()}{step and f', step {int(step)}'}" if spec else "unknown"
+            found.append(Stored(path, _state(path, state, step, spec), label, size, now - newest))
     return sorted(found, key=lambda run: -run.age)
 
 
-def _state(path: Path, state: str, spec: RunSpec | None) -> str:
-    if path.name.startswith(PENDING):
-        return "left over"
+def _state(path: Path, state: str, step: str, spec: RunSpec | None) -> str:
+    finished = path.parents[1] / "results" / path.name
+    if path.name.startswith(PENDING) or (state == "unfinished" and (not step or os.path.lexists(finished))):
+        return "left over"  # by a process that was killed while it wrote the first checkpoint, or removed the last
     if state != "damaged" and (spec is None or run_key(spec) != path.name):
         return PASSED_OVER
     return state
@@ -108,7 +112,7 @@ def _remove(run: Stored, store: RunStore) -> bool:
     """
     with ExitStack() as held:
         try:
-            if run.state != "damaged":
+            if re.fullmatch(KEY, run.key):
                 held.enter_context(store.lock(run.key))
             if run.path.is_symlink() or not run.path.is_dir():
                 run.path.unlink()
@@ -116,30 +120,37 @@ def _remove(run: Stored, store: RunStore) -> bool:
             gone = run.path
             if run.state != "left over":
                 gone = run.path.rename(pending(run.path))
+            before = len(list(_files(gone)))
             try:
                 shutil.rmtree(gone)
-            except OSError:
-                gone.rename(run.path)  # another user's: whoever reads it finds it still
-                raise
+            except (OSError, RecursionError) as error:
+                if len(list(_files(gone))) == before:
+                    gone.rename(run.path)  # another user's: whoever reads it finds it still
+                if isinstance(error, OSError):
+                    raise
+                raise OSError(errno.ELOOP, "has too many folders in one another", str(run.path)) from error
         except (Timeout, FileNotFoundError):
             return False
     return True
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_symlink() or not path.is_dir():
-        yield path
-        return
-    for folder, _, names in os.walk(path):
-        yield from (Path(folder) / name for name in names)
+    """All files at and below a path, however deep; no link is followed."""
+    unseen = [path]
+    while unseen:
+        path = unseen.pop()
+        with suppress(OSError):  # gone meanwhile, or deeper than a path may be long
+            if path.is_dir() and not path.is_symlink():
+                unseen += path.iterdir()
+            else:
+                yield path
 
 
-def _spec(path: Path) -> tuple[RunSpec | None, str]:
-    """What the run is, as far as it can be told, and which step its newest checkpoint is of if it is unfinished."""
-    checkpoints = sorted(path.glob("[0-9]" * 9)) if path.parent.name == "partial" else [path]
+def _spec(path: Path) -> tuple[str, RunSpec | None]:
+    """The name of the newest checkpoint where the run is unfinished, and its spec as far as it can be told."""
+    step = max((checkpoint.name for checkpoint in path.glob("[0-9]" * 9)), default="")
     try:
-        own(path)
-        spec = RunSpec.from_dict(json.loads(read_file(checkpoints[-1] / "spec.json", FILES["spec.json"])))
-    except (OSError, Damaged, ValueError, TypeError, IndexError, RecursionError):
-        return None, ""
-    return spec, f", step {int(checkpoints[-1].name)}" if path.parent.name == "partial" else ""
+        spec = RunSpec.from_dict(json.loads(read_file(own(own(path) / step) / "spec.json", FILES["spec.json"])))
+    except (OSError, Damaged, ValueError, TypeError, RecursionError):
+        return step, None
+    return step, spec

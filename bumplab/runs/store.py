@@ -16,7 +16,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import stat
 import warnings
 from collections.abc import Mapping
@@ -32,8 +31,8 @@ from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import MODES, array_forms, row_names, sample_counts
-from bumplab.runs.sealed import Damaged, own, seal, sweep, unseal
-from bumplab.terminal import printable
+from bumplab.runs.sealed import Damaged, discard, own, seal, sweep, unseal
+from bumplab.terminal import line
 
 RESULTS_FORMAT = 2
 """Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
@@ -47,6 +46,9 @@ HEAD = 1 << 22
 LARGEST = 1e100
 """Bounds what is measured, so that its square is still a number: intervals are made of squares."""
 
+LONGEST = 1_000
+"""Most bytes of a reason or of a name, and most that an environment names: all of them are in every report."""
+
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
 
@@ -57,13 +59,17 @@ def run_key(spec: RunSpec) -> str:
 
 
 def arithmetic(spec: RunSpec, environment: Mapping[str, Any]) -> str:
-    """What a run's products are computed in: its key does not say whether the machine had what its spec asks for.
+    """What a run's products are computed in, and by which UMAP it is measured: its key does not say.
 
-    ``environment`` is that of `bumplab.training.speed.describe`.
+    The key says neither whether the machine had what its spec asks for, nor what was installed there. ``environment``
+    is that of `bumplab.training.speed.describe`.
     """
+    products = "float32"
     if spec.training.precision == "bf16" and environment.get("bf16"):
-        return "bf16"
-    return "TF32" if environment.get("instructions") == "cuda" and not environment.get("exact") else "float32"
+        products = "bf16"
+    elif environment.get("instructions") == "cuda" and not environment.get("exact"):
+        products = "TF32"
+    return f"{products}, with umap-learn {environment.get('umap-learn', 'of some version')}"
 
 
 @dataclass
@@ -129,15 +135,16 @@ class RunStore:
         if read is None:
             return None
         record = read[0]
-        if record.failed is None and len(record.rows) != len(spec.measured_steps()):
-            raise Damaged("rows.json ends before the run does")
+        whole = len(record.rows) == len(spec.measured_steps())
+        if whole == (record.failed is not None):
+            raise Damaged("rows.json says that a whole run failed" if whole else "rows.json ends before the run does")
         return record
 
     def publish(self, record: RunRecord, weights: bytes) -> None:
         """Stores a finished run and drops its checkpoints. Only for the holder of its lock."""
         sweep(self.path(record.key))
         seal(self.path(record.key), _files(record, weights))
-        shutil.rmtree(self._checkpoints(record.key), ignore_errors=True)
+        discard(self._checkpoints(record.key))
 
     def save_partial(self, record: RunRecord, weights: bytes) -> None:
         """Stores a checkpoint at the record's last row, then drops older ones. Only for the holder of its lock."""
@@ -147,7 +154,7 @@ class RunStore:
             seal(folder, _files(record, weights))
         for other in folder.parent.iterdir():
             if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
+                discard(other)
 
     def load_partial(self, spec: RunSpec) -> tuple[RunRecord, bytes] | None:
         """The newest whole checkpoint and its weights, or None. Damaged ones are moved aside. Only for the holder of
@@ -162,6 +169,8 @@ class RunStore:
                 if read := self._read(checkpoint, spec):
                     if int(read[0].rows[-1]["step"]) != int(checkpoint.name):
                         raise Damaged("is not the checkpoint that its name says")
+                    if read[0].failed is not None:
+                        raise Damaged("is a checkpoint of a run that failed, from which none goes on")
                     return read
             except Damaged as error:
                 self.set_aside(checkpoint, str(error))
@@ -181,7 +190,7 @@ class RunStore:
         then = "goes on from an earlier checkpoint, or from the start"
         if folder.parent.name == "results":
             then = "is trained again when it is needed"
-        warnings.warn(printable(f"{folder}: {reason}; moved to {final}, the run {then}"), stacklevel=2)
+        warnings.warn(line(f"{folder}: {reason}; moved to {final}, the run {then}"), stacklevel=2)
 
     def _checkpoints(self, key: str) -> Path:
         return own(self.root / "partial") / key
@@ -195,7 +204,7 @@ class RunStore:
             raise Damaged("is not a folder")
         files = unseal(folder, FILES)
         for name in ("evidence.safetensors", "weights.safetensors"):
-            if (length := int.from_bytes(files[name][:8], "little")) > HEAD:
+            if (length := _head(files[name])) > HEAD:
                 raise Damaged(f"{name} names arrays in {length} bytes, more than the {HEAD} allowed")
         return _record(files, spec), files["weights.safetensors"]
 
@@ -215,12 +224,17 @@ def _files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
         "evidence.safetensors": safetensors.numpy.save(evidence),
         "weights.safetensors": weights,
     }
-    for name, limit in FILES.items():
-        if len(files[name]) > limit:  # it would be written, refused by every reader and trained again, for ever
-            raise OSError(
-                errno.EFBIG, f"{name} of {record.spec.label()} would have over {limit} bytes: measure less often"
-            )
+    for name, limit in FILES.items():  # else it would be written, refused by every reader and trained again, for ever
+        head = _head(files[name]) if name.endswith(".safetensors") else 0
+        if len(files[name]) > limit or head > HEAD:
+            most = f"{limit} bytes, or {HEAD} of names"
+            raise OSError(errno.EFBIG, f"{name} of {record.spec.label()} would have over {most}: measure less often")
     return files
+
+
+def _head(data: bytes) -> int:
+    """The bytes of a safetensors file's head, by which it begins."""
+    return int.from_bytes(data[:8], "little")
 
 
 def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
@@ -281,16 +295,19 @@ def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:
 
 def _flat(environment: object) -> bool:
     """Names with text, truths and finite numbers: what a report can hold."""
-    return isinstance(environment, dict) and all(
-        _is_line(name)
-        and (_is_line(value) or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)))
-        for name, value in environment.items()
+    return (
+        isinstance(environment, dict)
+        and len(environment) <= LONGEST
+        and all(
+            _is_line(name) and (_is_line(value) or (isinstance(value, (int, float)) and abs(value) < LARGEST))
+            for name, value in environment.items()
+        )
     )
 
 
 def _is_line(text: object) -> bool:
     """One line of text: more would forge lines where they are printed. Raises ValueError for half a surrogate pair."""
-    return isinstance(text, str) and bool(text.encode()) and text.splitlines() == [text]
+    return isinstance(text, str) and len(text.encode()) <= LONGEST and text.splitlines() == [text]
 
 
 def _number(value: object) -> float:

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import torch
@@ -180,7 +181,7 @@ def exact() -> bool:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """What, beside the spec, decides a run's exact bits."""
+    """What, beside the spec, decides a run's exact bits; the libraries are those that train and measure."""
     cuda = device != "cpu"
     return {
         "torch": str(torch.__version__),
@@ -189,4 +190,5 @@ def describe(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "bf16": has_bf16(device),
         "exact": not cuda or exact(),
+        **{library: version(library) for library in ("numpy", "scikit-learn", "umap-learn")},
     }

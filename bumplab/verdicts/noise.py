@@ -19,7 +19,7 @@ def sampling_noise(claim: Claim, runs: Runs) -> dict[str, dict[str, float | None
 
     ``noise`` is the standard deviation of one seed's effect when each rate is drawn again from as many images (root
     mean square over seeds), ``spread`` that of the effects between seeds, which includes it. Both are over the seeds
-    whose effect is known, neither censored nor undefined; a part with fewer than two of them is left out.
+    whose effect is known, neither censored nor undefined nor infinite; a part with fewer than two of them is left out.
     """
     found = {}
     for part in claim.parts:
@@ -30,6 +30,8 @@ def sampling_noise(claim: Claim, runs: Runs) -> dict[str, dict[str, float | None
             continue
         random = np.random.default_rng(0)
         redrawn = [[_known(part, _redraw(one, part.rates, random)) for _ in range(REDRAWS)] for one, _ in known]
+        if any(np.isnan(draws).all() for draws in redrawn):
+            continue  # on the edge of being defined: no redraw was
         noise = math.sqrt(float(np.mean([np.nanvar(draws) for draws in redrawn])))
         spread = float(np.std([effect for _, effect in known], ddof=1))
         found[part.name] = {"noise": noise, "spread": spread, "ratio": noise / spread if spread else None}
@@ -39,7 +41,7 @@ def sampling_noise(claim: Claim, runs: Runs) -> dict[str, dict[str, float | None
 def _known(part: Part, runs: SeedRuns) -> float:
     """The effect of one seed; NaN where it is censored or undefined."""
     low, high = seed_effect(part, runs)[0] or (math.nan, math.nan)
-    return low if low == high else math.nan
+    return low if low == high and math.isfinite(low) else math.nan
 
 
 def _redraw(runs: SeedRuns, rates: Sequence[str], random: np.random.Generator) -> SeedRuns:

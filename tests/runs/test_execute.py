@@ -164,7 +164,7 @@ def test_a_checkpoint_without_moments_is_not_resumed_from(tmp_path, whole):
     """Right checksums, wrong tensors: training starts again."""
     store = RunStore(tmp_path)
     first = whole.load(SPEC)
-    record = RunRecord(SPEC, first.rows[:2], {}, {}, {})
+    record = RunRecord(SPEC, first.rows[:2], {}, {}, first.environment)
     store.save_partial(record, (whole.path(run_key(SPEC)) / "weights.safetensors").read_bytes())
     with pytest.warns(UserWarning, match="checkpoint tensor"):
         resumed, state = module._resume(SPEC, store, "cpu")
@@ -219,6 +219,16 @@ def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monk
     assert not RunStore(tmp_path).has(SPEC)
 
 
+def test_a_run_is_measured_by_one_umap(tmp_path):
+    """Another version may draw other maps of the same network."""
+    store, state = RunStore(tmp_path), start(SPEC, "cpu")
+    environment = speed.describe("cpu") | {"umap-learn": "0.4"}
+    record = RunRecord(SPEC, rows_of(SPEC, 1), environment=environment)
+    store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+    with pytest.raises(OSError, match=r"computed in float32, with umap-learn 0\.4 up to step 0, and here it would"):
+        module._resume(SPEC, store, "cpu")
+
+
 def test_a_run_says_where_it_began(tmp_path, monkeypatch):
     """Who doubts a seed must be able to tell that two versions of torch, or two numbers of threads, are behind it."""
     speed.configure("cpu")
@@ -245,11 +255,12 @@ def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkey
     spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
     store, state = RunStore(tmp_path), start(spec, "cpu")
     weights = safetensors.torch.save(checkpoint.to_tensors(state))
-    store.save_partial(RunRecord(spec, rows_of(spec, 1), environment={"bf16": before}), weights)
+    environment = speed.describe("cpu") | {"bf16": before}
+    store.save_partial(RunRecord(spec, rows_of(spec, 1), environment=environment), weights)
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1
     monkeypatch.setattr(speed, "has_bf16", lambda device: not before)
-    with pytest.raises(OSError, match=r"was computed in (bf16|float32) up to step 0, and here it would go on in"):
+    with pytest.raises(OSError, match=r"was computed in (bf16|float32), with umap-learn \S+ up to step 0, and here "):
         module._resume(spec, store, "cpu")
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1, "and it is kept"

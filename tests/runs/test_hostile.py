@@ -7,20 +7,23 @@ import shutil
 import socket
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from bumplab import profiles
-from bumplab.runs import space
+from bumplab.runs import board, progress, sealed, space
 from bumplab.runs import store as module
 from bumplab.runs.board import Board
 from bumplab.runs.progress import replace_text, running
 from bumplab.runs.sealed import MANIFEST, Damaged, read_file, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+from tests.folders import nested
 from tests.rows import evidence_of, row_of
 
 SPEC = profiles.get("smoke").run(0)
@@ -29,7 +32,8 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 def record(checkpoints=None):
     rows = [{**row_of(SPEC, step, 0.25), "loss": 0.5} for step in SPEC.measured_steps()[:checkpoints]]
-    return RunRecord(SPEC, rows, {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, {"torch": "2"})
+    environment = {"torch": "2", "umap-learn": version("umap-learn")}
+    return RunRecord(SPEC, rows, {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, environment)
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ import json, sys, warnings
 from pathlib import Path
 from bumplab.config import RunSpec
 from bumplab.measure.names import row_names
-from bumplab.runs import space
+from bumplab.runs import board, progress, sealed, space
 from bumplab.runs.progress import running
 from bumplab.runs.store import RunStore
 warnings.simplefilter("ignore")
@@ -228,12 +232,14 @@ def test_what_a_representation_is_may_be_unknown_and_so_may_the_loss_before_trai
     assert np.isnan(store.load(SPEC).rows[0]["up1.umap_r2"])
 
 
-NO_LINES = ["", "two\nlines", "two\r\nlines", "a\u2028b", "\ud800"]
+NO_LINES = ["x" * 1001, "", "two\nlines", "two\r\nlines", "a\u2028b", "\ud800"]
 
 
 @pytest.mark.parametrize(
     "given",
     [
+        {"environment": {"threads": 10**400}},
+        {"environment": {f"{name}": 1 for name in range(1_001)}},
         *({"failed": text} for text in (*NO_LINES, 3, True, ["x"])),
         *({"environment": {"torch": text}} for text in (*NO_LINES, None, ["x"])),
         *({"environment": {name: 1}} for name in NO_LINES),
@@ -263,7 +269,7 @@ def test_a_checkpoint_of_weights_that_none_can_load_is_moved_aside(store, given)
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1e308", "-1e308"])
 def test_a_number_whose_square_no_float_holds_is_refused(store, number):
     """An interval of such numbers goes from -inf to nan."""
-    plant_rows(store, "0.5", number)
+    plant_rows(store, '"loss": 0.5', f'"loss": {number}')
     with pytest.warns(UserWarning, match=f"holds {number[:1]}.* where a finite number or null belongs"):
         assert store.load(SPEC) is None
 
@@ -355,9 +361,101 @@ def test_weights_of_a_million_empty_arrays_are_refused_unread(store, monkeypatch
     from bumplab.runs import execute
 
     monkeypatch.setattr(execute.safetensors.torch, "load", None)
-    store.save_partial(record(1), many_arrays(1 << 22))
+    store.save_partial(record(1), WEIGHTS)
+    (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    files = {name: (folder / name).read_bytes() for name in FILES} | {"weights.safetensors": many_arrays(1 << 22)}
+    shutil.rmtree(folder)
+    seal(folder, files)
     with pytest.warns(UserWarning, match="more than the 4194304 allowed"):
         assert execute._resume(SPEC, store, "cpu")[0].rows == []
+
+
+def test_a_run_of_more_names_than_are_read_is_not_written(store):
+    """Its own reader would refuse it, and it would be trained for ever. What is stored stays."""
+    store.save_partial(record(1), WEIGHTS)
+    with pytest.raises(OSError, match=r"weights.safetensors of .* or 4194304 of names: measure less often"):
+        store.save_partial(record(2), many_arrays(1 << 22))
+    assert len(store.load_partial(SPEC)[0].rows) == 1
+    with pytest.raises(OSError, match="measure less often"):
+        store.publish(record(), many_arrays(1 << 22))
+    assert not store.has(SPEC)
+
+
+@pytest.mark.parametrize("failed", ["never happened", None])
+@pytest.mark.parametrize("checkpoints", [1, 3])
+def test_only_what_ends_early_has_failed(store, failed, checkpoints):
+    """A whole run that says so would count as a failed seed, and so would one that goes on from such a checkpoint."""
+    found = replace(record(checkpoints), failed=failed)
+    whole = checkpoints == len(SPEC.measured_steps())
+    store.publish(found, WEIGHTS)
+    if whole == (failed is None):
+        assert store.load(SPEC).failed == failed
+    else:
+        with pytest.warns(UserWarning, match="says that a whole run failed" if whole else "ends before the run does"):
+            assert store.load(SPEC) is None
+    store.save_partial(found, WEIGHTS)
+    if failed is None:
+        assert store.load_partial(SPEC) is not None
+    else:
+        with pytest.warns(UserWarning, match="is a checkpoint of a run that failed"):
+            assert store.load_partial(SPEC) is None
+
+
+@pytest.mark.parametrize("steps", [[], [0, 5, 12], [0, 0, 12], [6, 12], [0, 6, 12, 12]])
+@pytest.mark.parametrize("failed", ["x", None])
+def test_rows_are_those_of_the_steps_that_are_measured(store, steps, failed):
+    rows = [row_of(SPEC, min(SPEC.measured_steps(), key=lambda at: abs(at - step)), 0.25) for step in steps]
+    rows = [row | {"step": float(step), "loss": 0.5} for row, step in zip(rows, steps, strict=True)]
+    change = {"rows": rows, "failed": failed}
+    plant(store, "rows.json", lambda data: json.dumps(json.loads(data) | change).encode())
+    with pytest.warns(UserWarning, match="has other steps than its spec"):
+        assert store.load(SPEC) is None
+    store.save_partial(record(1), WEIGHTS)
+    (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
+    files = {name: (folder / name).read_bytes() for name in FILES}
+    files["rows.json"] = json.dumps(json.loads(files["rows.json"]) | change).encode()
+    shutil.rmtree(folder)
+    seal(folder, files)
+    with pytest.warns(UserWarning, match="has other steps than its spec"):
+        assert store.load_partial(SPEC) is None
+
+
+def test_reading_a_run_takes_no_more_than_its_size(store):
+    """Not its limit: a gigabyte, which a machine may not have."""
+    store.publish(record(), WEIGHTS)
+    tracemalloc.start()
+    try:
+        assert store.load(SPEC) is not None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_that_a_foreign_store_takes_is_bounded():
+    assert sum(FILES.values()) < 1.4e9
+    assert max(module.HEAD, sealed.MANIFEST_LIMIT, progress.LIMIT) <= 1 << 22
+    assert board.LIMIT <= 1 << 26
+
+
+def test_a_damaged_file_forges_no_line_of_a_warning(store):
+    store.save_partial(record(1), tensors("F32\nERROR forged", [4], 16))
+    from bumplab.runs.execute import _resume
+
+    with pytest.warns(UserWarning, match="weights cannot be read") as said:
+        _resume(SPEC, store, "cpu")
+    assert all("\n" not in str(warning.message) for warning in said)
+
+
+def test_what_is_too_deep_among_checkpoints_stops_no_training(store):
+    deep = store.root / "partial" / run_key(SPEC) / "x"
+    deep.mkdir(parents=True)
+    nested(deep)
+    store.save_partial(record(1), WEIGHTS)
+    store.save_partial(record(2), WEIGHTS)
+    assert len(store.load_partial(SPEC)[0].rows) == 2
+    store.publish(record(), WEIGHTS)
+    assert store.load(SPEC) is not None
+    subprocess.run(["rm", "-rf", str(deep)], check=True)  # pytest's own tidying would not get through either
 
 
 def test_a_head_leaves_room_for_a_paper_scale_run():

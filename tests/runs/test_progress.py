@@ -121,7 +121,7 @@ def full_disk(monkeypatch):
 
     def opened(path, mode):
         open(path, mode).close()
-        return open(FULL, "w")
+        return open(FULL, "wb")
 
     monkeypatch.setattr(module, "open", opened, raising=False)
     return monkeypatch.undo

@@ -13,9 +13,10 @@ from filelock import Timeout
 
 from bumplab import profiles
 from bumplab.__main__ import main
-from bumplab.runs import space
+from bumplab.runs import board, space
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore
+from tests.folders import nested
 from tests.rows import rows_of
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(4)]
@@ -158,13 +159,77 @@ def test_links_and_what_is_no_run_are_counted_and_removed_but_not_followed(store
 
 def test_runs_of_another_version_are_listed_as_passed_over(store):
     """Under the names that another results format gave them: a finished one, and a checkpoint."""
-    for spec, folder in ((SPECS[0], "results"), (SPECS[3], "partial")):
+    for spec, folder, name in ((SPECS[0], "results", "0" * 20), (SPECS[3], "partial", "1" * 20)):
         place = store.root / folder / record_of(spec).key
-        place.rename(place.with_name("0" * 20))
+        place.rename(place.with_name(name))
     assert [(run.label, run.state) for run in space.stored(store.root)] == list(
         zip(LABELS, ("passed over", "finished", "finished", "passed over"), strict=True)
     )
     assert names(space.prune(store, keep=0)) == LABELS
+
+
+def test_what_a_kill_left_of_checkpoints_is_left_over_and_not_another_versions(store):
+    """Killed at the first checkpoint, or between a run's result and the removal of its checkpoints."""
+    shutil.copytree(store.path(record_of(SPECS[1]).key), store.root / "partial" / record_of(SPECS[1]).key / ("0" * 9))
+    (store.root / "partial" / ("a" * 20) / ".tmp-000000000-1").mkdir(parents=True)
+    found = {run.path: run.state for run in space.stored(store.root) if run.path.parent.name == "partial"}
+    assert sorted(found.values()) == ["left over", "left over", "unfinished"]
+    space.prune(store, older_than=0)
+    assert space.stored(store.root) == []
+
+
+def test_a_run_is_as_old_as_its_newest_file(store):
+    os.utime(store.path(record_of(SPECS[0]).key) / "rows.json")
+    assert names(space.prune(store, older_than=25 * DAY)) == LABELS[1:2]
+
+
+def test_a_step_that_is_a_link_is_not_read(store, tmp_path):
+    (checkpoint,) = (store.root / "partial" / record_of(SPECS[3]).key).iterdir()
+    checkpoint.rename(tmp_path / "elsewhere")
+    checkpoint.symlink_to(tmp_path / "elsewhere")
+    assert names(space.stored(store.root))[-1] == "unknown"
+
+
+@pytest.mark.parametrize("place", ["results", "partial", "damaged"])
+def test_folders_too_deep_stop_neither_command(store, capsys, place):
+    deep = store.root / place / ("a" * 20)
+    deep.mkdir(parents=True)
+    nested(deep)
+    where = ["--runs-dir", str(store.root)]
+    assert main(["runs", *where]) == 0
+    assert "5 runs" in capsys.readouterr().out
+    assert main(["prune", *where, "--older-than", "0"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "1 could not be removed" in said
+    assert [run.path for run in space.stored(store.root)] == [deep]
+    subprocess.run(["rm", "-r", str(deep)], check=True)  # pytest's own tidying would not get through either
+
+
+def test_a_folder_named_as_the_lock_of_prune_goes(store):
+    (store.root / "results" / "prune").mkdir()
+    space.prune(store, older_than=0)
+    assert space.stored(store.root) == []
+
+
+def test_a_prune_that_was_stopped_is_waited_for_not_for_ever(store, monkeypatch, capsys):
+    monkeypatch.setattr(board, "PATIENCE", 0.1)
+    with board.pruning(store.root):
+        with pytest.raises(OSError, match="runs are being removed, for over 0 s: wait for python -m bumplab prune"):
+            Board(store.root, "new").open()
+        assert main(["prune", "--keep-gb", "0", "--runs-dir", str(store.root)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_session_that_ends_while_one_looks_is_not_at_work(store, monkeypatch):
+    Board(store.root, "ending").open()
+
+    class Gone:
+        def __init__(self, *args, **options):
+            raise FileNotFoundError
+
+    monkeypatch.setattr(board, "FileLock", Gone)
+    assert space.sessions_at_work(store.root) == 0
 
 
 def test_damaged_folders_are_listed_and_removed(store):
