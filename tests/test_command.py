@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,16 @@ def test_a_run_is_trained_once_and_then_found(tmp_path, capsys):
     assert f"on_grid.accuracy                 {record.rows[-1]['on_grid.accuracy']:.6g}" in first
     assert command.main(asked) == 0
     assert capsys.readouterr().out == first.replace("trained: ", "stored: ", 1)
+
+
+def test_a_run_that_failed_is_told_as_one(tmp_path, capsys):
+    training = replace(SPEC.training, learning_rate=1e30, steps=6)
+    spec = replace(SPEC, training=training, measure=replace(SPEC.measure, every=3))
+    for word in ("trained", "stored"):
+        assert command.main(["train", spec.to_json(), "--runs-dir", str(tmp_path)]) == 0
+        first, second, *_ = capsys.readouterr().out.splitlines()
+        assert first.startswith(word)
+        assert second.startswith("failed, and counts as a seed that did: the loss is ")
 
 
 @pytest.mark.parametrize("damage", ["a file cut short", "a file in its place"])

@@ -23,6 +23,7 @@ from bumplab.runs.store import FILES, RunStore, run_key
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """What each folder of a store holds; see `bumplab.runs.store`."""
 KEY = "[0-9a-f]{20}"
+"""What names a run and its lock (`run_key`); a folder of another name has no trainer that would hold one."""
 PASSED_OVER = "passed over"
 """The state of a run whose folder is not named by its spec: another version of the code made it, or something else."""
 

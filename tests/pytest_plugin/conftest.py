@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 CONFTEST = '''
 import os, sys, time, types
 from bumplab.measure.names import SamplesNotFinite
+from bumplab.pytest_plugin import experiment
 from bumplab.runs import board, progress
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
@@ -47,6 +48,8 @@ def full(path, text, really=progress.replace_text):
     really(path, text)
 
 
+if "NO_NUMBER" in os.environ:
+    experiment.sampling_noise = lambda claim, runs: {part.name: {"noise": float("nan")} for part in claim.parts}
 if "FULL" in os.environ:
     board.replace_text = progress.replace_text = full
 for name, planted in {"runs.execute": execute, "verdicts.power": table}.items():

@@ -202,6 +202,14 @@ def test_a_report_that_cannot_be_written_in_the_end_is_a_line_of_its_own(suite):
     assert "1 of 1 claims judged" in done.stdout
 
 
+def test_a_number_that_no_report_can_hold_costs_no_verdict(suite, monkeypatch):
+    monkeypatch.setenv("NO_NUMBER", "1")
+    done = suite.run("-k", "overlap or hole")
+    assert done.returncode == 3
+    assert [line for line in done.stdout.splitlines() if line.startswith("report not written: Out of range float")]
+    assert "of 2 claims judged" in done.stdout
+
+
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])
 @pytest.mark.parametrize(("option", "place"), [("--report", "pytest.ini/a/report.html"), ("--figures", "pytest.ini")])
 def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, place, workers):
@@ -255,15 +263,17 @@ def test_a_damaged_file_of_accepted_verdicts_is_one_line(suite):
     assert line.startswith("ERROR: claims/expected.toml: cannot be read as TOML: ")
 
 
-def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch):
-    """The second seed on a GPU, whose products have 10 bits: the claim says which run was computed how."""
-    monkeypatch.setenv("SEED_ON_GPU", "11")
-    done = suite.run("-k", "sigma or overlap")
+@pytest.mark.parametrize(("claim", "seed"), [("sigma", 11), ("hole", 12)])
+def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch, claim, seed):
+    """A seed on a GPU, whose products have 10 bits, of the first look or a later one: the claim says which is which."""
+    monkeypatch.setenv("SEED_ON_GPU", str(seed))
+    done = suite.run("-k", f"{claim} or overlap")
     assert "1 failed, 1 passed" in done.stdout
-    sigma = suite.entries()["sigma"]
-    assert sigma["verdict"] == "ERROR"
-    for said in ("float32: d=2 seed 10 (", "TF32: d=2 seed 11 (", "--runs-dir"):
-        assert said in sigma["reason"]
+    entry = suite.entries()[claim]
+    assert entry["verdict"] == "ERROR"
+    by = f"with umap-learn of some version: d={'2' if claim == 'sigma' else '1'} seed"
+    for said in (f"float32, {by} ", f"TF32, {by} {seed} (", "--runs-dir"):
+        assert said in entry["reason"]
 
 
 def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypatch):

@@ -1,6 +1,7 @@
 """Which figures stand in a report, in a claim's section and in a folder, and what is said below them."""
 
 import re
+import shutil
 from html import unescape
 
 import numpy as np
@@ -14,6 +15,19 @@ from bumplab.report import charts, figures, paper
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
 from tests.report.planted import HOSTILE, OWN, REPORT, claim_of, rows_of, runs_of, section_of, shown, write
+
+
+def test_a_figure_is_not_written_through_a_link(tmp_path):
+    """A folder of figures that someone handed over."""
+    (tmp_path / "precious").write_text("x")
+    write(tmp_path, REPORT, tmp_path / "figures")
+    for path in (figures_made := sorted((tmp_path / "figures").iterdir())):
+        path.unlink()
+        path.symlink_to(tmp_path / "precious")
+    shutil.rmtree(tmp_path / "runs")
+    write(tmp_path, REPORT, tmp_path / "figures")
+    assert (tmp_path / "precious").read_text() == "x"
+    assert not any(path.is_symlink() for path in figures_made)
 
 
 def test_figures_are_written_for_a_paper(tmp_path, monkeypatch):

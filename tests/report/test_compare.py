@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from functools import partial
 from html import unescape
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from bumplab import __main__ as command
 from bumplab.report import compare
+from tests.folders import nested
 
 HUGE = ("NaN", "Infinity", "-Infinity", "1e999", "1" + 400 * "0", "1" + 5_000 * "0")
 HOSTILE = "</script><script>window.hacked = 1</script>"
@@ -119,6 +121,11 @@ def test_a_folder_without_a_name_is_not_this_one(option, capsys):
         ),
         *((json.dumps(report(part())).replace("1.0", number), f"{number:.20} is no finite number") for number in HUGE),
         (json.dumps(report(part("\ud800"))), "is no report"),
+        *(
+            (json.dumps(body | {"claims": [body["claims"][0] | {"estimate": given}]}), "a claim in the form of a part")
+            for body in [report(part())]
+            for given in (1, None, "x")
+        ),
     ],
 )
 def test_what_is_no_report_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):
@@ -188,6 +195,31 @@ def test_the_history_links_to_a_report_whatever_its_name(tmp_path):
     assert os.fsencode(folder / "claims.html") == os.fsencode(tmp_path) + b"/" + unquote_to_bytes(link)
     assert link.isascii()
     assert not {"?", "#"} & set(link)
+
+
+def test_a_history_keeps_of_a_report_what_it_shows(tmp_path):
+    """All of one may take gigabytes, and there may be hundreds."""
+    for number in range(3):
+        body = report(part()) | {"runs": [[] for _ in range(200_000)]}
+        body["claims"][0]["controls"] = [[] for _ in range(200_000)]
+        body["claims"][0]["parts"][0]["effects"] = [[1.0, 1.0] for _ in range(200_000)]
+        save(tmp_path, f"large{number}", body)
+    tracemalloc.start()
+    try:
+        found = compare.reports_in(tmp_path, lambda error: None)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 3
+    assert "SUPPORTED" in compare.history_page(found)
+
+
+def test_a_history_of_folders_too_deep_is_one_line(tmp_path, capsys):
+    (tmp_path / "d").mkdir()
+    nested(tmp_path / "d")
+    assert command.main(["report", "--history", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # pytest's own tidying would not get through either
 
 
 def test_a_history_in_which_nothing_moved_says_so():

@@ -4,10 +4,13 @@ run's numbers are must raise `RESULTS_FORMAT`, or runs of before and after are m
 Where this fails and the change is meant, raise it and write down the new numbers here.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+import umap
 
 from bumplab import profiles
 from bumplab.data.bumps import render, training_labels
@@ -16,9 +19,10 @@ from bumplab.measure.accuracy import detect, failure_modes
 from bumplab.measure.detector import quantise
 from bumplab.measure.evaluate import label_sets
 from bumplab.measure.names import MODES, row_names
+from bumplab.measure.representation import umap_embedding
 from bumplab.runs.execute import execute
 from bumplab.runs.store import RESULTS_FORMAT, RunStore
-from bumplab.training.loop import dataset, start
+from bumplab.training.loop import dataset, start, train
 
 FORMAT = 2
 SPEC = profiles.get("smoke").run(0)
@@ -73,6 +77,36 @@ def test_a_runs_numbers(tmp_path):
     assert means["0/off_grid.labels"] == pytest.approx(7.60602, abs=1e-5)
     assert means["0/on_grid.images"] == pytest.approx(67.719, abs=0.05)
     assert means["12/on_grid.images"] == pytest.approx(86.437, abs=0.5)
+
+
+def test_the_numbers_of_the_choices_that_smoke_does_not_make():
+    """Those of the profile paper but for bf16: the linear schedule, epsilon, the ancestral sampler; and an average."""
+    diffusion = replace(SPEC.diffusion, schedule="linear", prediction="epsilon", sampler="ancestral", sampler_steps=20)
+    spec = replace(SPEC, diffusion=diffusion, training=replace(SPEC.training, ema_decay=0.9))
+    state = start(spec, "cpu")
+    assert train(state, spec, 12) == pytest.approx(1.10700, rel=1e-3)
+    squares = {name: float((vector.double() ** 2).sum()) for name, vector in state.vectors.items()}
+    assert squares["weights"] == pytest.approx(807.7640, rel=1e-5)
+    assert squares["averaged"] == pytest.approx(802.3306, rel=1e-5)
+    assert squares["exp_avg"] == pytest.approx(1.84747, rel=1e-3)
+    images, _ = evaluate.draw(state.averaged, spec, label_sets(spec)["on_grid"], "cpu")
+    assert (images.mean(), images.std()) == pytest.approx((54.7985, 77.5554), abs=0.05)
+
+
+def test_umap_is_the_packages_own(monkeypatch):
+    """Its coordinates differ between processors, so that its settings stand in for them; which version, a run says."""
+    made = []
+
+    class Seen(umap.UMAP):
+        def fit_transform(self, *given, **named):
+            made.append(self.get_params())
+            return super().fit_transform(*given, **named)
+
+    monkeypatch.setattr(umap, "UMAP", Seen)
+    embedding = umap_embedding(np.random.default_rng(0).normal(size=(24, 8)), 7)
+    ours = {"n_components": 3, "random_state": 7, "n_jobs": 1}
+    assert made == [umap.UMAP().get_params() | ours]
+    assert (embedding.shape, embedding.dtype) == ((24, 3), np.float32)
 
 
 def test_the_numbers_of_other_runs():

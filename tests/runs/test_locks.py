@@ -2,8 +2,10 @@
 
 import errno
 import fcntl
+import threading
 
 import pytest
+from filelock import FileLock
 
 from bumplab import profiles
 from bumplab.__main__ import main
@@ -29,6 +31,14 @@ def out_of_locks(descriptor, operation):
 def test_a_local_folder_has_locks_again_and_again(tmp_path):
     require_locks(tmp_path / "new")
     require_locks(tmp_path / "new")
+
+
+def test_sessions_that_begin_at_once_wait_for_each_others_probe(tmp_path):
+    require_locks(tmp_path)
+    held = FileLock(tmp_path / "locks" / "probe.lock", thread_local=False)
+    held.acquire()
+    threading.Timer(0.3, held.release).start()
+    require_locks(tmp_path)
 
 
 @pytest.mark.parametrize("flock", [nobody_kept_out, no_locks, out_of_locks])

@@ -49,6 +49,18 @@ def reseal(folder, **changes):
     seal(folder, files)
 
 
+@pytest.mark.parametrize("bf16", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("cuda", [True, False])
+@pytest.mark.parametrize("asked", ["bf16", "float32"])
+def test_what_a_run_was_computed_in(asked, cuda, exact, bf16):
+    spec = replace(SPEC, training=replace(SPEC.training, precision=asked))
+    environment = {"instructions": "cuda" if cuda else "AVX2", "exact": exact, "bf16": bf16, "umap-learn": "0.5"}
+    products = "bf16" if asked == "bf16" and bf16 else "TF32" if cuda and not exact else "float32"
+    assert module.arithmetic(spec, environment) == f"{products}, with umap-learn 0.5"
+    assert module.arithmetic(spec, {}) == "float32, with umap-learn of some version"
+
+
 def leaves(part, path=()):
     for field in fields(part):
         value = getattr(part, field.name)

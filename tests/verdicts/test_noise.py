@@ -54,5 +54,23 @@ def test_seeds_whose_effect_is_not_known_are_left_out():
     assert sampling_noise(claim(share), runs([0.2, 0.4], failed="the loss is nan")) == {}
 
 
+def test_what_is_no_number_is_no_noise():
+    """A ratio to an accuracy of 0 is infinite, and a share on the edge of what is defined may have no known redraw."""
+
+    def over(runs):
+        value = share(runs)[0]
+        return (math.inf, math.inf) if value == 0 else (1 / value, 1 / value)
+
+    found = sampling_noise(claim(over), runs([0.0, 0.5, 0.6, 0.0]))["share"]
+    assert all(math.isfinite(value) for value in found.values())
+
+    def at_the_edge(runs):
+        if share(runs)[0] not in (0.123, 0.456):  # never of so many images
+            raise Undefined("between images")
+        return share(runs)
+
+    assert sampling_noise(claim(at_the_edge), runs([0.123, 0.456], samples=10)) == {}
+
+
 def test_a_part_without_rates_is_not_asked():
     assert sampling_noise(claim(share, rates=()), runs([0.2, 0.4])) == {}
