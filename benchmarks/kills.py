@@ -77,10 +77,26 @@ def kills(count: int, rng: random.Random, claims: str = "phases or hole") -> Out
             outcome.lost += hits * lost
             outcome.used_wrongly += hits * (found is not None and found != expected)
             outcome.survived += hits * (not lost and found == expected)
+            if lost or found != expected:
+                print(f"{place.name} kept in {kept_for_a_look(place)}: {difference(expected, found)}", flush=True)
             shutil.rmtree(place, ignore_errors=True)
             print(f"{outcome.tried} kills, {outcome.survived} survived; (reached, taken up at): {again}", flush=True)
     print("killed:", ", ".join(f"{victim} {times}" for victim, times in victims.items()), flush=True)
     return outcome
+
+
+def kept_for_a_look(place: Path) -> Path:
+    return Path(shutil.copytree(place, Path(tempfile.mkdtemp(prefix="faults-")) / place.name))
+
+
+def difference(expected: str | None, found: str | None) -> str:
+    """Where what a session says departs from what was expected of it."""
+    if expected is None or found is None:
+        return "no report"
+    at = next((at for at, pair in enumerate(zip(expected, found, strict=False)) if len(set(pair)) > 1), -1)
+    return (
+        f"...{expected[at - 60 : at + 60]}... is ...{found[at - 60 : at + 60]}..." if found != expected else "repeated"
+    )
 
 
 def killed(place: Path, claims: str, within: float, until: float, victim: str) -> str:
