@@ -93,10 +93,10 @@ def difference(expected: str | None, found: str | None) -> str:
     """Where what a session says departs from what was expected of it."""
     if expected is None or found is None:
         return "no report"
-    at = next((at for at, pair in enumerate(zip(expected, found, strict=False)) if len(set(pair)) > 1), -1)
-    return (
-        f"...{expected[at - 60 : at + 60]}... is ...{found[at - 60 : at + 60]}..." if found != expected else "repeated"
-    )
+    if expected == found:
+        return "steps repeated"
+    at = next((at for at, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), 0)
+    return f"...{expected[max(0, at - 60) : at + 60]}... is ...{found[max(0, at - 60) : at + 60]}..."
 
 
 def killed(place: Path, claims: str, within: float, until: float, victim: str) -> str:
