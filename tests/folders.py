@@ -1,10 +1,15 @@
 """Folders that someone else made."""
 
 import os
+import subprocess
+from contextlib import contextmanager
 
 
+@contextmanager
 def nested(place):
-    """Folders in one another, more than Python walks through."""
+    """A folder of folders in one another, more than Python walks through; gone in the end, as pytest, which tidies up
+    after every session on this machine, would not get through either."""
+    place.mkdir(parents=True)
     here = os.open(place, os.O_RDONLY)
     for _ in range(3_000):
         os.mkdir("d", dir_fd=here)
@@ -12,3 +17,7 @@ def nested(place):
         os.close(here)
         here = below
     os.close(here)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", place, *place.parent.glob(f".tmp-{place.name}-*")], check=True)

@@ -192,18 +192,15 @@ def test_a_step_that_is_a_link_is_not_read(store, tmp_path):
 
 @pytest.mark.parametrize("place", ["results", "partial", "damaged"])
 def test_folders_too_deep_stop_neither_command(store, capsys, place):
-    deep = store.root / place / ("a" * 20)
-    deep.mkdir(parents=True)
-    nested(deep)
-    where = ["--runs-dir", str(store.root)]
-    assert main(["runs", *where]) == 0
-    assert "5 runs" in capsys.readouterr().out
-    assert main(["prune", *where, "--older-than", "0"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "1 could not be removed" in said
-    assert [run.path for run in space.stored(store.root)] == [deep]
-    subprocess.run(["rm", "-r", str(deep)], check=True)  # pytest's own tidying would not get through either
+    deep, where = store.root / place / ("a" * 20), ["--runs-dir", str(store.root)]
+    with nested(deep):
+        assert main(["runs", *where]) == 0
+        assert "5 runs" in capsys.readouterr().out
+        assert main(["prune", *where, "--older-than", "0"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "1 could not be removed" in said
+        assert [run.path for run in space.stored(store.root)] == [deep]
 
 
 def test_a_folder_named_as_the_lock_of_prune_goes(store):
