@@ -17,7 +17,7 @@ from bumplab.pytest_plugin.entries import Entry
 from bumplab.report import wording
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
-from bumplab.terminal import cell, printable
+from bumplab.terminal import cell, line, printable
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
@@ -55,8 +55,8 @@ def write(
     text = io.StringIO()
     width = max(LEAST_WIDTH, terminal._tw.fullwidth)
     Console(file=text, width=width, force_terminal=terminal.hasmarkup, highlight=False).print(table)
-    for line in text.getvalue().splitlines():
-        terminal.write_line(line.rstrip())
+    for row_of_text in text.getvalue().splitlines():
+        terminal.write_line(row_of_text.rstrip())
     for claim in sorted(entries, key=rank):
         entry = entries[claim]
         if wording.deciding(entry) is None or entry["verdict"] == "INCONCLUSIVE":
@@ -87,7 +87,7 @@ def passed_over(root: Path) -> str:
         return ""  # who needs it has said so
     if not count:
         return ""
-    return printable(
+    return line(
         f"{root}: {count} stored run{'s' * (count != 1)} of another version of the code (results format "
         f"{RESULTS_FORMAT} is this one's), or not what the name says, passed over: python -m bumplab runs lists them"
     )
