@@ -66,7 +66,7 @@ def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, valu
         ("batch_size=0", "batch_size = 0: must be a whole number from 1 to 100000"),
         ("learning_rate=nan", "learning_rate = nan: must be a finite number"),
         ("norm_groups=3", "norm_groups = 3: must be a divisor of width 8"),
-        ("width=9", "width=9: attention_heads = 4: must be a divisor of width 9"),
+        ("width=9", "width=9: norm_groups = 8: must be a divisor of width 9"),
         ("sampler_steps=5000", "sampler_steps = 5000: must be at most timesteps"),
         ("prediction=v", "prediction=v: is what the profile does anyway"),
         ("learning_rate=0.002", "is what the profile does anyway"),
