@@ -110,20 +110,17 @@ def control_outcome(control: Entry) -> str:
     return "○ undefined" if lacking and control["verdict"] == "INCONCLUSIVE" else "✓ passed"
 
 
-def controls_count(claim: Entry) -> str:
+def controls_count(claim: Entry, word: str = "") -> str:
     """Such as ``2/3``: how many of the controls tried have passed, and how many were undefined; empty without any."""
     outcomes = [control_outcome(control) for control in claim.get("controls") or ()]
     if not outcomes:
         return ""
     undefined = outcomes.count("○ undefined")
-    return f"{outcomes.count('✓ passed')}/{len(outcomes)}{f', {undefined} undefined' if undefined else ''}"
+    return f"{outcomes.count('✓ passed')}/{len(outcomes)}{word}{f', {undefined} undefined' if undefined else ''}"
 
 
 def controls_passed(claim: Entry) -> str:
-    if count := controls_count(claim):
-        passed, _, undefined = count.partition(",")
-        return f"{passed} passed{undefined and f',{undefined}'}"
-    return "not run" if claim.get("conditions") else "none needed"
+    return controls_count(claim, " passed") or ("not run" if claim.get("conditions") else "none needed")
 
 
 def surprise(claim: Entry) -> str:

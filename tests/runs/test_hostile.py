@@ -21,9 +21,9 @@ from bumplab.runs import board, progress, sealed, space
 from bumplab.runs import store as module
 from bumplab.runs.board import Board
 from bumplab.runs.progress import replace_text, running
-from bumplab.runs.sealed import MANIFEST, Damaged, read_file, seal
+from bumplab.runs.sealed import MANIFEST, Damaged, read_file
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
-from tests.folders import nested
+from tests.folders import nested, reseal
 from tests.rows import evidence_of, row_of
 
 SPEC = profiles.get("smoke").run(0)
@@ -60,10 +60,7 @@ def plant(store, name, change):
     """A finished run with one file's content changed by someone else, sealed as if it were ours."""
     store.publish(record(), WEIGHTS)
     folder = store.path(run_key(SPEC))
-    files = {each: (folder / each).read_bytes() for each in FILES}
-    files[name] = change(files[name])
-    shutil.rmtree(folder)
-    seal(folder, files)
+    reseal(folder, **{name: change((folder / name).read_bytes())})
 
 
 def plant_rows(store, old, new):
@@ -363,9 +360,7 @@ def test_weights_of_a_million_empty_arrays_are_refused_unread(store, monkeypatch
     monkeypatch.setattr(execute.safetensors.torch, "load", None)
     store.save_partial(record(1), WEIGHTS)
     (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
-    files = {name: (folder / name).read_bytes() for name in FILES} | {"weights.safetensors": many_arrays(1 << 22)}
-    shutil.rmtree(folder)
-    seal(folder, files)
+    reseal(folder, **{"weights.safetensors": many_arrays(1 << 22)})
     with pytest.warns(UserWarning, match="more than the 4194304 allowed"):
         assert execute._resume(SPEC, store, "cpu")[0].rows == []
 
@@ -412,10 +407,8 @@ def test_rows_are_those_of_the_steps_that_are_measured(store, steps, failed):
         assert store.load(SPEC) is None
     store.save_partial(record(1), WEIGHTS)
     (folder,) = (store.root / "partial" / run_key(SPEC)).iterdir()
-    files = {name: (folder / name).read_bytes() for name in FILES}
-    files["rows.json"] = json.dumps(json.loads(files["rows.json"]) | change).encode()
-    shutil.rmtree(folder)
-    seal(folder, files)
+    rows_text = json.dumps(json.loads((folder / "rows.json").read_bytes()) | change)
+    reseal(folder, **{"rows.json": rows_text.encode()})
     with pytest.warns(UserWarning, match="has other steps than its spec"):
         assert store.load_partial(SPEC) is None
 

@@ -21,6 +21,7 @@ from bumplab.config import DataSpec, RunSpec
 from bumplab.runs import store as module
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
+from tests.folders import reseal
 from tests.rows import row_of
 
 SPEC = profiles.get("smoke").run(0)
@@ -40,13 +41,6 @@ def make_record(spec=SPEC, checkpoints=None, **changes):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path)
-
-
-def reseal(folder, **changes):
-    """Puts other files into a folder, with a manifest that agrees with them."""
-    files = {name: (folder / name).read_bytes() for name in FILES} | changes
-    shutil.rmtree(folder)
-    seal(folder, files)
 
 
 @pytest.mark.parametrize("bf16", [True, False])
