@@ -1,29 +1,48 @@
 # make claims   train what is missing, judge the claims, write reports/claims-<profile>.html
 # make test     prove the parts
 # Both set everything up first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"
+# TORCH=cuda installs NVIDIA's build of torch, which --gpu needs. Else the CPU's is installed, a tenth of the download.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PIP_INSTALL := $(BIN)/pip install --quiet -c constraints.txt
+# The build that is installed stays, unless another is asked for.
+TORCH ?= $(or $(patsubst .venv/torch-%,%,$(wildcard .venv/torch-*)),cpu)
+ifeq ($(filter cpu cuda,$(TORCH)),)
+$(error TORCH=$(TORCH): must be cpu or cuda)
+endif
+# PyPI has NVIDIA's build for Linux. This index has the CPU's; where it cannot be reached, PyPI's is taken.
+CPU_BUILD := $(if $(filter Linux,$(shell uname -s)),--quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 
 .PHONY: claims test lint setup chromium clean
 
-claims: $(INSTALLED)
+claims: setup
+	@$(BIN)/python -m bumplab doctor --quiet || true
 	$(BIN)/pytest claims -n auto $(ARGS)
 
-test: $(INSTALLED) chromium
+test: setup chromium
 	$(BIN)/pytest tests -n auto --dist loadfile $(ARGS)
 
-lint: $(INSTALLED)
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 setup: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt .venv/torch-$(TORCH)
+	$(PIP_INSTALL) -e '.[test]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
+	  $(PIP_INSTALL) --no-deps --force-reinstall "opencv-python-headless==$$version" && \
+	  echo "OpenCV: libraries of a desktop are missing here; its headless build, the same version, is in its place"; }
+	touch $@
+
+.venv/torch-$(TORCH):
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
+	rm -f .venv/torch-*
+	$(PIP_INSTALL) --force-reinstall $(if $(filter cpu,$(TORCH)),$(CPU_BUILD)) torch
 	touch $@
 
 # The report is tested in a real browser. Without one those tests are skipped, with the reason.

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -20,7 +21,7 @@ from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, line
+from bumplab.terminal import cell, keep_streams, line, warnings_as_usual
 
 DAY = 86_400.0
 MOST = 1e6
@@ -28,7 +29,13 @@ MOST = 1e6
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; 0, or 2 with one line on what was wrong."""
+    """Runs one command; 0, or 2 with one line on what was wrong. `doctor` gives 1 where it found a failure."""
+    keep_streams()
+    with warnings_as_usual():
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bumplab", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser("report", help="compare reports, or list all of a folder on one page")
@@ -47,18 +54,28 @@ def main(arguments: list[str] | None = None) -> int:
     prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove the oldest until no more is left")
     prune.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     prune.set_defaults(run=_prune)
-    for command in (train, runs, prune):
+    check = commands.add_parser(
+        "doctor", help="try in seconds what a session needs, and say what to do; trains nothing"
+    )
+    check.add_argument("--quiet", action="store_true", help="print only what is not well")
+    check.add_argument("--json", action="store_true", help="print all findings as JSON")
+    check.add_argument("--reports", type=_folder, default=Path("reports"), metavar="DIR", help="for reports (reports)")
+    check.set_defaults(run=_doctor)
+    for command in (train, runs, prune, check):
         command.add_argument("--runs-dir", type=_folder, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
+    except ImportError as error:
+        _complain(f"{parser.prog}: {error}: {parser.prog} doctor says what to do")
+        return 2
     except (ValueError, OSError) as error:
         _complain(f"{parser.prog}: {error}")
         return 2
     except RecursionError:
         _complain(f"{parser.prog}: a folder there holds too many in one another: remove it")
         return 2
-    return 0
+    return status or 0
 
 
 def _complain(said: str) -> None:
@@ -108,6 +125,20 @@ def _train(options: argparse.Namespace) -> None:
         print(f"  {line(name):<32} {value:.6g}")
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from bumplab import doctor
+
+    constraints = Path(__file__).parents[1] / "constraints.txt"
+    findings = doctor.examine(options.runs_dir, options.reports, constraints)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            if not (options.quiet and finding.state == "ok"):
+                print(line(f"{finding.state:<8} {finding.check:<10} {finding.message}"))
+    return int(any(finding.state == "failure" for finding in findings))
+
+
 def _runs(options: argparse.Namespace) -> None:
     _list(space.stored(_store(options).root))
 
@@ -143,7 +174,10 @@ def _store(options: argparse.Namespace) -> RunStore:
 def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must name a folder")
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~nobody, or no home
+        raise argparse.ArgumentTypeError(f"{text}: {error}; name the folder in full") from error
 
 
 def _amount(text: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -47,6 +48,19 @@ MOST = {
 """At least 16 times what the paper's run takes: a larger number is a slip, or means ill."""
 MOST_MEASUREMENTS = 2_000
 """A run's files hold some 3,000 before they are larger than anyone reads (`bumplab.runs.store`)."""
+
+
+LINEAR_BETAS = (1e-4, 0.02)
+"""The first and the last beta of the linear schedule (Ho et al. 2020), made for 1,000 timesteps."""
+MOST_SIGNAL_LEFT = 0.1
+"""Largest share of the image, by amplitude, that the last timestep may hold. At 1,000 timesteps it is 0.006."""
+
+
+def linear_signal_left(timesteps: int) -> float:
+    """``sqrt(prod(1 - beta))`` over betas evenly spaced between `LINEAR_BETAS`, to a thousandth of itself."""
+    low, high = LINEAR_BETAS
+    mean, square = (low + high) / 2, (low**2 + low * high + high**2) / 3
+    return math.exp(-timesteps * (mean + square / 2) / 2)
 
 
 def _require(ok: bool, what: str, given: object, allowed: str) -> None:
@@ -129,6 +143,11 @@ class ModelSpec(_Part):
     kind: Literal["joint", "factorized"] = "joint"
     """Control: factorized is two such networks that each see one coordinate; their product is the image (Fig. 1a)."""
 
+    def attended(self, image_size: int) -> list[int]:
+        """The sides of the feature maps that self-attention follows, in pixels."""
+        sides = [image_size >> halvings for halvings in range(4)]
+        return [side for side in sides if side <= self.attention_max_size]
+
     def validate(self) -> None:
         _require(self.kind in ("joint", "factorized"), "kind", self.kind, "'joint' or 'factorized'")
         for name in ("width", "encoding_dim", "attention_heads", "attention_max_size", "norm_groups"):
@@ -159,6 +178,13 @@ class DiffusionSpec(_Part):
         _require(self.sampler in ("ancestral", "ddim"), "sampler", self.sampler, "'ancestral' or 'ddim'")
         allowed = f"at most timesteps ({self.timesteps})"
         _require(self.sampler_steps <= self.timesteps, "sampler_steps", self.sampler_steps, allowed)
+        if self.schedule == "linear":
+            left = linear_signal_left(self.timesteps)
+            allowed = (
+                f"more with the linear schedule: the noise that sampling begins with would still hold {left:.0%} of "
+                f"the image (at most {MOST_SIGNAL_LEFT:.0%}); or take schedule='cosine'"
+            )
+            _require(left <= MOST_SIGNAL_LEFT, "timesteps", self.timesteps, allowed)
 
 
 @dataclass(frozen=True)

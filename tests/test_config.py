@@ -33,6 +33,7 @@ BAD = [
     (DiffusionSpec, {"schedule": "sigmoid"}, "schedule"),
     (DiffusionSpec, {"prediction": "x0"}, "prediction"),
     (DiffusionSpec, {"sampler": "heun"}, "sampler"),
+    (DiffusionSpec, {"timesteps": 100, "sampler_steps": 100}, "timesteps"),
     (DiffusionSpec, {"sampler_steps": 0}, "sampler_steps"),
     (DiffusionSpec, {"sampler_steps": 1001}, "sampler_steps"),
     (DiffusionSpec, {"sampler": "ddim", "sampler_steps": 1001}, "sampler_steps"),

@@ -1,6 +1,8 @@
-"""Whoever wrote a store or a report does not steer the terminal of who reads it."""
+"""Whoever wrote a store or a report does not steer a terminal, and a terminal that has gone stops nobody."""
 
 import io
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -14,7 +16,7 @@ from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.terminal import cell, line, printable
+from bumplab.terminal import Steady, cell, line, printable
 from tests.report.test_compare import part, report, save
 from tests.rows import rows_of
 
@@ -97,8 +99,56 @@ def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
 
 def test_why_a_damaged_run_is_set_aside(tmp_path):
     store = RunStore(tmp_path)
-    store.publish(RunRecord(SPEC, [{"step": 0.0}]), b"")
+    store.publish(RunRecord(SPEC, rows_of(SPEC)), b"")
     with pytest.warns(UserWarning, match="moved to") as warned:
         store.set_aside(store.path(RunRecord(SPEC).key), STEERING)
     assert printable(STEERING) in str(warned[0].message)
     assert STEERING not in str(warned[0].message)
+
+
+@given(text=st.text(st.characters(codec="utf-8"), max_size=40), encoding=st.sampled_from(["ascii", "latin-1", "utf-8"]))
+def test_a_steady_stream_writes_what_its_encoding_has_and_escapes_the_rest(text, encoding):
+    inner = io.TextIOWrapper(buffer := io.BytesIO(), encoding=encoding, newline="\n")
+    stream = Steady(inner)
+    stream.write(text)
+    stream.flush()
+    assert buffer.getvalue().decode(encoding) == text.encode(encoding, "backslashreplace").decode(encoding)
+    assert stream.encoding == encoding
+
+
+class Gone(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error, self.calls = error, 0
+
+    def write(self, text):
+        self.calls += 1
+        raise self.error
+
+    flush = close = lambda self, *_: self.write("")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError(),
+        OSError(5, "Input/output error"),
+        ValueError("I/O operation on closed file"),
+        BlockingIOError(),
+    ],
+)
+def test_a_steady_stream_never_fails_its_writer(error):
+    gone = Gone(error)
+    stream = Steady(gone)
+    assert stream.write("x" * 5) == 5
+    stream.flush()
+    print("more", file=stream, flush=True)
+    assert gone.calls
+
+
+def test_a_pipe_that_was_closed_is_no_error_at_the_end_either():
+    """Python flushes standard output once more at its end and would exit with 120."""
+    code = "from bumplab.__main__ import main; import sys; sys.exit(main(['--help']) or 0)"
+    command = f'"{sys.executable}" -c "{code}"; echo status $? >&2'
+    done = subprocess.run(["sh", "-c", f"({command}) | true"], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "status 0"

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LINEAR_BETAS = (1e-4, 0.02)
+from bumplab.config import LINEAR_BETAS
+
 COSINE_OFFSET = 0.008
 MAX_BETA = 0.999
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bumplab.config import LAST_TAPS, LAYER_4, RunSpec
 
 SHARES = ("accuracy", "accuracy_x", "accuracy_y")
@@ -14,6 +16,19 @@ MEASURES = (
     *("dimension", "neighbour_order", "signal"),
 )
 """What `bumplab.measure.representation.represent` measures of one tap, in this order."""
+CEILINGS = tuple(share.replace("accuracy", "ceiling") for share in SHARES)
+"""The same shares of the true images of the same labels: what a perfect generator would reach."""
+RANGES = {
+    "loss": (0.0, math.inf),
+    **dict.fromkeys((*SHARES, *CEILINGS, *MODES), (0.0, 1.0)),
+    **dict.fromkeys((name for name in MEASURES if "_r2" in name), (-math.inf, 1.0)),
+    "dimension": (0.0, math.inf),
+    "neighbour_order": (0.0, 1.0),
+    "signal": (0.0, 1.0),
+}
+"""The least and the largest value of each number, by the last part of its name. ``samples`` is a count of its own."""
+ROUNDING = 1e-6
+"""A number may exceed its range by this much: 1.0000000000000002 is 1."""
 SHOWN = 25
 """Images kept for the report of each label set at each checkpoint, as in Fig. 3."""
 
@@ -24,13 +39,29 @@ class SamplesNotFinite(ValueError):
 
 def row_names(spec: RunSpec, step: int) -> set[str]:
     """The names of all numbers that a run has at this measured step; more taps are looked at when training ends."""
-    ceilings = (share.replace("accuracy", "ceiling") for share in SHARES)
-    of_set = (*SHARES, *ceilings, *MODES, "samples")
+    of_set = (*SHARES, *CEILINGS, *MODES, "samples")
     return {
         *("step", "loss"),
         *(f"{labels}.{name}" for labels in sample_counts(spec, step) for name in of_set),
         *(f"{tap}.{name}" for tap in taps_at(spec, step) for name in MEASURES),
     }
+
+
+def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
+    """Whether a run can have this value under this name, such as ``on_grid.accuracy``, at this measured step.
+
+    NaN is possible for a representation, and for the loss before training. It is not for what was counted.
+    """
+    group, _, last = name.rpartition(".")
+    if name == "step":
+        return value == step
+    counts = sample_counts(spec, step)
+    if last == "samples":
+        return value == counts[group]
+    if math.isnan(value):
+        return group not in counts and (name != "loss" or step == 0)
+    low, high = RANGES[last]
+    return low - ROUNDING <= value <= high + ROUNDING
 
 
 def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...]]]:

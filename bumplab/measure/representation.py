@@ -14,12 +14,16 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 
 from bumplab.measure.names import MEASURES
+from bumplab.measure.numba_cache import require_umap
 
 Array = NDArray[np.floating]
 
 PCA_COMPONENTS = 10
 FOLDS = 5
 NEIGHBOURS = 10
+UMAP_LEAST = 20
+"""Fewest points that UMAP can lay out: each needs 15 neighbours, and its spectral start some more."""
+TWONN_LEAST = 10
 TWONN_KEPT = 0.9
 """Share of the neighbour-distance ratios that TwoNN keeps; the largest are outliers (Facco et al. 2017)."""
 
@@ -27,13 +31,27 @@ TWONN_KEPT = 0.9
 def umap_embedding(activations: Array, seed: int) -> NDArray[np.float32]:
     """UMAP to three dimensions with the package's defaults: ``[B, D] -> [B, 3]``.
 
-    Equal inputs and seed give equal coordinates on one system; across systems they differ.
+    Equal inputs and seed give equal coordinates on one system; across systems they differ. Copies of a point share its
+    coordinates: UMAP sees each once, as its seed does not fix the order of ties (umap#1277). NaN for fewer than
+    `UMAP_LEAST` points.
     """
-    from umap import UMAP  # its import compiles for seconds: only who needs it pays
+    points, of_row = distinct(activations)
+    if len(points) < UMAP_LEAST:
+        return np.full((len(activations), 3), np.nan, np.float32)
+    umap = require_umap()  # its import compiles for seconds: only who needs it pays
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # "n_jobs overridden by random_state", "spectral initialisation failed"
+        embedding = umap.UMAP(n_components=3, random_state=seed, n_jobs=1).fit_transform(points)
+    return np.asarray(embedding, np.float32)[of_row]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "n_jobs overridden by random_state", "spectral initialisation failed"
-        return np.asarray(UMAP(n_components=3, random_state=seed, n_jobs=1).fit_transform(activations), np.float32)
+
+def distinct(activations: Array) -> tuple[Array, NDArray[np.intp]]:
+    """The points of ``[B, D]`` without copies, and which of them each row is ``[B]``. Without copies, nothing moves."""
+    points, of_row = np.unique(activations, axis=0, return_inverse=True)
+    if len(points) == len(activations):
+        return activations, np.arange(len(activations))
+    return points, of_row.reshape(-1)
 
 
 def linear_r2(features: Array, targets: Array) -> Array:
@@ -49,10 +67,16 @@ def pca_r2(activations: Array, targets: Array) -> Array:
 
 
 def intrinsic_dimension(activations: Array) -> float:
-    """TwoNN (Facco et al. 2017): the dimension d for which ratios of second to first neighbour follow ``mu^-d``."""
-    distances = NearestNeighbors(n_neighbors=3).fit(activations).kneighbors()[0][:, :2]
-    distances = distances[distances[:, 0] > 0]  # copies of one point carry no dimension
-    if len(distances) < 10:
+    """TwoNN (Facco et al. 2017): the dimension d for which ratios of second to first neighbour follow ``mu^-d``.
+
+    Copies of a point are one point. NaN for fewer than `TWONN_LEAST` points.
+    """
+    points, _ = distinct(activations)
+    if len(points) < TWONN_LEAST:
+        return float("nan")
+    distances = NearestNeighbors(n_neighbors=3).fit(points).kneighbors()[0][:, :2]
+    distances = distances[distances[:, 0] > 0]  # points too close for the arithmetic
+    if len(distances) < TWONN_LEAST:
         return float("nan")
     ratio = np.sort(distances[:, 1] / distances[:, 0])
     kept = int(TWONN_KEPT * len(ratio))
@@ -82,9 +106,12 @@ def represent(activations: Array, labels: Array, generated: Array, seed: int) ->
     if not np.isfinite(activations).all():  # a network that broke down: every measure is unknown
         return dict.fromkeys(MEASURES, float("nan")), np.full((len(labels), 3), np.nan, np.float32)
     embedding = umap_embedding(activations, seed)
-    umap, pca = linear_r2(embedding, labels), pca_r2(activations, labels)
+    laid_out = bool(np.isfinite(embedding).all())
+    umap = linear_r2(embedding, labels) if laid_out else np.full(2, np.nan)
+    pca = pca_r2(activations, labels)
     known = np.isfinite(generated).all(axis=1)
-    drawn = linear_r2(embedding[known], generated[known]) if known.sum() > 10 else np.full(2, np.nan)
+    enough = laid_out and known.sum() > 10
+    drawn = linear_r2(embedding[known], generated[known]) if enough else np.full(2, np.nan)
     values = (
         *(float(umap.mean()), float(umap[0]), float(umap[1]), float(drawn.mean())),
         *(float(pca.mean()), float(pca[0]), float(pca[1])),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,12 +9,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, line
+from bumplab.terminal import cell, line, own_stdout
 
 REFRESH = 1.0
 LINE_EVERY = 30.0
@@ -28,8 +27,7 @@ class ProgressDisplay:
 
     def __init__(self, board: Board):
         self.board, self.store = board, RunStore(board.root)
-        # pytest captures descriptor 1 while a test runs; this copy still reaches the user
-        self._stream = os.fdopen(os.dup(sys.__stdout__.fileno() if sys.__stdout__ else 1), "w")
+        self._stream = own_stdout()
         self.console = Console(file=self._stream)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -45,7 +43,7 @@ class ProgressDisplay:
         self._thread.join()
         with self._lock:
             self._hide()
-        self._stream.flush()
+        self._stream.close()
         self.elapsed = round(time.time() - self._began, 1)
 
     @contextmanager
@@ -102,9 +100,6 @@ def _minutes(seconds: float) -> str:
 def _table(runs: list[Progress], status: str) -> Table:
     table = Table(title=status, title_justify="left", box=None, show_header=False)
     for run in runs:
-        width = 30
-        filled = round(width * run.step / run.steps)
-        table.add_row(
-            cell(run.label), "━" * filled + "[dim]" + "━" * (width - filled) + "[/dim]", f"{run.step}/{run.steps} steps"
-        )
+        bar = ProgressBar(run.steps, run.step, width=30)
+        table.add_row(cell(run.label), bar, f"{run.step}/{run.steps} steps")
     return table

@@ -61,6 +61,7 @@ def judged(
         "variations": [
             {
                 "name": name,
+                "idle": _effects(found) == _effects(verdict),
                 "verdict": found.verdict,
                 "reason": found.reason,
                 "seeds": found.seeds,
@@ -78,6 +79,10 @@ def judged(
         "runs_at_last_look": len(at_last_look),
         "process_seconds": seconds,
     }
+
+
+def _effects(verdict: ClaimVerdict) -> list[list[list[float | None] | None]]:
+    return [part.effects for part in verdict.parts]
 
 
 def conditions(claim: Claim, profile: Profile, seeds: int) -> dict[str, list[dict[str, Any]]]:

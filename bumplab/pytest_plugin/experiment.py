@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import SamplesNotFinite
-from bumplab.pytest_plugin import drift, entries
-from bumplab.pytest_plugin.options import Settings
-from bumplab.runs.board import Board
+from bumplab.pytest_plugin import entries
+from bumplab.pytest_plugin.expected import Expected, outcome
+from bumplab.pytest_plugin.session import ClaimsSession, judged_key
 from bumplab.runs.planner import obtain
-from bumplab.runs.store import run_key
-from bumplab.terminal import line, printable
+from bumplab.runs.store import Unreadable, run_key
+from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
 from bumplab.verdicts.noise import sampling_noise
-
-settings_key = pytest.StashKey[Settings]()
-board_key = pytest.StashKey[Board]()
-
-ENTRY, STEPS, SECONDS = "bumplab-claim", "bumplab-steps", "bumplab-seconds"
-"""Under these names a test hands its entry, its costs and its runs' process time to xdist's controller, as JSON."""
 
 
 class MixedArithmetic(ValueError):
@@ -34,34 +26,35 @@ class Experiment:
     """What a claim's test gets: `judge` trains what is missing, decides and turns the verdict into an outcome."""
 
     def __init__(self, request: pytest.FixtureRequest):
-        self.settings = request.config.stash[settings_key]
-        self.board = request.config.stash[board_key]
-        self.item = request.node
+        session = request.config.pluginmanager.get_plugin(ClaimsSession.NAME)
+        assert isinstance(session, ClaimsSession)
+        self.settings, self.board, self.item = session.settings, session.board, request.node
         self._curves: dict[RunSpec, Curves] = {}
         self._seconds: dict[RunSpec, float] = {}
         self._arithmetics: dict[RunSpec, str] = {}
 
     def judge(self, claim: Claim) -> None:
-        """Passes when SUPPORTED, fails when CONTRADICTED, xfails (fails if strict) when INCONCLUSIVE.
+        """Passes, xfails or fails as `expected.outcome` says: red is a verdict that moved from the accepted one.
 
-        With ``--drift``, passes when the verdict is the accepted one and fails otherwise.
+        With ``--accept`` what has moved is as if accepted before.
         """
         __tracebackhide__ = True
         settings = self.settings
         try:
-            verdict = self._try(claim)
-        except (OSError, MixedArithmetic, SamplesNotFinite) as error:
-            said = line(f"run store {settings.store.root}: {error}. What was finished is kept.")
-            pytest.fail(said, pytrace=False)
-        message = printable(f"{verdict.verdict}: {verdict.reason}")
-        if settings.drift:
-            accepted = settings.accepted(claim)
-            if problem := drift.problem(verdict.verdict, accepted, settings.profile.name, claim.id):
-                pytest.fail(problem, pytrace=False)
-        elif verdict.verdict == "CONTRADICTED" or (verdict.verdict == "INCONCLUSIVE" and settings.strict):
-            pytest.fail(message, pytrace=False)
-        elif verdict.verdict == "INCONCLUSIVE":
-            pytest.xfail(message)
+            with warnings_as_usual():
+                verdict = self._try(claim)
+        except ImportError as error:
+            pytest.fail(line(f"{error}: python -m bumplab doctor says what to do"), pytrace=False)
+        except (OSError, MixedArithmetic, SamplesNotFinite, Unreadable) as error:
+            pytest.fail(line(f"run store {settings.store.root}: {error}. What was finished is kept."), pytrace=False)
+        accepted = settings.accepted(claim)
+        if settings.accept is not None and (accepted is None or accepted.verdict != verdict.verdict):
+            accepted = Expected(verdict.verdict, settings.accept)
+        end, message = outcome(verdict.verdict, verdict.reason, accepted)
+        if end == "failed":
+            pytest.fail(printable(message), pytrace=False)
+        if end == "xfailed":
+            pytest.xfail(printable(message))
 
     def _try(self, claim: Claim) -> ClaimVerdict:
         settings = self.settings
@@ -72,11 +65,11 @@ class Experiment:
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
         costs, seconds = entries.costs(claim, verdict, settings), sum(self._seconds.values())
-        self.item.user_properties += [
-            (ENTRY, json.dumps(entries.judged(claim, verdict, varied, noise, costs, seconds, settings))),
-            (STEPS, json.dumps(costs)),
-            (SECONDS, json.dumps({run_key(run): seconds for run, seconds in self._seconds.items()})),
-        ]
+        self.item.stash[judged_key] = {
+            "entry": entries.judged(claim, verdict, varied, noise, costs, seconds, settings),
+            "steps": costs,
+            "seconds": {run_key(run): seconds for run, seconds in self._seconds.items()},
+        }
         return verdict
 
     def _try_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:

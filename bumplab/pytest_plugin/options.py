@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bumplab import profiles
+from bumplab.config import RunSpec
 from bumplab.profiles import Profile
-from bumplab.pytest_plugin import drift
-from bumplab.pytest_plugin.drift import Expected
+from bumplab.pytest_plugin import expected
+from bumplab.pytest_plugin.expected import Expected
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import variation
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.error_rate import CLAIMS, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
 
+PLUGIN = "bumplab.pytest_plugin.plugin"
+
 
 @dataclass(frozen=True)
 class Settings:
     """The options of one session."""
 
+    project: Path
+    """The folder of the project's conftest.py: accepted verdicts, and by default reports and runs, lie below it."""
     profile: Profile
     looks: Looks
     controls: bool
     variations: tuple[Variation, ...]
-    drift: bool
-    strict: bool
+    accept: str | None
+    """Why verdicts that have moved are accepted; None where they are not."""
     expected: Mapping[tuple[str, str], Expected]
     """The accepted verdicts, by profile and claim."""
     store: RunStore
@@ -60,82 +68,178 @@ class Settings:
         return [claim, *controls, *(v.of(claim) for v in self.variations)]
 
 
-def add(parser: pytest.Parser) -> None:
+def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Raises `pytest.UsageError` in one line where another plugin has an option of the same name."""
     group = parser.getgroup("claims", "bumplab: the paper's claims")
-    group.addoption(
-        "--profile", default="quick", metavar="NAME", help=f"scale of the runs: {', '.join(profiles.ALL)} (quick)"
-    )
-    group.addoption(
-        "--seeds", metavar="N", help=f"training runs of each condition when a claim is first judged ({FIRST_LOOK})"
-    )
-    group.addoption(
-        "--max-seeds", metavar="M", help=f"the most there may be, one more at a time while it is open ({LAST_LOOK})"
-    )
-    group.addoption("--controls", action="store_true", help="also try each claim in worlds where its verdict is known")
-    group.addoption(
+
+    def option(name: str, text: str, **how: Any) -> None:
+        try:  # the value has a name of its own: another plugin's `--scale` may be kept as `profile`
+            group.addoption(name, dest=f"bumplab_{name[2:].replace('-', '_')}", help=text, **how)
+        except (ValueError, argparse.ArgumentError) as error:
+            owner = _owner(name, pluginmanager)
+            raise pytest.UsageError(
+                f"{name}: is also an option of the plugin {owner}: leave that out with -p no:{owner}, or uninstall it"
+            ) from error
+
+    option("--profile", f"scale of the runs: {', '.join(profiles.ALL)} (quick)", default="quick", metavar="NAME")
+    option("--seeds", f"training runs of each condition when a claim is first judged ({FIRST_LOOK})", metavar="N")
+    option("--max-seeds", f"the most there may be, one more at a time while it is open ({LAST_LOOK})", metavar="M")
+    option("--controls", "also try each claim in worlds where its verdict is known", action="store_true")
+    option(
         "--vary",
+        "also try each claim with one open choice changed, such as prediction=epsilon; may be repeated",
         action="append",
         default=[],
         metavar="CHOICE=VALUE",
-        help="also try each claim with one open choice changed, such as prediction=epsilon; may be repeated",
     )
-    group.addoption("--drift", action="store_true", help=f"pass where the verdict is the one accepted in {drift.FILE}")
-    group.addoption("--power", action="store_true", help="print what the claims could find and train nothing")
-    group.addoption("--plan", action="store_true", help="print what would be trained and its cost; train nothing")
-    group.addoption("--gpu", action="store_true", help="train on the GPU; each worker takes the next one")
-    group.addoption(
-        "--exact", action="store_true", help="with --gpu: runs repeat bit for bit, slower; kept in DIR/exact"
+    option(
+        "--accept",
+        f"write verdicts that have moved into {expected.FILE}, with this reason; tries the controls too",
+        metavar="REASON",
     )
-    group.addoption("--runs-dir", default=".runs", metavar="DIR", help="where runs are stored and found (.runs)")
-    group.addoption(
+    option("--power", "print what the claims could find and train nothing", action="store_true")
+    option("--plan", "print what would be trained and its cost; train nothing", action="store_true")
+    option("--gpu", "train on the GPU; each worker takes the next one", action="store_true")
+    option("--exact", "with --gpu: runs repeat bit for bit, slower; kept in DIR/exact", action="store_true")
+    option("--runs-dir", "where runs are stored and found (.runs in the project)", metavar="DIR")
+    option(
         "--report",
-        default=None,
+        "report to write (reports/claims-PROFILE.html in the project; of some claims claims-PROFILE-subset.html)",
         metavar="FILE",
-        help="report to write (reports/claims-PROFILE.html; of some claims alone claims-PROFILE-subset.html)",
     )
-    group.addoption("--figures", default=None, metavar="DIR", help="also write each figure there, as SVG and PNG")
-    group.addoption("--strict-claims", action="store_true", help="an INCONCLUSIVE claim fails instead of xfailing")
+    option("--figures", "also write each figure there, as SVG and PNG", metavar="DIR")
+
+
+class _OptionNames:
+    """Takes the place of pytest's parser and notes the names of the options that are added to it."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def addoption(self, *names: str, **_: Any) -> None:
+        self.names.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.addoption if name == "_addoption" else lambda *_, **__: self
+
+
+def _owner(name: str, pluginmanager: pytest.PytestPluginManager) -> str:
+    """The name of the plugin that adds this option: pytest does not keep it, so each is asked again."""
+    for hook in pluginmanager.hook.pytest_addoption.get_hookimpls():
+        noted = _OptionNames()
+        offered = {"parser": noted, "pluginmanager": pluginmanager}
+        with suppress(Exception):  # of a plugin that asks more of its parser
+            hook.function(*(offered[argument] for argument in hook.argnames))
+        if name in noted.names and hook.plugin_name != PLUGIN:
+            return hook.plugin_name
+    return "NAME, of which pytest does not tell more"
+
+
+def value(config: pytest.Config, name: str) -> Any:
+    """The value of one of our options, such as ``max_seeds``."""
+    return getattr(config.option, f"bumplab_{name}")
+
+
+def only_prints(config: pytest.Config) -> bool:
+    """Whether a table takes the place of the tests."""
+    return bool(value(config, "power") or value(config, "plan"))
+
+
+def project_of(config: pytest.Config) -> Path:
+    """The folder of the conftest.py that names this plugin, links resolved.
+
+    It is the same however the claims are reached: from another folder, through a link, with --rootdir or -c.
+    """
+    for plugin in config.pluginmanager.get_plugins():
+        names, file = getattr(plugin, "pytest_plugins", ()), getattr(plugin, "__file__", None)
+        if file and Path(file).name == "conftest.py" and PLUGIN in ([names] if isinstance(names, str) else names):
+            return Path(file).resolve().parent
+    return config.rootpath.resolve()
 
 
 def check(config: pytest.Config) -> Settings:
     """Raises `pytest.UsageError`: what was given, what is allowed."""
-    option = config.option
+    project = project_of(config)
     try:
-        profile = profiles.get(option.profile)
+        profile = profiles.get(value(config, "profile"))
     except ValueError as error:
         raise pytest.UsageError(f"--profile: {error}") from error
     try:
-        variations = tuple(variation.parse(text, profile.base) for text in dict.fromkeys(option.vary))
+        variations = tuple(variation.parse(text, profile.base) for text in dict.fromkeys(value(config, "vary")))
     except ValueError as error:
         raise pytest.UsageError(f"--vary: {error}") from error
     try:
-        expected = drift.load(config.rootpath / drift.FILE)
+        accepted = expected.load(project / expected.FILE)
     except ValueError as error:
-        raise pytest.UsageError(f"{drift.FILE}: {error}") from error
-    for name, given in (("--runs-dir", option.runs_dir), ("--report", option.report), ("--figures", option.figures)):
-        if given == "":
-            raise pytest.UsageError(f"{name}: must name a {'file' if name == '--report' else 'folder'}")
-    report = config.invocation_params.dir / (option.report or config.rootpath / f"reports/claims-{profile.name}.html")
-    if report.is_dir() or report.suffix != ".html":
-        raise pytest.UsageError(f"--report {option.report}: must name an .html file")
+        raise pytest.UsageError(f"{expected.FILE}: {error}") from error
+    runs_dir, report, figures = (_place(config, option) for option in ("--runs-dir", "--report", "--figures"))
+    if report is not None and (report.is_dir() or report.suffix != ".html"):
+        raise pytest.UsageError(f"--report {value(config, 'report')}: must name an .html file")
+    exact = value(config, "exact")
+    looks = _looks(value(config, "seeds"), value(config, "max_seeds"))
+    accept = value(config, "accept")
+    if accept is not None:
+        _check_accept(accept, looks, variations)
+    device = _device(value(config, "gpu"), exact)
+    for varied in variations:
+        _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
     return Settings(
+        project=project,
         profile=profile,
-        looks=_looks(option.seeds, option.max_seeds),
-        controls=option.controls or option.drift,  # accepted verdicts are those their controls have checked
+        looks=looks,
+        controls=value(config, "controls") or accept is not None,  # none is accepted that its controls have not checked
         variations=variations,
-        drift=option.drift,
-        strict=option.strict_claims,
-        expected=expected,
-        store=RunStore(config.rootpath / option.runs_dir / ("exact" if option.exact else "")),
-        device=_device(option.gpu, option.exact),
-        report=report,
-        report_named=option.report is not None,
-        figures=config.invocation_params.dir / option.figures if option.figures else None,
+        accept=accept,
+        expected=accepted,
+        store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else "")),
+        device=device,
+        report=report or project / f"reports/claims-{profile.name}.html",
+        report_named=report is not None,
+        figures=figures,
     )
 
 
+def _place(config: pytest.Config, option: str) -> Path | None:
+    """The absolute path that an option names, from the folder the command was given in; None where it was not given."""
+    text = value(config, option[2:].replace("-", "_"))
+    if text is None:
+        return None
+    if not text:
+        raise pytest.UsageError(f"{option}: must name a {'file' if option == '--report' else 'folder'}")
+    try:
+        return config.invocation_params.dir / Path(text).expanduser()
+    except RuntimeError as error:  # ~nobody, or no home
+        raise pytest.UsageError(f"{option} {text}: {error}; name the folder in full") from error
+
+
+def _check_accept(why: str, looks: Looks, variations: Collection[Variation]) -> None:
+    try:
+        expected.check_reason(why)
+    except ValueError as error:
+        raise pytest.UsageError(f"--accept: {error}") from error
+    if variations:
+        raise pytest.UsageError("--accept: does not go with --vary: verdicts are accepted for the profile as it is")
+    if looks != Looks():
+        raise pytest.UsageError(
+            f"--accept: does not go with other looks: verdicts are accepted for {FIRST_LOOK} to {LAST_LOOK} seeds, "
+            f"and these are {looks.first} to {looks.last}; leave --seeds and --max-seeds away"
+        )
+
+
+def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -> None:
+    """Raises `pytest.UsageError` where bf16 and float32 would be computed alike: the variation would be the claim."""
+    if varied.training.precision == base.training.precision:
+        return
+    from bumplab.training.speed import has_bf16
+
+    if not has_bf16(device):
+        raise pytest.UsageError(
+            f"--vary: {name}: changes nothing here: this processor has no bf16, and both are computed in float32"
+        )
+
+
 def _looks(seeds: str | None, max_seeds: str | None) -> Looks:
-    """What is not given follows what is: 3 to 8, `--seeds 10` is 10 to 10, `--max-seeds 2` is 2 to 2."""
+    """Defaults are 3 to 8. `--seeds 10` alone means exactly 10, `--max-seeds 2` alone exactly 2."""
     first, last = _number("--seeds", seeds), _number("--max-seeds", max_seeds)
     if first is not None and last is not None and last < first:
         raise pytest.UsageError(f"--max-seeds {last}: must be at least --seeds, which is {first}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bumplab import machine
 from bumplab.config import RunSpec
 from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.options import Settings
@@ -37,11 +37,11 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
         console.print("nothing is missing: a session would only judge")
         return
     cost = trial(settings.profile.base, settings.device)
-    at_once = min(workers, os.cpu_count() or 1) if settings.device == "cpu" else workers
+    at_once = min(workers, machine.workers()) if settings.device == "cpu" else workers
     low, high = (cost.seconds(missing[look]) / at_once + cost.once for look in (looks.first, looks.last))
     console.print(
         f"missing: {len(missing[looks.first])} to {len(missing[looks.last])} runs. With {workers} "
-        f"worker{'s' if workers > 1 else ''} on {settings.device} about {_spoken(low)} to {_spoken(high)}, and "
+        f"worker{'s' if workers > 1 else ''} on {settings.device} about {_duration(low)} to {_duration(high)}, and "
         f"{cost.memory / 1e9:.1f} GB of main memory a worker"
     )
     console.print(
@@ -61,7 +61,7 @@ def _counts(by_look: Mapping[int, Collection[RunSpec]], settings: Settings) -> t
     return str(len(by_look[looks.first])), str(len(by_look[looks.last])), str(stored)
 
 
-def _spoken(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,13 @@ from bumplab.pytest_plugin.entries import Entry
 from bumplab.report import wording
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
-from bumplab.terminal import cell, line, printable
+from bumplab.terminal import cell, line, paper, printable, text_on
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
-COLUMNS = ("claim", "verdict", "effect that decides", "limits", "supported", "seeds", "controls", "process time")
-LEAST_WIDTH = 120
-"""Columns of the table where the terminal has fewer, or is none: one scrolls in a log sooner than read folded cells."""
+COLUMNS = ("claim", "verdict", "effect that decides", "seeds", "controls", "time")
+LEAST_WIDTH = 80
+"""Columns of the table where the terminal has fewer, or is none. What does not fit is folded; nothing is cut off."""
 
 
 def rank(claim: str) -> int:
@@ -41,22 +41,12 @@ def write(
 
     ``seconds``: process time by run key, of all runs behind the claims.
     """
-    rows = []
-    for claim in sorted(entries, key=rank):
-        rows.append(_row(claim, entries[claim]))
-        rows += [_row(f"  {varied['name']}", varied) for varied in entries[claim].get("variations", ())]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for column, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True):
-        longest = max(len(word) for text in (Text(column), *cells) for word in text.plain.split())
-        justify: Literal["left", "right"] = "right" if column == "process time" else "left"
-        table.add_column(column, justify=justify, min_width=longest, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    text = io.StringIO()
     width = max(LEAST_WIDTH, terminal._tw.fullwidth)
-    Console(file=text, width=width, force_terminal=terminal.hasmarkup, highlight=False).print(table)
-    for row_of_text in text.getvalue().splitlines():
-        terminal.write_line(row_of_text.rstrip())
+    with paper(getattr(sys.stdout, "encoding", None)) as text:
+        console = Console(file=text, width=width, force_terminal=terminal.hasmarkup, highlight=False)
+        console.print(_table(entries))
+        for row_of_text in text_on(text).splitlines():
+            terminal.write_line(row_of_text.rstrip())
     for claim in sorted(entries, key=rank):
         entry = entries[claim]
         if wording.deciding(entry) is None or entry["verdict"] == "INCONCLUSIVE":
@@ -93,15 +83,34 @@ def passed_over(root: Path) -> str:
     )
 
 
+def _table(entries: Mapping[str, Entry]) -> Table:
+    rows = []
+    for claim in sorted(entries, key=rank):
+        rows.append(_row(claim, entries[claim]))
+        for varied in entries[claim].get("variations", ()):
+            name = f"  {varied['name']}{' (changed nothing)' if varied['idle'] else ''}"
+            rows.append(_row(name, varied))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0))
+    for column, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True):
+        longest = max(len(word) for text in (Text(column), *cells) for word in text.plain.split())
+        justify: Literal["left", "right"] = "right" if column == "time" else "left"
+        table.add_column(column, justify=justify, min_width=longest, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:
-    part = wording.deciding(entry)
-    decided = (
-        [f"{part['name']}: {wording.estimate(part)}", wording.limits(part), part["region"]] if part else ["", "", ""]
-    )
+    effect = ""
+    if part := wording.deciding(entry):
+        known = f"{wording.estimate(part)} ({wording.limits(part)})"
+        effect = (
+            f"{part['name']}: {'undefined' if wording.limits(part) == 'none' else known}, supported {part['region']}"
+        )
     return [
         cell(name),
         cell(entry["verdict"], f"bold {COLOURS[entry['verdict']]}"),
-        *map(cell, decided),
+        cell(effect),
         cell(entry.get("seeds") or ""),
         cell(wording.controls_count(entry)),
         cell(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),

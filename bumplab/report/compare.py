@@ -17,7 +17,7 @@ from bumplab.report import wording
 from bumplab.runs.sealed import Damaged, read_file
 from bumplab.verdicts.error_rate import CLAIMS
 
-SCHEMAS = (2, 3)
+SCHEMAS = (2, 3, 4)
 """Versions of the reports' JSON that can be read."""
 LARGEST = 64 * 2**20
 """Bytes, thirty times a quick report: read, a file takes up to thirty times its size."""
@@ -53,6 +53,16 @@ def read(path: Path) -> Report:
     except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__}: {error})") from error
     return body  # type: ignore[no-any-return]
+
+
+def holds_verdicts(path: Path) -> bool:
+    """Whether a report lies there that says something, or a page that may: nothing empty may take its place."""
+    if not path.exists() and not path.with_suffix(".json").exists():
+        return False
+    try:
+        return any(claim["verdict"] != "ERROR" for claim in read(path)["claims"])
+    except ValueError:
+        return True
 
 
 def _finite(text: str) -> float:

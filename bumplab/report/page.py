@@ -24,7 +24,7 @@ from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the JSON beside the report."""
 MANIFOLD_CLAIM, MANIFOLD_SEEDS = "phases", 3
 """The claim whose samples and manifolds are shown, and of how many seeds."""

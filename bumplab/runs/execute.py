@@ -14,10 +14,13 @@ from bumplab.config import RunSpec
 from bumplab.measure.evaluate import evaluate
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import LONGEST, RunRecord, RunStore, arithmetic
+from bumplab.runs.store import LONGEST, RunRecord, RunStore, Unreadable, arithmetic, require_room_in_files
+from bumplab.terminal import line
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
+REASON = LONGEST // 4
+"""Most characters kept of the reason why a run failed: each has up to four bytes."""
 BEFORE = "before"
 """In a run's environment: what it was before the run was taken up elsewhere."""
 
@@ -26,8 +29,10 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
     Every measurement is a checkpoint: killed at any moment, the next call repeats at most the steps since the last
-    one and ends in the same weights and rows. A diverged run is published as failed.
+    one and ends in the same weights and rows. A run is published as failed if it diverged, or if it drew or measured
+    after some training what cannot be stored. Raises `SamplesNotFinite` or `Unreadable` where it did before any.
     """
+    require_room_in_files(spec)
     speed.configure(device)
     record, state = _resume(spec, store, device)
     record.environment = _described(record, device)
@@ -49,10 +54,19 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                     ) from error
                 record.failed = f"at step {step} {error}"
                 break
+            evidence = {f"{step}/{name}": value for name, value in measurement.evidence.items()}
             record.rows.append({"step": step, "loss": loss, **measurement.row})
-            record.evidence |= {f"{step}/{name}": value for name, value in measurement.evidence.items()}
-            with _timed(record, "storing"):
-                store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+            record.evidence |= evidence
+            try:
+                with _timed(record, "storing"):
+                    store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+            except Unreadable as error:
+                record.rows.pop()
+                record.evidence = {name: array for name, array in record.evidence.items() if name not in evidence}
+                if not record.rows:  # as above: the program is broken, not the seed
+                    raise
+                record.failed = line(f"at step {step} {error}")[:REASON]
+                break
     state.update = None  # it refers to the state, which would keep a GPU's memory until Python looks for cycles
     weights = {name: value.detach().cpu().contiguous() for name, value in state.averaged.named_parameters()}
     store.publish(record, safetensors.torch.save(weights))

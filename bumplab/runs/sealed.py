@@ -14,6 +14,8 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 1 << 20
+NO_SUCH_CALL = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EISDIR)
+"""How a file system says that it cannot sync, or that it opens no folders: SMB, 9p, some FUSE and virtual machines."""
 PENDING = ".tmp-"
 """Begins the name of a folder that a process is writing or removing: ``.tmp-<name>-<process>``."""
 
@@ -37,7 +39,7 @@ def seal(folder: Path, files: dict[str, bytes]) -> None:
             with open(temporary / name, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
         _sync_folder(temporary)
         os.rename(temporary, folder)
     except BaseException:
@@ -106,6 +108,16 @@ def own(folder: Path) -> Path:
     return folder
 
 
+def move(folder: Path, to: Path) -> Path:
+    """Renames a folder, or copies it where it lies on a lower layer of an overlay, as in an image of a container."""
+    try:
+        return folder.rename(to)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return Path(shutil.move(folder, to))
+
+
 def discard(folder: Path) -> None:
     """Removes a folder as far as it can be: what stays, such as one too deep, is nobody's loss."""
     with suppress(OSError, RecursionError):
@@ -125,9 +137,28 @@ def _names(folder: Path) -> list[str]:
         raise Damaged(f"{folder.name} is gone") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(descriptor: int) -> bool:
+    """Puts a file or a folder on disk. False where the file system has no such call. Raises OSError if the disk fails.
+
+    Without it a power cut may tear a file. Its checksum then says so, and the run is trained again.
+    """
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SUCH_CALL:
+            raise
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in NO_SUCH_CALL:
+            raise
+        return
+    try:
+        sync(descriptor)
     finally:
         os.close(descriptor)

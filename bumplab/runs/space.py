@@ -17,7 +17,7 @@ from filelock import Timeout
 
 from bumplab.config import RunSpec
 from bumplab.runs.board import at_work, pruning
-from bumplab.runs.sealed import PENDING, Damaged, own, pending, read_file
+from bumplab.runs.sealed import PENDING, Damaged, move, own, pending, read_file
 from bumplab.runs.store import FILES, RunStore, run_key
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
@@ -120,13 +120,13 @@ def _remove(run: Stored, store: RunStore) -> bool:
                 return True
             gone = run.path
             if run.state != "left over":
-                gone = run.path.rename(pending(run.path))
+                gone = move(run.path, pending(run.path))
             before = len(list(_files(gone)))
             try:
                 shutil.rmtree(gone)
             except (OSError, RecursionError) as error:
                 if len(list(_files(gone))) == before:
-                    gone.rename(run.path)  # another user's: whoever reads it finds it still
+                    move(gone, run.path)  # another user's: whoever reads it finds it still
                 if isinstance(error, OSError):
                     raise
                 raise OSError(errno.ELOOP, "has too many folders in one another", str(run.path)) from error

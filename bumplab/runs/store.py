@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.names import MODES, array_forms, row_names, sample_counts
-from bumplab.runs.sealed import Damaged, discard, own, seal, sweep, unseal
+from bumplab.measure.names import MODES, array_forms, is_possible, row_names
+from bumplab.runs.sealed import Damaged, discard, move, own, seal, sweep, unseal
 from bumplab.terminal import line
 
 RESULTS_FORMAT = 2
@@ -49,27 +49,36 @@ LARGEST = 1e100
 LONGEST = 1_000
 """Most bytes of a reason or of a name, and most that an environment names: all of them are in every report."""
 
+
+class Unreadable(ValueError):
+    """What a run measured would be refused by its own reader. It is not written: it would be trained again for ever."""
+
+
 Row = dict[str, float]
 Arrays = dict[str, NDArray[Any]]
 
 
 def run_key(spec: RunSpec) -> str:
     """The 20 hexadecimal digits that name a run: a hash of its spec and the results format."""
-    return hashlib.sha256(f"{RESULTS_FORMAT}:{spec.to_json()}".encode()).hexdigest()[:20]
+    # runs with an average were computed without its warm-up before, and are never mixed with those
+    results = f"{RESULTS_FORMAT}-warm-up" if spec.training.ema_decay else str(RESULTS_FORMAT)
+    return hashlib.sha256(f"{results}:{spec.to_json()}".encode()).hexdigest()[:20]
 
 
 def arithmetic(spec: RunSpec, environment: Mapping[str, Any]) -> str:
-    """What a run's products are computed in, and by which UMAP it is measured: its key does not say.
+    """What a run's products are computed in, and which UMAP and OpenCV measured it: what its key does not say.
 
-    The key says neither whether the machine had what its spec asks for, nor what was installed there. ``environment``
-    is that of `bumplab.training.speed.describe`.
+    Runs that differ in it are never mixed in one claim. Another version of UMAP lays activations out otherwise, and
+    another OpenCV may find bumps elsewhere; the other libraries move last digits. ``environment`` is that of
+    `bumplab.training.speed.describe`.
     """
     products = "float32"
     if spec.training.precision == "bf16" and environment.get("bf16"):
         products = "bf16"
     elif environment.get("instructions") == "cuda" and not environment.get("exact"):
         products = "TF32"
-    return f"{products}, with umap-learn {environment.get('umap-learn', 'of some version')}"
+    umap, opencv = (environment.get(library, "of some version") for library in ("umap-learn", "opencv"))
+    return f"{products}, with umap-learn {umap} and OpenCV {opencv}"
 
 
 @dataclass
@@ -184,7 +193,7 @@ class RunStore:
         while os.path.lexists(final := target.with_name(f"{target.name}-{number}")):
             number += 1
         try:
-            folder.rename(final)
+            move(folder, final)
         except FileNotFoundError:
             return  # another worker was faster
         then = "goes on from an earlier checkpoint, or from the start"
@@ -229,7 +238,23 @@ def _files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
         if len(files[name]) > limit or head > HEAD:
             most = f"{limit} bytes, or {HEAD} of names"
             raise OSError(errno.EFBIG, f"{name} of {record.spec.label()} would have over {most}: measure less often")
+    try:
+        _record(files, record.spec)
+    except Damaged as error:
+        raise Unreadable(f"{record.spec.label()} ({record.key}) cannot be stored: {error}") from error
     return files
+
+
+def require_room_in_files(spec: RunSpec) -> None:
+    """Raises OSError where the run's evidence would outgrow what a reader takes: known before anything is trained."""
+    size = sum(
+        math.prod(shape) * np.dtype(kind).itemsize
+        for step in spec.measured_steps()
+        for kind, shape in array_forms(spec, step).values()
+    )
+    if size > (most := FILES["evidence.safetensors"]):
+        what = f"the evidence of {spec.label()} would have {size} bytes, more than the {most} that are read"
+        raise OSError(errno.EFBIG, f"{what}: raise `every`, or lower `samples`")
 
 
 def _head(data: bytes) -> int:
@@ -263,21 +288,13 @@ def _record(files: dict[str, bytes], spec: RunSpec) -> RunRecord:
 
 
 def _check_row(row: Row, spec: RunSpec, step: int) -> None:
-    """All numbers of a step are there and can be what they are called. Raises `Damaged`.
-
-    Unknown may be what a representation is, and the loss before training; not what was counted.
-    """
-    names, counts = row_names(spec, step), sample_counts(spec, step)
+    """All numbers of a step are there and lie in their ranges (`bumplab.measure.names`). Raises `Damaged`."""
+    names = row_names(spec, step)
     if lacking := names - row.keys():
         raise Damaged(f"rows.json lacks {min(lacking)} at step {step}, and who needs it would stop there")
     for name in sorted(names):
-        value, (labels, _, kind) = row[name], name.partition(".")
-        if labels in counts:
-            sound = value == counts[labels] if kind == "samples" else 0 <= value <= 1
-        else:
-            sound = name != "loss" or step == 0 or math.isfinite(value)
-        if not sound:
-            raise Damaged(f"rows.json has {value:g} for {name} at step {step}, which no run has")
+        if not is_possible(name, row[name], spec, step):
+            raise Damaged(f"rows.json has {row[name]:.10g} for {name} at step {step}, which no run has")
 
 
 def _check_evidence(evidence: Arrays, spec: RunSpec, step: int) -> None:

@@ -23,6 +23,9 @@ THREADS = 1
 and weights are bit-identical between processes only at equal thread counts."""
 
 
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba")
+"""Those that a measured number depends on, beside torch and OpenCV."""
+
 COMPILING = {"force_layout_optimization": True, "combo_kernels": True}
 """Of torch.compile: channels last all through, and small operations that do not wait for one another in one kernel."""
 
@@ -181,7 +184,9 @@ def exact() -> bool:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """What, beside the spec, decides a run's exact bits; the libraries are those that train and measure."""
+    """What, beside the spec, decides a run's exact bits: the machine, and the libraries that train and measure."""
+    import cv2  # not by its package's version: the same module comes from opencv-python and from its headless build
+
     cuda = device != "cpu"
     return {
         "torch": str(torch.__version__),
@@ -190,5 +195,6 @@ def describe(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "bf16": has_bf16(device),
         "exact": not cuda or exact(),
-        **{library: version(library) for library in ("numpy", "scikit-learn", "umap-learn")},
+        "opencv": cv2.__version__,
+        **{library: version(library) for library in LIBRARIES},
     }

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Part, Region, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.error_rate import Looks, alpha_at
-from bumplab.verdicts.intervals import Datum, Futile, Interval, Undefined
+from bumplab.verdicts.intervals import Datum, Futile, Interval, Tied, Undefined, student_t
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
 Runs = Mapping[str, Sequence[Curves]]
@@ -190,7 +190,7 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
     try:
         if problems:  # a seed that fails is never dropped: the rest would be a selection
             raise Undefined("; ".join(f"{problem} ({_seeds(at)})" for problem, at in problems.items()))
-        interval = part.interval(known, alpha)
+        interval = _interval(part, known, alpha)
         verdict = place(interval, _wider(part, known, alpha / max(judging, 1)), part.region)
         reason = _describe(interval, part, alpha)
     except Undefined as undefined:
@@ -218,9 +218,19 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
 def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
     """The interval that may contradict; without limits where it is undefined at this stricter rate."""
     try:
-        return part.interval(effects, alpha)
+        return _interval(part, effects, alpha)
     except Undefined:
         return Interval(None, -math.inf, math.inf)
+
+
+def _interval(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
+    """The part's interval. Seeds that agree exactly are taken to spread as the part was designed for."""
+    try:
+        return part.interval(effects, alpha)
+    except Tied:
+        if part.design is None or part.interval is not student_t:
+            raise
+        return student_t(effects, alpha, resolution=part.design.spread)
 
 
 def seed_effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:

@@ -35,6 +35,10 @@ class Undefined(Exception):
     """An effect that these runs do not define; the message says why, for the verdict's reason."""
 
 
+class Tied(Undefined):
+    """All seeds agree exactly. They say nothing of how seeds spread: limits of width 0 would be a false certainty."""
+
+
 class Futile(Undefined):
     """...and that more seeds are not going to define."""
 
@@ -43,10 +47,12 @@ def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -
     """Limits for the mean effect over seeds: mean -+ t(n - 1) * sd / sqrt(n).
 
     With censored effects the lower limit takes each seed at its least and the upper at its most. ``resolution`` is the
-    least difference the measurement can show: seeds that agree by rounding are not taken to agree exactly.
+    least spread that is believed. Raises `Tied` where all effects are equal and no resolution is given.
     """
     if len(effects) < 2:
         raise Undefined("one seed has no spread")
+    if not resolution and agree(effects):
+        raise Tied(f"all {len(effects)} seeds agree exactly, which says nothing of how seeds spread")
     limits = []
     for side, sign in ((0, -1.0), (1, 1.0)):
         values = np.array([effect[side] for effect in effects])
@@ -60,11 +66,19 @@ def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -
     return Interval(float(np.mean(effects)) if exact else None, limits[0], limits[1])
 
 
+def agree(effects: Sequence[Datum]) -> bool:
+    """Whether all seeds say the same, up to rounding. A planted effect differs between seeds in its last digits."""
+    values = np.array(effects, dtype=np.float64)
+    finite = values[:, np.isfinite(values).all(axis=0)]
+    tolerance = 1e-9 * np.maximum(1.0, np.abs(finite).max(axis=0, initial=0.0))
+    return bool(finite.size and (np.ptp(finite, axis=0) <= tolerance).all())
+
+
 def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
     """Limits for the ratio of two means, from (numerator, denominator) pairs of one seed each (Fieller 1954).
 
     Raises `Undefined` where the denominator cannot be told from zero: any ratio is then possible; `Futile` where it is
-    below zero, by a 95 % limit. Giving up can make no claim SUPPORTED.
+    below zero, by a 95 % limit. Giving up can make no claim SUPPORTED. Raises `Tied` where all pairs are equal.
     """
     if len(pairs) < 2:
         raise Undefined("one seed has no spread")
@@ -80,6 +94,8 @@ def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
         raise Futile(f"the denominator, {bottom:.3g} on average, is below zero")
     if bottom <= 0 or a <= 0:
         raise Undefined(f"the denominator, {bottom:.3g} on average, cannot be told from zero")
+    if agree(pairs):
+        raise Tied(f"all {len(pairs)} seeds agree exactly, which says nothing of how seeds spread")
     root = math.sqrt(max(b * b - a * c, 0.0))
     return Interval(top / bottom, (b - root) / a, (b + root) / a)
 

@@ -69,7 +69,21 @@ def parse(text: str, base: RunSpec) -> Variation:
         raise ValueError(str(error) if about_it else f"{text}: {error}") from error
     if typed == now:
         raise ValueError(f"{text}: is what the profile does anyway")
+    if reason := changes_nothing(base, respecify(base)):
+        raise ValueError(f"{text}: changes nothing, because {reason}")
     return Variation(text, respecify)
+
+
+def changes_nothing(base: RunSpec, varied: RunSpec) -> str | None:
+    """Why two specs make the same network though they differ, or None where they do not."""
+    size = base.data.image_size
+    before, after = base.model.attended(size), varied.model.attended(size)
+    if base.model.attention_max_size != varied.model.attention_max_size and before == after:
+        sides = ", ".join(map(str, ModelSpec(attention_max_size=size).attended(size)))
+        return f"attention follows the same maps (their sides are {sides} pixels)"
+    if base.model.attention_heads != varied.model.attention_heads and not after:
+        return "no map is followed by attention"
+    return None
 
 
 def _read_from(tap: str, runs: SeedRuns) -> SeedRuns:

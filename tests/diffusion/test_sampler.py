@@ -82,7 +82,7 @@ def test_each_step_lands_on_the_noise_level_of_the_next(spec):
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
 def test_only_the_ancestral_sampler_draws_noise(sampler):
     """A denoiser that answers zero leaves DDIM's result to the first noise, the ancestral one's to fresh noise too."""
-    spec = DiffusionSpec(20, "linear", "epsilon", sampler, 20)
+    spec = DiffusionSpec(500, "linear", "epsilon", sampler, 20)
 
     def images(seed):
         return sample(lambda x, t, last: torch.zeros_like(x), NOISE * 0.1, spec, torch.Generator().manual_seed(seed))

@@ -90,7 +90,8 @@ def test_intrinsic_dimension_with_copies_of_points():
     few_copies = np.concatenate([data, data[:100]])
     assert intrinsic_dimension(few_copies) == pytest.approx(2, rel=0.3)
     assert np.isnan(intrinsic_dimension(np.zeros((50, 8))))
-    assert np.isnan(intrinsic_dimension(np.repeat(data[:20], 3, axis=0)))
+    thrice = np.repeat(data[:20], 3, axis=0)
+    assert intrinsic_dimension(thrice) == pytest.approx(intrinsic_dimension(data[:20]), rel=1e-6)
     assert np.isnan(intrinsic_dimension(data[:9]))
 
 
@@ -141,6 +142,30 @@ def test_umap_recovers_a_planted_plane_and_repeats():
     assert first.dtype == np.float32
     assert linear_r2(first, LABELS).min() > 0.8
     assert not np.array_equal(first, umap_embedding(PLANE, 6))
+
+
+@given(
+    points=st.integers(1, 60), copies=st.integers(1, 4), scale=st.sampled_from([1e-6, 1.0, 1e6]), seed=st.integers(0, 9)
+)
+@settings(max_examples=15)
+def test_copies_of_points_give_nan_or_the_number_of_the_points(points, copies, scale, seed):
+    """A dead tap gives the same activations for every image; some networks do for every image of a label."""
+    random = np.random.default_rng(seed)
+    once = (random.standard_normal((points, 30)) * scale).astype(np.float32)
+    order = random.permutation(np.repeat(np.arange(points), copies))
+    several = once[order]
+    dimension = intrinsic_dimension(several)
+    assert np.isnan(dimension) == (points < 10)
+    assert np.isnan(dimension) or dimension == pytest.approx(intrinsic_dimension(once), rel=1e-3)
+    if len(several) < 24:
+        return
+    labels = random.uniform(0, 32, (len(several), 2))
+    row, embedding = represent(several, labels, labels, 5)
+    assert np.isnan(row["umap_r2"]) == np.isnan(embedding).all() == (points < 20)
+    if points >= 20:
+        assert all(len(np.unique(embedding[order == which], axis=0)) == 1 for which in range(points))
+        again, _ = represent(several, labels, labels, 5)
+        np.testing.assert_array_equal(list(row.values()), list(again.values()))
 
 
 def test_represent_measures_asked_and_generated_positions_apart():

@@ -131,15 +131,6 @@ def test_a_subset_writes_a_report_of_that_subset(finished):
     assert "density" in (folder / "subset.html").read_text()
 
 
-def test_strict_claims_fail_and_the_report_is_written_all_the_same(finished):
-    folder, _ = finished
-    done = run_claims(folder, "-k", "hole", "--strict-claims", "--report", str(folder / "strict.html"))
-    assert done.returncode == 1
-    assert "INCONCLUSIVE" in done.stdout
-    assert "Traceback" not in done.stdout
-    assert (folder / "strict.html").exists()
-
-
 def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
     folder, _ = finished
     profile, store = profiles.get("smoke"), RunStore(folder / "runs")

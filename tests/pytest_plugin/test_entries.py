@@ -32,7 +32,10 @@ CLAIM = Claim(
 @pytest.fixture
 def settings(tmp_path):
     looks, store = Looks(2, 5), RunStore(tmp_path)
-    return Settings(PROFILE, looks, True, (), False, False, {}, store, "cpu", tmp_path / "report.html", True, None)
+    return Settings(
+        project=tmp_path, profile=PROFILE, looks=looks, controls=True, variations=(), accept=None, expected={},
+        store=store, device="cpu", report=tmp_path / "report.html", report_named=True, figures=None,
+    )  # fmt: skip
 
 
 def verdict_at(seeds, controls, settings):

@@ -15,15 +15,15 @@ def test_a_worker_without_claims_trains_what_an_open_claim_adds(suite):
     """Five claims, one of which trains: two runs a seed. Both workers take half of them, at both looks."""
     for name in TRIVIAL:
         suite.write(name, "1.0", "{}")
-    suite.write("density", 'runs["a"].last("value")', "{'a': profile.run(seed), 'b': profile.run(seed, dx=4.0)}")
+    suite.write("seeds", 'runs["a"].last("value")', "{'a': profile.run(seed), 'b': profile.run(seed, dx=4.0)}")
     killed = suite.folder / ".runs" / "progress" / "killed"
     killed.mkdir(parents=True)
     unwanted = json.loads(profiles.get("smoke").run(99).to_json())
     (killed / "gw0.json").write_text(json.dumps({"claims": [], "runs": [unwanted]}))
     began = time.monotonic()
-    done = suite.run("-n", "2", "-k", f"density or {' or '.join(TRIVIAL)}", seconds=2)
+    done = suite.run("-n", "2", "-k", f"seeds or {' or '.join(TRIVIAL)}", seconds=2)
     assert "5 passed" in done.stdout
-    assert suite.entries()["density"]["seeds"] == 3
+    assert suite.entries()["seeds"]["seeds"] == 3
     workers = dict(suite.trained())
     assert set(workers) == {f"d={d} seed {seed}" for d in ("0.5", "4") for seed in (10, 11, 12)}
     assert len(suite.trained()) == 6

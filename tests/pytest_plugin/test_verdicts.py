@@ -1,6 +1,5 @@
 """A claim's way to its outcome, on planted runs: looks, controls, variations, and what is written down of them."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -65,11 +64,11 @@ def test_a_control_that_comes_out_supported_withdraws_the_claim(tried):
     sigma = suite.entries()["sigma"]
     assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED")
     assert "the same code says so of the control 'harmless'" in sigma["reason"]
-    assert "1 failed, 2 passed, 1 xfailed" in done.stdout
+    assert "2 passed, 2 xfailed" in done.stdout
 
 
 def test_variations_are_verdicts_of_their_own_and_change_no_outcome(tried):
-    suite, done = tried
+    suite, _ = tried
     varied = {claim: entry["variations"] for claim, entry in suite.entries().items()}
     assert varied.pop("overlap") == []
     assert {claim: [(v["name"], v["verdict"], v["seeds"]) for v in found] for claim, found in varied.items()} == {
@@ -83,7 +82,6 @@ def test_variations_are_verdicts_of_their_own_and_change_no_outcome(tried):
         assert len(runs) == variation["seeds"]
         assert variation["parts"][0]["verdict"] == variation["verdict"]
         assert variation["reason"]
-    assert re.search(r"FAILED claims/test_density", done.stdout)
 
 
 def test_what_looking_after_each_seed_saved(tried):
@@ -100,20 +98,20 @@ def test_what_looking_after_each_seed_saved(tried):
 
 def test_the_report_says_what_was_asked_for(tried):
     suite, _ = tried
-    asked = {name: suite.report()[name] for name in ("seeds", "max_seeds", "controls", "drift")}
-    assert asked == {"seeds": 2, "max_seeds": 3, "controls": True, "drift": False}
+    asked = {name: suite.report()[name] for name in ("seeds", "max_seeds", "controls")}
+    assert asked == {"seeds": 2, "max_seeds": 3, "controls": True}
 
 
 def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     _, done = tried
-    *_, summary = done.stdout.partition("claims, profile smoke, 2 to 3 seeds")
-    lines = [line.strip() for line in summary.splitlines()[1:] if line.strip()]
-    assert re.match(r"claim +verdict +effect that decides +limits +supported +seeds +controls +process time", lines[0])
-    assert re.match(r"density +CONTRADICTED +part: -1.02 +-\S+ to -\S+ +above 0 +3$", lines[2])
+    *_, told = done.stdout.partition("claims, profile smoke, 2 to 3 seeds")
+    lines = [line.strip() for line in told.splitlines()[1:] if line.strip()]
+    assert lines[0].split() == [word for column in summary.COLUMNS for word in column.split()]
+    assert re.match(r"density +CONTRADICTED +part: -1.02 \(-\S+ to -\S+\), supported above 0 +3$", lines[2])
     assert re.match(r"prediction=epsilon +SUPPORTED +part: 1.02 ", lines[3])
     assert re.match(r"hole +SUPPORTED +part: \S+ .* 3 +3/3$", lines[4])
     assert re.match(r"sigma +INCONCLUSIVE .* 2 +1/2$", lines[6])
-    assert re.match(r"overlap +SUPPORTED +part: 1 +exact", lines[8])
+    assert re.match(r"overlap +SUPPORTED +part: 1 \(exact\)", lines[8])
     assert lines[9].startswith("sigma: SUPPORTED is withdrawn")
     assert lines[10].startswith("SUPPORTED: 2 of 4 claims judged")
     assert "at most 5%" in lines[10]
@@ -129,20 +127,25 @@ ENTRY = {
 }  # fmt: skip
 
 
-def summary_of(*entries):
-    """What the terminal says of these entries where it is 120 columns wide."""
+def summary_of(*entries, width=80):
+    """What the terminal says of these entries where it is so many columns wide."""
     lines = []
-    terminal = SimpleNamespace(_tw=SimpleNamespace(fullwidth=80), hasmarkup=False, write_line=lines.append)
+    terminal = SimpleNamespace(_tw=SimpleNamespace(fullwidth=width), hasmarkup=False, write_line=lines.append)
     saved = {"steps_used": 0, "steps_at_last_look": 0}
     summary.write(terminal, {entry["claim"]: entry for entry in entries}, saved, {"a": 60.0, "b": 90.0})
     return lines
 
 
-def test_the_summary_cuts_no_word_off():
-    lines = summary_of({**ENTRY, "claim": "representation"}, {**ENTRY, "claim": "overlap", "verdict": "INCONCLUSIVE"})
-    assert max(map(len, lines[:8])) <= summary.LEAST_WIDTH
-    words = {word for line in lines for word in line.split()}
-    assert words >= {"ceiling-corrected:", "-0.0123", "INCONCLUSIVE", "100.0", "process", "-0.00028"}
+@pytest.mark.parametrize("width", [20, 80, 120])
+def test_the_summary_cuts_no_word_off(width):
+    undefined = [{"passed": True, "verdict": "INCONCLUSIVE", "parts": [{"judges": True, "stuck": True}]}]
+    longest = {**ENTRY, "verdict": "INCONCLUSIVE", "controls": undefined}
+    lines = summary_of({**ENTRY, "claim": "representation"}, {**longest, "claim": "overlap"}, width=width)
+    table = lines[: next(at for at, text in enumerate(lines) if text.startswith("overlap: why so"))]
+    assert max(map(len, table)) <= max(width, summary.LEAST_WIDTH)
+    assert table[0].split() == [word for column in summary.COLUMNS for word in column.split()]
+    words = {word for text in table for word in text.split()}
+    assert words >= {"ceiling-corrected:", "-0.0123", "INCONCLUSIVE", "undefined", "100.0", "min", "-0.00028),"}
     assert not [word for word in words if "…" in word]
 
 
@@ -189,7 +192,6 @@ def test_a_fixed_design_looks_once(suite):
         "hole": ("INCONCLUSIVE", 2),
         "sigma": ("SUPPORTED", 2),
     }
-    assert "test_hole[smoke-2-seeds]" in suite.run("--seeds=2", "--max-seeds=2", "-v").stdout
     assert "looking after each seed" not in done.stdout
 
 
@@ -235,24 +237,10 @@ def test_an_accepted_verdict_is_recorded_in_every_mode(tried):
     expected = {entry["claim"]: entry["expected"] for entry in suite.entries().values()}
     assert expected == {
         "density": {"verdict": "CONTRADICTED", "why": "planted"},
-        "hole": {"verdict": "INCONCLUSIVE", "why": "an earlier look"},
+        "hole": None,
         "sigma": None,
         "overlap": {"verdict": "SUPPORTED", "why": "certain"},
     }
-
-
-def test_drift_passes_what_was_accepted_and_fails_what_moved(tried):
-    suite, _ = tried
-    before = suite.trained()
-    done = suite.run("--drift", "--strict-claims", "--report", "drift.html")
-    lines = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert [line.partition("Failed: ")[2] for line in lines] == [
-        "verdict moved from INCONCLUSIVE to SUPPORTED (accepted because: an earlier look)",
-        "no accepted verdict for profile smoke, claim sigma: add it to claims/expected.toml",
-    ]
-    assert "2 failed, 2 passed" in done.stdout
-    assert suite.trained() == before
-    assert json.loads((suite.folder / "drift.json").read_text())["drift"] is True
 
 
 def test_a_damaged_file_of_accepted_verdicts_is_one_line(suite):
@@ -271,9 +259,9 @@ def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, m
     assert "1 failed, 1 passed" in done.stdout
     entry = suite.entries()[claim]
     assert entry["verdict"] == "ERROR"
-    by = f"with umap-learn of some version: d={'2' if claim == 'sigma' else '1'} seed"
-    for said in (f"float32, {by} ", f"TF32, {by} {seed} (", "--runs-dir"):
-        assert said in entry["reason"]
+    by = rf"with umap-learn \S+ \S+ \S+ and OpenCV of some version: d={'2' if claim == 'sigma' else '1'} seed"
+    for said in (rf"float32, {by} ", rf"TF32, {by} {seed} \(", "--runs-dir"):
+        assert re.search(said, entry["reason"])
 
 
 def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypatch):

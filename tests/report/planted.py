@@ -78,7 +78,7 @@ def control_of(name, verdict, positive, passed, conditions):
 
 
 REPORT = {
-    "profile": "smoke", "purpose": "test", "seeds": 2, "max_seeds": 5, "controls": True, "drift": False,
+    "profile": "smoke", "purpose": "test", "seeds": 2, "max_seeds": 5, "controls": True,
     "written": "now", "code": "0.1.0 (abc1234+)", "elapsed": 1.0,
     "saved": {"runs_used": 6, "runs_at_last_look": 15, "steps_used": 60, "steps_at_last_look": 240},
     "claims": [
@@ -99,7 +99,7 @@ REPORT = {
             conditions=runs_of("dense", OWN), expected={"verdict": "SUPPORTED", "why": HOSTILE},
             controls=[control_of(HOSTILE, "SUPPORTED", False, False, runs_of("dense", CONTROL)),
                       control_of("planted", "SUPPORTED", True, True, runs_of("dense", [*OWN, LATER]))],
-            variations=[{"name": HOSTILE, "verdict": "CONTRADICTED", "reason": "r", "seeds": 4,
+            variations=[{"name": HOSTILE, "idle": False, "verdict": "CONTRADICTED", "reason": "r", "seeds": 4,
                          "parts": [part_of("one", "CONTRADICTED", estimate=-3.5)],
                          "conditions": runs_of("dense", VARIED)}],
         ),

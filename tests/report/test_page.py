@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 def test_json_is_valid_and_claims_are_in_the_papers_order(written):
     body = json.loads(written.with_suffix(".json").read_text())
     assert [claim["claim"] for claim in body["claims"]] == ["phases", "density", "hole", "overlap", "seeds"]
-    assert body["schema"] == page.SCHEMA == 3
+    assert body["schema"] == page.SCHEMA == 4
     assert body["saved"] == REPORT["saved"]
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.torch
@@ -20,7 +21,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
 from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
-from bumplab.runs.store import RunRecord, RunStore, run_key
+from bumplab.runs.store import RunRecord, RunStore, Unreadable, run_key
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import start, train
 from tests.rows import rows_of
@@ -219,14 +220,61 @@ def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monk
     assert not RunStore(tmp_path).has(SPEC)
 
 
-def test_a_run_is_measured_by_one_umap(tmp_path):
-    """Another version may draw other maps of the same network."""
+def measuring(name, value, step):
+    """The measurement as it is, but for one number at this step."""
+
+    def measured(network, spec, device, at, really=module.evaluate):
+        measurement = really(network, spec, device, at)
+        return replace(measurement, row=measurement.row | ({name: value} if at == step else {}))
+
+    return measured
+
+
+@pytest.mark.parametrize(("name", "value"), [("on_grid.accuracy", 1.25), ("up1.pca_r2", 1.5), ("up1.dimension", -1.0)])
+def test_a_number_that_its_reader_would_refuse_ends_the_run_at_its_first_checkpoint(tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr(module, "evaluate", measuring(name, value, 0))
+    with pytest.raises(Unreadable, match=rf"cannot be stored: rows.json has {value:g} for {name} at step 0") as raised:
+        execute(SPEC, RunStore(tmp_path), "cpu")
+    assert "\n" not in str(raised.value)
+    assert RunStore(tmp_path).load_partial(SPEC) is None
+
+
+def test_after_some_training_it_is_a_failed_result_and_nothing_trains_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "evaluate", measuring("off_grid.correct", 1.25, 6))
+    board, store = Board(tmp_path, "session"), RunStore(tmp_path)
+    (record,) = obtain([SPEC], board, store, "cpu")
+    assert "rows.json has 1.25 for off_grid.correct at step 6" in record.failed
+    assert [row["step"] for row in record.rows] == [0, 3]
+    assert {name.partition("/")[0] for name in store.load(SPEC).evidence} == {"0", "3"}
+    monkeypatch.setattr(module, "execute", no_training)
+    (again,) = obtain([SPEC], board, store, "cpu")
+    assert again.failed == record.failed
+
+
+def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(tmp_path):
+    large = replace(
+        SPEC, measure=replace(SPEC.measure, samples=100_000, every=1), training=replace(SPEC.training, steps=999)
+    )
+    with pytest.raises(OSError, match=r"would have \d+ bytes, more than the \d+ that are read: raise `every`"):
+        execute(large, RunStore(tmp_path), "cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("library", ["umap-learn", "opencv"])
+def test_a_run_is_measured_by_one_version_of_what_decides_its_numbers(tmp_path, library):
+    """Another UMAP may draw other maps of the same network, another OpenCV find bumps elsewhere."""
     store, state = RunStore(tmp_path), start(SPEC, "cpu")
-    environment = speed.describe("cpu") | {"umap-learn": "0.4"}
+    environment = speed.describe("cpu") | {library: "0.4"}
     record = RunRecord(SPEC, rows_of(SPEC, 1), environment=environment)
     store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
-    with pytest.raises(OSError, match=r"computed in float32, with umap-learn 0\.4 up to step 0, and here it would"):
+    with pytest.raises(OSError, match=r"computed in float32, with .* 0\.4.* up to step 0, and here it would"):
         module._resume(SPEC, store, "cpu")
+
+
+def test_the_environment_names_every_library_that_a_number_depends_on():
+    said = speed.describe("cpu")
+    assert said.keys() >= {"torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba", "opencv"}
+    assert said["opencv"] == cv2.__version__
 
 
 def test_a_run_says_where_it_began(tmp_path, monkeypatch):
@@ -260,7 +308,7 @@ def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkey
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1
     monkeypatch.setattr(speed, "has_bf16", lambda device: not before)
-    with pytest.raises(OSError, match=r"was computed in (bf16|float32), with umap-learn \S+ up to step 0, and here "):
+    with pytest.raises(OSError, match=r"was computed in (bf16|float32), with .* up to step 0, and here "):
         module._resume(spec, store, "cpu")
     monkeypatch.setattr(speed, "has_bf16", lambda device: before)
     assert len(module._resume(spec, store, "cpu")[0].rows) == 1, "and it is kept"

@@ -12,6 +12,7 @@ import warnings
 from dataclasses import replace
 from importlib.metadata import version
 
+import cv2
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -32,7 +33,7 @@ WEIGHTS = safetensors.numpy.save({"w": np.arange(6, dtype=np.float32)})
 
 def record(checkpoints=None):
     rows = [{**row_of(SPEC, step, 0.25), "loss": 0.5} for step in SPEC.measured_steps()[:checkpoints]]
-    environment = {"torch": "2", "umap-learn": version("umap-learn")}
+    environment = {"torch": "2", "umap-learn": version("umap-learn"), "opencv": cv2.__version__}
     return RunRecord(SPEC, rows, {"0/x": np.zeros(3, np.float32)}, {"training": 1.5}, environment)
 
 
@@ -348,8 +349,8 @@ def many_arrays(head):
 
 def test_evidence_of_a_million_empty_arrays_is_refused_unread(store, monkeypatch):
     """Small on disk, they would take the memory: each is an object with a name."""
-    monkeypatch.setattr(safetensors.numpy, "load", None)
     plant(store, "evidence.safetensors", lambda _: many_arrays(1 << 22))
+    monkeypatch.setattr(safetensors.numpy, "load", None)
     with pytest.warns(UserWarning, match=r"evidence.safetensors names arrays in \d+ bytes, more than the 4194304"):
         assert store.load(SPEC) is None
 

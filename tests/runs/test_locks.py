@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import os
 import threading
+from typing import ClassVar
 
 import pytest
 from filelock import FileLock
@@ -41,7 +43,22 @@ def test_sessions_that_begin_at_once_wait_for_each_others_probe(tmp_path):
     require_locks(tmp_path)
 
 
-@pytest.mark.parametrize("flock", [nobody_kept_out, no_locks, out_of_locks])
+class OfThisProcess:
+    """Locks that hold within one process, as in some folders that a virtual machine shares with its host."""
+
+    held: ClassVar[set] = set()
+
+    def __call__(self, descriptor, operation):
+        file = os.fstat(descriptor).st_ino
+        if operation & fcntl.LOCK_UN:
+            self.held.discard(file)
+        elif file in self.held:
+            raise BlockingIOError(errno.EWOULDBLOCK, "Resource temporarily unavailable")
+        else:
+            self.held.add(file)
+
+
+@pytest.mark.parametrize("flock", [nobody_kept_out, no_locks, out_of_locks, OfThisProcess()])
 def test_a_file_system_without_working_locks_is_refused(tmp_path, monkeypatch, flock):
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(OSError, match=r"locks there|file locks|No locks available"):

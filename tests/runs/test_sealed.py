@@ -1,9 +1,11 @@
 """A sealed folder appears whole or not at all, and any damage to it is noticed."""
 
+import errno
 import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bumplab.runs.sealed import MANIFEST, Damaged, seal, sweep, unseal
+from bumplab.runs.sealed import MANIFEST, Damaged, move, seal, sweep, unseal
 
 FILES = {
     "spec.json": b'{"a":1}',
@@ -141,6 +143,57 @@ def test_a_seal_that_fails_midway_leaves_nothing(tmp_path, monkeypatch, function
     with pytest.raises(KeyboardInterrupt):
         seal(tmp_path / "abc", FILES)
     assert list(tmp_path.iterdir()) == []
+
+
+def syncing(error, at=lambda mode: True):
+    """os.fsync where the file system refuses it for the descriptors whose mode is chosen."""
+
+    def fsync(descriptor, really=os.fsync):
+        if at(os.fstat(descriptor).st_mode):
+            raise OSError(error, os.strerror(error))
+        really(descriptor)
+
+    return fsync
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("at", [stat.S_ISDIR, stat.S_ISREG])
+def test_a_file_system_that_cannot_sync_is_passed_over(tmp_path, monkeypatch, error, at):
+    monkeypatch.setattr(os, "fsync", syncing(error, at))
+    seal(tmp_path / "new" / "run", FILES)
+    assert unseal(tmp_path / "new" / "run", NAMES) == FILES
+
+
+def test_a_file_system_that_opens_no_folders_is_passed_over(tmp_path, monkeypatch):
+    def opened(path, flags, *rest, really=os.open, **named):
+        if os.path.isdir(path):
+            raise OSError(errno.EISDIR, "Is a directory")
+        return really(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", opened)
+    seal(tmp_path / "run", FILES)
+    assert unseal(tmp_path / "run", NAMES) == FILES
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("at", [stat.S_ISDIR, stat.S_ISREG])
+def test_a_disk_that_fails_is_not(tmp_path, monkeypatch, error, at):
+    monkeypatch.setattr(os, "fsync", syncing(error, at))
+    with pytest.raises(OSError, match=os.strerror(error)):
+        seal(tmp_path / "run", FILES)
+
+
+def test_a_folder_on_a_lower_layer_is_copied_where_it_cannot_be_renamed(folder, monkeypatch):
+    def rename(old, new, really=os.rename):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "rename", rename)
+    move(folder, to := folder.with_name("moved"))
+    assert unseal(to, NAMES) == FILES
+    assert not folder.exists()
+    monkeypatch.setattr(os, "rename", lambda old, new: os.stat("/absent"))
+    with pytest.raises(FileNotFoundError):
+        move(to, folder)
 
 
 WRITER = """

@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from bumplab import profiles
 from bumplab.config import DataSpec
 from bumplab.measure.evaluate import evaluate
-from bumplab.training.loop import TrainingDiverged, start, train
+from bumplab.training.loop import TrainingDiverged, average_decay, start, train
 
 SPEC = profiles.get("smoke").run(0)
 
@@ -116,10 +118,21 @@ def test_averaged_weights_follow_the_recursion():
     assert torch.equal(weights(state.averaged), expected)
     for step in range(1, 4):
         train(state, spec, step)
-        expected = 0.9 * expected + 0.1 * weights(state.network)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weights(state.network)
     assert torch.allclose(weights(state.averaged), expected, atol=1e-6)
     assert not torch.equal(weights(state.averaged), weights(state.network))
     assert start(SPEC, "cpu").averaged.head.weight.requires_grad
+
+
+@given(decay=st.floats(0.5, 0.99999), step=st.integers(1, 400_000))
+def test_an_average_forgets_the_untrained_network_whatever_its_decay(decay, step):
+    """After 100 steps less than a millionth of it is left; without a warm-up 0.9999 would leave 0.99 of it."""
+    spec = with_training(ema_decay=decay)
+    used = float(average_decay(spec, torch.tensor(float(step))))
+    assert used == pytest.approx(min(decay, (1 + step) / (10 + step)), rel=1e-6)
+    left = math.prod(min(decay, (1 + s) / (10 + s)) for s in range(1, 101))
+    assert left < 1e-6
 
 
 def test_without_averaging_the_network_itself_is_measured():

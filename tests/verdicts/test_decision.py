@@ -2,12 +2,13 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bumplab.verdicts import error_rate
-from bumplab.verdicts.claim import Claim, Control, Part, Region
+from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import check, decide, decide_in_looks, place
 from bumplab.verdicts.error_rate import Looks, alpha_at, alpha_of
@@ -109,6 +110,23 @@ def test_one_failed_seed_makes_every_part_inconclusive(sign):
     assert verdict.verdict == "INCONCLUSIVE"
     assert "the loss is nan" in verdict.reason
     assert verdict.parts[0].effects == [None, *([sign * v] * 2 for v in CLOSE[1:])]
+
+
+def test_seeds_that_agree_exactly_decide_nothing_without_a_designed_spread():
+    for seeds in (2, 3, 8, 32):
+        verdict = judge([1.0] * seeds)
+        assert (verdict.verdict, verdict.parts[0].low) == ("INCONCLUSIVE", None)
+        assert f"all {seeds} seeds agree exactly" in verdict.reason
+    assert not verdict.stuck, "another seed may differ"
+
+
+def test_seeds_that_agree_exactly_are_taken_to_spread_as_designed():
+    """So that many that agree may decide, and three do not."""
+    designed = replace(part(), design=Design(1.0, 0.5, "made up"))
+    few, many = judge([1.0] * 3, designed), judge([1.0] * 8, designed)
+    assert (few.verdict, many.verdict) == ("INCONCLUSIVE", "SUPPORTED")
+    expected = student_t([(1.0, 1.0)] * 8, many.alpha, resolution=0.5)
+    assert (many.parts[0].low, many.parts[0].high) == (expected.low, expected.high)
 
 
 def test_there_is_no_look_at_one_seed():

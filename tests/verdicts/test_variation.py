@@ -69,6 +69,7 @@ def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, valu
         ("width=9", "width=9: norm_groups = 8: must be a divisor of width 9"),
         ("sampler_steps=5000", "sampler_steps = 5000: must be at most timesteps"),
         ("prediction=v", "prediction=v: is what the profile does anyway"),
+        ("attention_max_size=7", "attention_max_size=7: changes nothing, because attention follows the same maps"),
         ("learning_rate=0.002", "is what the profile does anyway"),
         ("tap=bottleneck", "tap=bottleneck: must be one of up1-features, up1"),
         ("tap", "tap=: must be one of up1-features, up1"),
