@@ -1,6 +1,8 @@
 """The order of the parts: imports run downwards only, and only the plugin knows pytest."""
 
 import ast
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
+    "machine",
     "terminal",
     "config",
     "profiles",
@@ -71,3 +74,19 @@ def test_collecting_claims_imports_no_torch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("::test_") == 9
+
+
+def test_overlap_is_judged_and_reported_where_opencv_and_umap_cannot_be_imported(tmp_path):
+    """The other claims end in one line each."""
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    place = ["--runs-dir", tmp_path / "runs", "--report", tmp_path / "report.html", "--profile", "smoke"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", "-k", "overlap or hole", *map(str, place)],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert "Traceback" not in done.stdout + done.stderr
+    entries = {entry["claim"]: entry for entry in json.loads((tmp_path / "report.json").read_text())["claims"]}
+    assert (entries["overlap"]["verdict"], entries["hole"]["verdict"]) == ("SUPPORTED", "ERROR")
+    assert "libGL.so.1" in entries["hole"]["reason"]
+    assert "bumplab doctor" in entries["hole"]["reason"]
+    assert "1 failed, 1 passed" in done.stdout
