@@ -199,11 +199,7 @@ class ClaimsSession:
                 self._report(tried if stopped else set(self.entries), self.display.elapsed)
                 if self.settings.accept is not None and not stopped:
                     self._accept(self.settings.accept)
-            except (
-                ImportError,
-                OSError,
-                ValueError,
-            ) as error:  # a number that no report can hold must not cost what else was said
+            except (ImportError, OSError, ValueError) as error:  # whatever fails must not cost what else was said
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
                 self.closing_lines.append(line(error))
 
