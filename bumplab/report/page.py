@@ -81,7 +81,7 @@ def render(
         .render(
             body=body,
             drawn=drawn,
-            machines=sorted({_machine(run["environment"]) for run in body["runs"].values() if run["environment"]}),
+            machines=sorted({_machine(record) for record in records.values() if record.environment}),
             runs={claim["claim"]: list(_runs_behind(claim)) for claim in body["claims"]},
             manifold_claim=MANIFOLD_CLAIM,
             manifolds={str(record.spec.seed): figures.manifold(record) for record in shown},
@@ -113,14 +113,18 @@ def _manifold_figures(claims: Sequence[Mapping[str, Any]], records: Mapping[str,
     }
 
 
-def _machine(environment: Mapping[str, Any]) -> str:
-    """Such as ``x86_64 (AVX512), 1 thread, torch 2.13.0``."""
+def _machine(record: RunRecord) -> str:
+    """Such as ``x86_64 (AVX512), 1 thread, torch 2.13.0, float32, with umap-learn 0.5.12 and OpenCV 5.0.0``."""
+    environment = record.environment
     said = [str(environment.get("device", "unknown device"))]
     if "instructions" in environment:
         said[0] += f" ({environment['instructions']})"
     if "threads" in environment:
         said.append(f"{environment['threads']} thread{'s' if environment['threads'] != 1 else ''}")
-    said += [f"{library} {environment[library]}" for library in ("torch", "umap-learn") if library in environment]
+    said += [f"torch {environment['torch']}"] if "torch" in environment else []
+    said.append(record.arithmetic)
+    if record.spec.training.precision == "bf16" and not record.arithmetic.startswith("bf16"):
+        said[-1] += " (the profile asks for bf16, which this machine lacks)"
     return ", ".join([*said, *([f"before: {environment['before']}"] if "before" in environment else [])])
 
 

@@ -69,8 +69,9 @@ def test_a_lower_ceiling_is_not_slower_learning(judge):
     def lower(runs):
         changed = {}
         for condition, run in runs.items():
-            ceiling = 0.9 - 0.1 * float(condition.removeprefix("d="))
-            pace = 0.05 * math.sin(run.seed)
+            d = float(condition.removeprefix("d="))
+            ceiling = 0.9 - 0.1 * d
+            pace = 0.05 * math.sin(run.seed) + 0.002 * math.sin(run.seed * d)  # seeds must not agree exactly
             curves = {f"{s}.ceiling": level(ceiling) for s in ("on_grid", "off_grid")}
             curves |= {f"{s}.accuracy": ramp(300 * (1 + pace)) * ceiling for s in ("on_grid", "off_grid")}
             changed[condition] = run.replaced(curves)

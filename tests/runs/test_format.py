@@ -87,10 +87,10 @@ def test_the_numbers_of_the_choices_that_smoke_does_not_make():
     assert train(state, spec, 12) == pytest.approx(1.10700, rel=1e-3)
     squares = {name: float((vector.double() ** 2).sum()) for name, vector in state.vectors.items()}
     assert squares["weights"] == pytest.approx(807.7640, rel=1e-5)
-    assert squares["averaged"] == pytest.approx(802.3306, rel=1e-5)
+    assert squares["averaged"] == pytest.approx(806.9090, rel=1e-5)
     assert squares["exp_avg"] == pytest.approx(1.84747, rel=1e-3)
     images, _ = evaluate.draw(state.averaged, spec, label_sets(spec)["on_grid"], "cpu")
-    assert (images.mean(), images.std()) == pytest.approx((54.7985, 77.5554), abs=0.05)
+    assert (images.mean(), images.std()) == pytest.approx((60.6019, 76.7632), abs=0.05)
 
 
 def test_umap_is_the_packages_own(monkeypatch):
