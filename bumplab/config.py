@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 Tap = Literal["down3", "bottleneck", "up1-features", "up1"]
 LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
@@ -29,7 +29,7 @@ OFF_GRID_MARGIN = 2.0
 
 
 LARGEST = 1e300
-"""A whole number may have more digits than a float can hold."""
+"""Upper bound for numbers in a spec: a JSON integer can overflow a float."""
 
 MOST = {
     "image_size": 1024,
@@ -45,9 +45,9 @@ MOST = {
     "every": 100_000_000,
     "samples": 100_000,
 }
-"""At least 16 times what the paper's run takes: a larger number is a slip, or means ill."""
+"""Upper bounds, 16 times the paper's values or more, so that a typo cannot start an endless run."""
 MOST_MEASUREMENTS = 2_000
-"""A run's files hold some 3,000 before they are larger than anyone reads (`bumplab.runs.store`)."""
+"""Upper bound for the measurements of a run: its files grow too large to read at 3,000 (`bumplab.runs.store`)."""
 
 
 LINEAR_BETAS = (1e-4, 0.02)
@@ -73,24 +73,38 @@ def _count(name: str, value: object, least: int = 1) -> None:
     _require(type(value) is int and least <= value <= most, name, value, f"a whole number from {least} to {most}")
 
 
-def _require_fields(name: str, kind: type, given: Any) -> None:
-    fields, found = [f.name for f in dataclasses.fields(kind)], list(given) if isinstance(given, dict) else []
-    missing, unknown = ([f for f in ours if f not in theirs] for ours, theirs in ((fields, found), (found, fields)))
+def _require_fields(name: str, part: type, given: Any) -> None:
+    known = [field.name for field in dataclasses.fields(part)]
+    names = list(given) if isinstance(given, dict) else []
+    missing = [field for field in known if field not in names]
+    unknown = [field for field in names if field not in known]
     if missing or unknown:
-        said = f"missing {', '.join(missing) or 'none'}, unknown {', '.join(map(repr, unknown)) or 'none'}"
-        raise ValueError(f"not a run spec: fields of {name}: {said}")
+        problem = f"missing {', '.join(missing) or 'none'}, unknown {', '.join(map(repr, unknown)) or 'none'}"
+        raise ValueError(f"not a run spec: fields of {name}: {problem}")
 
 
 class _Part:
-    """Fields declared float are stored as float, so that 1 and 1.0 make the same run."""
+    """A part of a spec. Its fields are checked by their declared types, then by `validate`.
+
+    Fields declared float are stored as float, so that 1 and 1.0 make the same run.
+    """
+
+    declared_types: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls.declared_types = {name: kind for name, kind in get_type_hints(cls).items() if name != "declared_types"}
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, f.name)
-            if f.type == "float":
+        for name, declared in self.declared_types.items():
+            value = getattr(self, name)
+            if declared is float:
                 ok = isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
-                _require(ok, f.name, value, "a finite number")
-                object.__setattr__(self, f.name, float(value))
+                _require(ok, name, value, "a finite number")
+                object.__setattr__(self, name, float(value))
+            elif get_origin(declared) is Literal:
+                choices = get_args(declared)
+                *first, last = map(repr, choices)
+                _require(value in choices, name, value, f"{', '.join(first)} or {last}")
         self.validate()
 
     def validate(self) -> None:
@@ -126,7 +140,6 @@ class DataSpec(_Part):
             f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below {most:g} (no whole bump "
             f"is left outside otherwise)",
         )
-        _require(self.pairing in ("true", "shuffled"), "pairing", self.pairing, "'true' or 'shuffled'")
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,6 @@ class ModelSpec(_Part):
         return [side for side in sides if side <= self.attention_max_size]
 
     def validate(self) -> None:
-        _require(self.kind in ("joint", "factorized"), "kind", self.kind, "'joint' or 'factorized'")
         for name in ("width", "encoding_dim", "attention_heads", "attention_max_size", "norm_groups"):
             _count(name, getattr(self, name))
         _require(self.encoding_dim % 2 == 0, "encoding_dim", self.encoding_dim, "even (sines and cosines)")
@@ -173,9 +185,6 @@ class DiffusionSpec(_Part):
     def validate(self) -> None:
         _count("timesteps", self.timesteps, least=2)
         _count("sampler_steps", self.sampler_steps)
-        _require(self.schedule in ("linear", "cosine"), "schedule", self.schedule, "'linear' or 'cosine'")
-        _require(self.prediction in ("epsilon", "v"), "prediction", self.prediction, "'epsilon' or 'v'")
-        _require(self.sampler in ("ancestral", "ddim"), "sampler", self.sampler, "'ancestral' or 'ddim'")
         allowed = f"at most timesteps ({self.timesteps})"
         _require(self.sampler_steps <= self.timesteps, "sampler_steps", self.sampler_steps, allowed)
         if self.schedule == "linear":
@@ -206,7 +215,6 @@ class TrainingSpec(_Part):
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or above")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "at least 0 and below 1")
-        _require(self.precision in ("float32", "bf16"), "precision", self.precision, "'float32' or 'bf16'")
 
 
 @dataclass(frozen=True)
@@ -230,8 +238,6 @@ class MeasureSpec(_Part):
         most = MOST["samples"]
         ok = type(self.last_samples) is int and (self.last_samples == 0 or self.samples <= self.last_samples <= most)
         _require(ok, "last_samples", self.last_samples, f"0, or a whole number from samples ({self.samples}) to {most}")
-        sources = ("network", "nearest-label", "true")
-        _require(self.source in sources, "source", self.source, "'network', 'nearest-label' or 'true'")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,16 @@
-"""Hypothesis: found anew on a desk, the same for every change in CI; never a timed assertion."""
+"""Hypothesis: found anew on a desk, the same for every change in CI; UMAP compiled once for all processes."""
 
 import os
+import runpy
+from pathlib import Path
 
 from hypothesis import settings
 
-settings.register_profile("desk", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "desk")
+settings.register_profile("desk", deadline=None, max_examples=25)
+settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True, database=None, print_blob=True)
+settings.register_profile("night", deadline=None, max_examples=200, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "desk"))
+
+SITE = Path(__file__).parent / "site"
+runpy.run_path(str(SITE / "sitecustomize.py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")]))

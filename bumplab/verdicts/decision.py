@@ -122,13 +122,18 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
     judging = sum(part.judges for part in claim.parts)
     parts = [_decide_part(part, each or [{}], alpha, judging) for part in claim.parts]
     judges = [part for part in parts if part.judges]
-    for verdict in ("CONTRADICTED", "INCONCLUSIVE", "SUPPORTED"):
-        deciding = [part for part in judges if part.verdict == verdict]
-        if deciding:
-            break
-    reason = "; ".join(f"{part.name}: {part.reason}" for part in deciding)
-    found = deciding[0].verdict
-    return ClaimVerdict(claim.id, found, reason, seeds, alpha, parts, found)
+    verdict = _weakest([part.verdict for part in judges])
+    reason = "; ".join(f"{part.name}: {part.reason}" for part in judges if part.verdict == verdict)
+    return ClaimVerdict(
+        claim=claim.id, verdict=verdict, reason=reason, seeds=seeds, alpha=alpha, parts=parts, unchecked=verdict
+    )
+
+
+def _weakest(verdicts: Sequence[Verdict]) -> Verdict:
+    """One part is enough to contradict a claim. All of them must support it, and there must be one."""
+    if "CONTRADICTED" in verdicts:
+        return "CONTRADICTED"
+    return "SUPPORTED" if set(verdicts) == {"SUPPORTED"} else "INCONCLUSIVE"
 
 
 def by_seed(runs: Runs) -> list[SeedRuns]:
@@ -144,8 +149,16 @@ def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]
     contradicts one in which it is true.
     """
     found = [
-        ControlVerdict(control.name, control.why, control.positive, v.verdict, v.reason, v.seeds, v.parts)
-        for control, v in controls
+        ControlVerdict(
+            name=control.name,
+            why=control.why,
+            positive=control.positive,
+            verdict=tried.verdict,
+            reason=tried.reason,
+            seeds=tried.seeds,
+            parts=tried.parts,
+        )
+        for control, tried in controls
     ]
     refuting = [control.name for control in found if not control.passed and verdict.verdict == control.verdict]
     if not refuting:
@@ -196,22 +209,23 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
     except Undefined as undefined:
         reason = str(undefined)
         stuck = bool(problems) or isinstance(undefined, Futile)
+    estimate = None if interval is None or interval.estimate is None else _plain(interval.estimate)
     return PartVerdict(
-        part.name,
-        part.unit,
-        verdict,
-        reason,
-        str(part.region),
-        [_plain(part.region.low), _plain(part.region.high)],
-        part.design.effect if part.design else None,
-        part.why,
-        part.judges,
-        part.datum,
-        [None if effect is None else [_plain(value) for value in effect] for effect in effects],
-        _plain(interval.estimate) if interval and interval.estimate is not None else None,
-        _plain(interval.low) if interval else None,
-        _plain(interval.high) if interval else None,
-        stuck,
+        name=part.name,
+        unit=part.unit,
+        verdict=verdict,
+        reason=reason,
+        region=str(part.region),
+        bounds=[_plain(part.region.low), _plain(part.region.high)],
+        designed=part.design.effect if part.design else None,
+        why=part.why,
+        judges=part.judges,
+        datum=part.datum,
+        effects=[None if effect is None else [_plain(value) for value in effect] for effect in effects],
+        estimate=estimate,
+        low=_plain(interval.low) if interval else None,
+        high=_plain(interval.high) if interval else None,
+        stuck=stuck,
     )
 
 
