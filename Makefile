@@ -37,6 +37,7 @@ $(INSTALLED): pyproject.toml constraints.txt .venv/torch-$(TORCH)
 	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
 	  $(PIP_INSTALL) --no-deps --force-reinstall "opencv-python-headless==$$version" && \
 	  echo "OpenCV: libraries of a desktop are missing here; its headless build, the same version, is in its place"; }
+	@$(BIN)/python -c 'import umap' 2>/dev/null || true # compiles for 15 s, once for all processes to come
 	touch $@
 
 .venv/torch-$(TORCH):

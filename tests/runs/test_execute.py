@@ -251,7 +251,8 @@ def test_after_some_training_it_is_a_failed_result_and_nothing_trains_twice(tmp_
     assert again.failed == record.failed
 
 
-def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(tmp_path):
+def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "start", no_training)
     large = replace(
         SPEC, measure=replace(SPEC.measure, samples=100_000, every=1), training=replace(SPEC.training, steps=999)
     )
