@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import shutil
@@ -17,10 +18,14 @@ from typing import Literal
 from bumplab import machine
 from bumplab.runs.locks import require_locks
 from bumplab.runs.sealed import move, sync
+from bumplab.runs.store import RunStore
 
 State = Literal["ok", "warning", "failure"]
-MODULES = ("torch", "numpy", "scipy", "sklearn", "safetensors", "filelock", "matplotlib", "jinja2", "rich", "xdist")
-"""What else is imported: OpenCV and UMAP, which fail in ways of their own, have checks of their own."""
+MODULES = (
+    *("torch", "numpy", "scipy", "sklearn", "threadpoolctl", "safetensors", "filelock"),
+    *("pytest", "xdist", "hypothesis", "jinja2", "matplotlib", "PIL", "rich", "tomlkit"),
+)
+"""One module of each library that the project needs. OpenCV and UMAP have checks of their own."""
 LITTLE_DISK, NO_DISK = 2 * 10**9, 2 * 10**8
 """Bytes: a store of `quick` with controls takes 0.4 GB, its largest run 10 MB."""
 
@@ -132,6 +137,7 @@ def _store(runs_dir: Path) -> tuple[State, str]:
                 synced = sync(file.fileno())
             move(folder / "new", folder / "renamed")
             require_locks(folder)
+        RunStore(runs_dir).require_writable()
     except OSError as error:
         return (
             "failure",
@@ -153,6 +159,8 @@ def _reports(reports: Path) -> tuple[State, str]:
 @contextmanager
 def _folder_at(place: Path) -> Iterator[Path]:
     """A temporary folder in this one or, while it does not exist, where it would be made."""
+    if os.path.lexists(place) and not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(place))
     existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
     with tempfile.TemporaryDirectory(prefix=".bumplab-doctor-", dir=existing) as folder:
         yield Path(folder)

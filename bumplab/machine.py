@@ -38,7 +38,7 @@ def memory(root: Path = ROOT) -> int:
     """Bytes of main memory that this process may take: what is available, and what its control groups allow."""
     limits = [_available(root)]
     for folder in control_groups(root, "memory"):
-        limits += [_number(folder / name) for name in ("memory.max", "memory.limit_in_bytes")]
+        limits += [_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
     return int(min(limit for limit in limits if limit > 0))
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,14 @@ def test_a_folder_that_cannot_be_written_or_locked(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "require_locks", refuse)
     state, message = found(tmp_path, "store")
     assert (state, "--runs-dir" in message) == ("failure", True)
+    monkeypatch.undo()
+    (tmp_path / "runs").symlink_to("/none/where")
+    assert found(tmp_path, "store")[0] == "failure", "a link to nowhere"
+    (tmp_path / "runs").unlink()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "locks").symlink_to(tmp_path)
+    assert found(tmp_path, "store")[0] == "failure", "a link among the store's folders"
+    (tmp_path / "runs" / "locks").unlink()
     monkeypatch.setattr(doctor, "require_locks", lambda root: None)
     monkeypatch.setattr(doctor, "sync", lambda descriptor: False)
     assert found(tmp_path, "store")[0] == "warning"
@@ -83,6 +93,13 @@ def test_versions_against_the_pinned_ones(tmp_path):
     assert state == "warning"
     assert "(pinned 0.1)" in message
     assert "no-such-library" not in message
+
+
+def test_every_library_of_the_project_is_imported():
+    packages = packages_distributions()
+    tried = {re.sub(r"[-_.]+", "-", name).lower() for module in doctor.MODULES for name in packages[module]}
+    needed = {re.split(r"[ ;<>=!\[]", line)[0].lower() for line in requires("bumplab") if "extra ==" not in line}
+    assert needed - tried == {"opencv-python", "umap-learn"}, "these have checks of their own"
 
 
 FAKE = """

@@ -61,7 +61,7 @@ def judged(
         "variations": [
             {
                 "name": name,
-                "idle": _effects(found) == _effects(verdict),
+                "idle": _known_effects(found) == _known_effects(verdict) != [],
                 "verdict": found.verdict,
                 "reason": found.reason,
                 "seeds": found.seeds,
@@ -81,8 +81,14 @@ def judged(
     }
 
 
-def _effects(verdict: ClaimVerdict) -> list[list[list[float | None] | None]]:
-    return [part.effects for part in verdict.parts]
+def _known_effects(verdict: ClaimVerdict) -> list[tuple[str, int, list[float | None]]]:
+    """Each effect that is defined, with its part and its seed."""
+    return [
+        (part.name, seed, effect)
+        for part in verdict.parts
+        for seed, effect in enumerate(part.effects)
+        if effect is not None
+    ]
 
 
 def conditions(claim: Claim, profile: Profile, seeds: int) -> dict[str, list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
@@ -20,6 +21,8 @@ FILE = Path("claims") / "expected.toml"
 """Below the project's folder."""
 MOST_WORDS = 500
 """Characters of a reason."""
+MOST_BYTES = 1 << 20
+"""Bytes of the file."""
 
 Outcome = Literal["passed", "xfailed", "failed"]
 
@@ -37,12 +40,19 @@ def load(path: Path) -> dict[tuple[str, str], Expected]:
 
     Raises ValueError, in one line, where the file is not what its header says.
     """
+    return _read(text_of(path))
+
+
+def text_of(path: Path) -> str:
+    """The file's text, with its own ends of lines; empty where there is none. Raises ValueError where it is no file."""
+    if not path.exists():
+        return ""
     try:
-        return _read(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"is no file of at most {MOST_BYTES} bytes")
+        return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read as TOML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"cannot be read ({' '.join(str(error).split())})") from error
 
 
 def _read(text: str) -> dict[tuple[str, str], Expected]:
@@ -66,9 +76,10 @@ def _expected(name: str, claim: str, entry: object) -> Expected:
         raise ValueError(f"{name}: must have verdict and why, and nothing else")
     if entry["verdict"] not in VERDICTS:
         raise ValueError(f"{name}: verdict = {entry['verdict']!r}: must be one of {', '.join(VERDICTS)}")
-    if not isinstance(entry["why"], str) or not entry["why"].strip():
-        raise ValueError(f"{name}: why = {entry['why']!r}: must say why the verdict was accepted")
-    return Expected(entry["verdict"], entry["why"])
+    why = entry["why"]
+    if not isinstance(why, str) or not why.strip() or not why.isprintable():
+        raise ValueError(f"{name}: why = {why!r}: must say in one line why the verdict was accepted")
+    return Expected(entry["verdict"], why)
 
 
 def outcome(verdict: str, reason: str, accepted: Expected | None) -> tuple[Outcome, str]:
@@ -101,14 +112,22 @@ def accept(path: Path, profile: str, verdicts: Mapping[str, str], why: str) -> N
 
     Raises ValueError where the reason or the file is not fit for it, OSError where it cannot be written.
     """
+    replace_text(path.resolve(), with_accepted(text_of(path), profile, verdicts, why))
+
+
+def with_accepted(text: str, profile: str, verdicts: Mapping[str, str], why: str) -> str:
+    """The text of such a file with these verdicts in it. Raises ValueError where it cannot take them."""
     check_reason(why)
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
-    if profile not in document:
-        document[profile] = tomlkit.table(is_super_table=True)
-    for claim, verdict in verdicts.items():
-        if claim not in document[profile]:
-            document[profile][claim] = tomlkit.table()
-        document[profile][claim].update({"verdict": verdict, "why": why})
-    text = tomlkit.dumps(document)
-    _read(text)  # nothing is written that would be refused
-    replace_text(path, text)
+    try:
+        document = tomlkit.parse(text)
+        if profile not in document:
+            document[profile] = tomlkit.table(is_super_table=True)
+        for claim, verdict in verdicts.items():
+            if claim not in document[profile]:
+                document[profile][claim] = tomlkit.table()
+            document[profile][claim].update({"verdict": verdict, "why": why})
+        new = tomlkit.dumps(document)
+    except (TOMLKitError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    _read(new)  # nothing is written that would be refused
+    return new

@@ -18,6 +18,7 @@ from bumplab.profiles import Profile
 from bumplab.pytest_plugin import expected
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.runs.store import RunStore
+from bumplab.terminal import line
 from bumplab.verdicts import variation
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.error_rate import CLAIMS, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
@@ -77,7 +78,7 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
             group.addoption(name, dest=f"bumplab_{name[2:].replace('-', '_')}", help=text, **how)
         except (ValueError, argparse.ArgumentError) as error:
             owner = _owner(name, pluginmanager)
-            raise pytest.UsageError(
+            raise usage_error(
                 f"{name}: is also an option of the plugin {owner}: leave that out with -p no:{owner}, or uninstall it"
             ) from error
 
@@ -135,6 +136,11 @@ def _owner(name: str, pluginmanager: pytest.PytestPluginManager) -> str:
     return "NAME, of which pytest does not tell more"
 
 
+def usage_error(message: str) -> pytest.UsageError:
+    """The error in one line, whatever was quoted in it."""
+    return pytest.UsageError(line(message))
+
+
 def value(config: pytest.Config, name: str) -> Any:
     """The value of one of our options, such as ``max_seeds``."""
     return getattr(config.option, f"bumplab_{name}")
@@ -163,23 +169,28 @@ def check(config: pytest.Config) -> Settings:
     try:
         profile = profiles.get(value(config, "profile"))
     except ValueError as error:
-        raise pytest.UsageError(f"--profile: {error}") from error
+        raise usage_error(f"--profile: {error}") from error
     try:
         variations = tuple(variation.parse(text, profile.base) for text in dict.fromkeys(value(config, "vary")))
     except ValueError as error:
-        raise pytest.UsageError(f"--vary: {error}") from error
+        raise usage_error(f"--vary: {error}") from error
     try:
         accepted = expected.load(project / expected.FILE)
     except ValueError as error:
-        raise pytest.UsageError(f"{expected.FILE}: {error}") from error
+        raise usage_error(f"{expected.FILE}: {error}") from error
     runs_dir, report, figures = (_place(config, option) for option in ("--runs-dir", "--report", "--figures"))
-    if report is not None and (report.is_dir() or report.suffix != ".html"):
-        raise pytest.UsageError(f"--report {value(config, 'report')}: must name an .html file")
+    if report is not None and report.suffix != ".html":
+        raise usage_error(f"--report {value(config, 'report')}: must name an .html file")
+    report_named, report = report is not None, report or project / f"reports/claims-{profile.name}.html"
+    for written in (report.with_suffix(suffix) for suffix in (".html", ".json", ".md")):
+        if written.is_dir():
+            raise usage_error(f"--report: {written} is a folder, and a file is to be written there")
     exact = value(config, "exact")
     looks = _looks(value(config, "seeds"), value(config, "max_seeds"))
     accept = value(config, "accept")
     if accept is not None:
         _check_accept(accept, looks, variations)
+        _require_addable(project / expected.FILE, profile.name)
     device = _device(value(config, "gpu"), exact)
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
@@ -193,8 +204,8 @@ def check(config: pytest.Config) -> Settings:
         expected=accepted,
         store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else "")),
         device=device,
-        report=report or project / f"reports/claims-{profile.name}.html",
-        report_named=report is not None,
+        report=report,
+        report_named=report_named,
         figures=figures,
     )
 
@@ -205,25 +216,34 @@ def _place(config: pytest.Config, option: str) -> Path | None:
     if text is None:
         return None
     if not text:
-        raise pytest.UsageError(f"{option}: must name a {'file' if option == '--report' else 'folder'}")
+        raise usage_error(f"{option}: must name a {'file' if option == '--report' else 'folder'}")
     try:
         return config.invocation_params.dir / Path(text).expanduser()
     except RuntimeError as error:  # ~nobody, or no home
-        raise pytest.UsageError(f"{option} {text}: {error}; name the folder in full") from error
+        raise usage_error(f"{option} {text}: {error}; name the folder in full") from error
 
 
 def _check_accept(why: str, looks: Looks, variations: Collection[Variation]) -> None:
     try:
         expected.check_reason(why)
     except ValueError as error:
-        raise pytest.UsageError(f"--accept: {error}") from error
+        raise usage_error(f"--accept: {error}") from error
     if variations:
-        raise pytest.UsageError("--accept: does not go with --vary: verdicts are accepted for the profile as it is")
+        raise usage_error("--accept: does not go with --vary: verdicts are accepted for the profile as it is")
     if looks != Looks():
-        raise pytest.UsageError(
+        raise usage_error(
             f"--accept: does not go with other looks: verdicts are accepted for {FIRST_LOOK} to {LAST_LOOK} seeds, "
             f"and these are {looks.first} to {looks.last}; leave --seeds and --max-seeds away"
         )
+
+
+def _require_addable(path: Path, profile: str) -> None:
+    """Known now rather than after the training: some forms of TOML can be read, and not be added to."""
+    try:
+        expected.with_accepted(expected.text_of(path), profile, dict.fromkeys(CLAIMS, "SUPPORTED"), "a trial")
+    except ValueError as error:
+        advice = "write its tables as [profile.claim]"
+        raise usage_error(f"--accept: {expected.FILE} cannot be added to ({error}): {advice}") from error
 
 
 def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -> None:
@@ -233,7 +253,7 @@ def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -
     from bumplab.training.speed import has_bf16
 
     if not has_bf16(device):
-        raise pytest.UsageError(
+        raise usage_error(
             f"--vary: {name}: changes nothing here: this processor has no bf16, and both are computed in float32"
         )
 
@@ -242,7 +262,7 @@ def _looks(seeds: str | None, max_seeds: str | None) -> Looks:
     """Defaults are 3 to 8. `--seeds 10` alone means exactly 10, `--max-seeds 2` alone exactly 2."""
     first, last = _number("--seeds", seeds), _number("--max-seeds", max_seeds)
     if first is not None and last is not None and last < first:
-        raise pytest.UsageError(f"--max-seeds {last}: must be at least --seeds, which is {first}")
+        raise usage_error(f"--max-seeds {last}: must be at least --seeds, which is {first}")
     if last is None:
         last = max(LAST_LOOK, first or 0)
     return Looks(min(FIRST_LOOK, last) if first is None else first, last)
@@ -253,20 +273,20 @@ def _number(name: str, text: str | None) -> int | None:
         return None
     allowed = {str(seeds): seeds for seeds in range(MIN_SEEDS, MAX_SEEDS + 1)}
     if text not in allowed:
-        raise pytest.UsageError(f"{name} {text}: must be a whole number from {MIN_SEEDS} to {MAX_SEEDS}")
+        raise usage_error(f"{name} {text}: must be a whole number from {MIN_SEEDS} to {MAX_SEEDS}")
     return allowed[text]
 
 
 def _device(gpu: bool, exact: bool) -> str:
     if exact and not gpu:
-        raise pytest.UsageError("--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway")
+        raise usage_error("--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway")
     if not gpu:
         return "cpu"
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
-        raise pytest.UsageError("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
+        raise usage_error("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
     if exact:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by torch, before the GPU is first used
         torch.use_deterministic_algorithms(True)

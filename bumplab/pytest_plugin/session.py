@@ -20,7 +20,7 @@ import pytest
 from bumplab.pytest_plugin import entries, expected, options, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Entry, Steps
-from bumplab.pytest_plugin.options import Settings
+from bumplab.pytest_plugin.options import Settings, usage_error
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
@@ -100,10 +100,13 @@ class ClaimsSession:
         settings = self.settings
         try:
             require_locks(self.board.root)
+            settings.store.require_writable()
             self.board.open()
         except OSError as error:
-            raise pytest.UsageError(f"--runs-dir {self.board.root}: cannot be written ({error})") from error
+            raise usage_error(f"--runs-dir {self.board.root}: cannot be written ({error})") from error
         _require_writable("--report", settings.report.parent)
+        if settings.accept is not None:
+            _require_writable("--accept", (settings.project / expected.FILE).parent)
         if settings.figures is not None:
             _require_writable("--figures", settings.figures)
         self.display = ProgressDisplay(self.board)
@@ -187,7 +190,8 @@ class ClaimsSession:
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         assert self.display is not None
         self.display.stop()
-        stopped = exitstatus == pytest.ExitCode.INTERRUPTED or bool(session.shouldfail or session.shouldstop)
+        ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        stopped = not ended or bool(session.shouldfail or session.shouldstop)
         tried = set(self.entries)
         with closing(self.board):  # no other process may remove a run before it is reported
             for claim in self.board.claims():
@@ -243,7 +247,7 @@ class ClaimsSession:
                 expected.accept(path, settings.profile.name, moved, why)
         except (OSError, ValueError) as error:
             raise OSError(f"accepted nothing: {path} cannot be written ({error})") from error
-        for claim, verdict in moved.items():
+        for claim, verdict in sorted(moved.items(), key=lambda entry: summary.rank(entry[0])):
             before = settings.expected.get((settings.profile.name, claim))
             was = before.verdict if before else "no verdict"
             self.closing_lines.append(f"accepted: {settings.profile.name}.{claim}, {verdict} in place of {was}")
@@ -253,7 +257,7 @@ class ClaimsSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         keyword = self.config.option.keyword
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and keyword and self._asks_for_claims():
-            terminalreporter.write_line(f"-k {keyword}: matches no claim; there are {', '.join(CLAIMS)}")
+            terminalreporter.write_line(line(f"-k {keyword}: matches no claim; there are {', '.join(CLAIMS)}"))
         if not self.entries:
             return
         settings = self.settings
@@ -277,7 +281,8 @@ def _require_writable(option: str, folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise pytest.UsageError(f"{option}: {folder} cannot be written ({error}): name another place") from error
+        advice = "" if option == "--accept" else ": name another place"
+        raise usage_error(f"{option}: {folder} cannot be written ({error}){advice}") from error
 
 
 def _code(project: Path) -> str:

@@ -79,7 +79,8 @@ def passed_over(root: Path) -> str:
         return ""
     return line(
         f"{root}: {count} stored run{'s' * (count != 1)} of another version of the code (results format "
-        f"{RESULTS_FORMAT} is this one's), or not what the name says, passed over: python -m bumplab runs lists them"
+        f"{RESULTS_FORMAT} is this one's), or not what the name says, passed over: "
+        f"python -m bumplab runs --runs-dir {root} lists them"
     )
 
 

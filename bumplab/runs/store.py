@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,13 @@ class RunStore:
 
     def __init__(self, root: Path):
         self.root = root
+
+    def require_writable(self) -> None:
+        """Raises OSError where a folder of the store cannot be written: known before anything is trained."""
+        for name in ("results", "partial", "locks", "progress"):
+            if os.path.lexists(folder := self.root / name):
+                with TemporaryFile(dir=own(folder)):
+                    pass
 
     def path(self, key: str) -> Path:
         return own(self.root / "results") / key

@@ -46,6 +46,8 @@ def parse(text: str, base: RunSpec) -> Variation:
     if choice == "tap":
         if value not in LAYER_4:
             raise ValueError(f"tap={value}: must be one of {', '.join(LAYER_4)}, which are followed through training")
+        if value == LAYER_4[0]:
+            raise ValueError(f"{text}: is what the profile does anyway")
         return Variation(text, lambda run: run, lambda runs: _read_from(value, runs))
     if choice not in CHOICES:
         raise ValueError(f"unknown choice {choice!r}: must be one of tap, {', '.join(sorted(CHOICES))}")

@@ -59,10 +59,13 @@ for name, planted in {"runs.execute": execute, "verdicts.power": table}.items():
 
 CLAIM = """
 from bumplab.verdicts.claim import Claim, Control, Part, Region
-from bumplab.verdicts.intervals import certain
+from bumplab.verdicts.intervals import Undefined, certain
 
 def close(value):  # of the same sign and almost 1: seeds that agree exactly decide nothing
     return value / abs(value) * (1 + (abs(value) - 1) / 1000)
+
+def undefined():
+    raise Undefined("planted")
 
 def effect(runs):
     value = {effect}

@@ -1,5 +1,6 @@
 """Accepted verdicts: how a claim's test ends, what ``--accept`` writes, and mistakes in their file, each one line."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +31,8 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (b"\xff\xfe", "cannot be read as TOML: "),
+        (b"\xff\xfe", "cannot be read ("),
+        (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = \"two\\nlines\"\n", "must say in one line why"),
         (b"[smoke.hole]\nverdict = ", "cannot be read as TOML: "),
         (b"a = [" * 100_000, "cannot be read as TOML: "),
         (b"[huge.hole]\n", "[huge]: tables must be named <profile>.<claim>, profiles quick, nightly"),
@@ -41,8 +43,14 @@ def test_what_is_written_is_read(tmp_path):
         (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nwhen = 1\n", "must have verdict and why, and nothing else"),
         (b"[smoke.hole]\nverdict = 'supported'\nwhy = 'w'\n", "verdict = 'supported': must be one of SUPPORTED, "),
         (b"[smoke.hole]\nverdict = []\nwhy = 'w'\n", "verdict = []: must be one of SUPPORTED, "),
-        (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = ' '\n", "why = ' ': must say why the verdict was accepted"),
-        (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 3\n", "why = 3: must say why the verdict was accepted"),
+        (
+            b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = ' '\n",
+            "why = ' ': must say in one line why the verdict was accepted",
+        ),
+        (
+            b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 3\n",
+            "why = 3: must say in one line why the verdict was accepted",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, text, line):
@@ -51,6 +59,30 @@ def test_a_mistake_is_one_line(tmp_path, text, line):
         expected.load(tmp_path / "expected.toml")
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_file_is_one_line_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "expected.toml")
+    with pytest.raises(ValueError, match="is no file of at most"):
+        expected.load(tmp_path / "expected.toml")
+
+
+def test_what_cannot_be_added_to_is_refused_before_anything_is_trained(suite):
+    (suite.folder / "claims" / "expected.toml").write_text("smoke = {}\n")
+    done = suite.run("--seeds=3", "-k", "hole", "--accept", "why")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("ERROR: --accept: claims/expected.toml cannot be added to (")
+    assert suite.trained() == []
+
+
+def test_a_link_and_ends_of_lines_stay_as_they_are(tmp_path):
+    (tmp_path / "target").write_bytes(b"# mine\r\n[smoke.hole]\r\nverdict = 'SUPPORTED'\r\nwhy = 'w'\r\n")
+    (link := tmp_path / "expected.toml").symlink_to(tmp_path / "target")
+    expected.accept(link, "smoke", {"hole": "CONTRADICTED"}, "why")
+    assert link.is_symlink()
+    assert (tmp_path / "target").read_bytes().count(b"\r\n") >= 3
+    assert expected.load(link)["smoke", "hole"].verdict == "CONTRADICTED"
 
 
 def accepted_as(verdict):
@@ -156,7 +188,7 @@ def test_a_session_accepts_what_has_moved(suite):
     ],
 )
 def test_what_cannot_be_accepted_is_one_line(options, line):
-    status, printed = pytest_here(*options)
+    status, printed = pytest_here("--collect-only", *options)  # nothing is trained where it is not refused
     assert status == pytest.ExitCode.USAGE_ERROR
     assert printed.strip().startswith(f"ERROR: {line}")
     assert len(printed.strip().splitlines()) == 1

@@ -180,11 +180,15 @@ def test_a_report_with_verdicts_is_not_replaced_by_one_without(suite):
         assert not holds_verdicts(suite.folder / "report.html")
 
 
-def test_a_stopped_session_leaves_the_report_on_all_claims_alone(suite):
+@pytest.mark.parametrize(
+    ("stop", "status"),
+    [('__import__("_thread").interrupt_main()', 2), ('__import__("pytest").exit("s", returncode=7)', 7)],
+)
+def test_a_stopped_session_leaves_the_report_on_all_claims_alone(suite, stop, status):
     """One claim is judged and the next one stops the session: what it found is a report on some claims."""
-    suite.write("overlap", '__import__("_thread").interrupt_main()', "{}")
+    suite.write("overlap", stop, "{}")
     done = run(suite, "claims", "-k", "hole or overlap")
-    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert done.returncode == status
     report = suite.folder / "reports" / "claims-smoke-subset.json"
     verdicts = {claim["claim"]: claim["verdict"] for claim in json.loads(report.read_text())["claims"]}
     assert verdicts == {"hole": "SUPPORTED", "overlap": "ERROR"}
@@ -200,3 +204,10 @@ def test_what_changes_nothing_is_said_to(suite):
     assert "prediction=epsilon (changed" not in done.stdout
     page = (suite.folder / "report.html").read_text()
     assert page.count("changed nothing: ") == 1
+
+
+def test_effects_that_are_undefined_both_times_are_not_equal(suite):
+    suite.write("sigma", "undefined()", "{'a': profile.run(seed, dx=2.0)}")
+    suite.run("-k", "sigma", "--vary", "weight_decay=0.5")
+    (varied,) = suite.entries()["sigma"]["variations"]
+    assert (varied["idle"], varied["parts"][0]["effects"]) == (False, [None, None])

@@ -196,7 +196,7 @@ def test_a_fixed_design_looks_once(suite):
 
 
 def test_a_report_that_cannot_be_written_in_the_end_is_a_line_of_its_own(suite):
-    (suite.folder / "report.json").mkdir()
+    suite.write("overlap", '__import__("os").makedirs("report.json") or 1.0', "{}")
     done = suite.run("-k", "overlap")
     assert done.returncode == 3
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("report not written: ")]

@@ -72,6 +72,7 @@ def test_a_choice_changes_its_own_field_and_nothing_else(text, part, field, valu
         ("attention_max_size=7", "attention_max_size=7: changes nothing, because attention follows the same maps"),
         ("learning_rate=0.002", "is what the profile does anyway"),
         ("tap=bottleneck", "tap=bottleneck: must be one of up1-features, up1"),
+        ("tap=up1-features", "tap=up1-features: is what the profile does anyway"),
         ("tap", "tap=: must be one of up1-features, up1"),
     ],
 )
