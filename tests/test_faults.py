@@ -17,6 +17,7 @@ def test_damaged_files_are_never_used(unfinished):
     assert (found.tried, found.survived, found.lost, found.used_wrongly) == (70, 70, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_the_count_sees_a_store_that_does_not_check(monkeypatch, unfinished):
     """A store without checksums, as a control of the test above: damage gets through or crashes the reader."""
@@ -36,17 +37,20 @@ def test_the_count_sees_a_store_that_leaves_damage_where_it_is(monkeypatch):
     assert (found.survived, found.lost) == (0, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [3])
 def test_a_crowd_finishes_each_run_once_though_some_die(processes):
     found = faults.crowd(10, random.Random(1), processes)
     assert (found.survived, found.lost, found.used_wrongly) == (10, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_count_sees_a_crowd_without_locks():
     found = faults.crowd(4, random.Random(1), 3, locked=False)
     assert found.lost + found.used_wrongly > 0
 
 
+@pytest.mark.slow
 def test_a_killed_suite_ends_as_one_never_killed():
     """Killed once, at a step: at a moment it would mostly be importing, with nothing to lose."""
     found = kills.kills(1, random.Random(1), "phases")

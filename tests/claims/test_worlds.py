@@ -113,6 +113,7 @@ def decided(claim, effects, random):
     return decide_in_looks(claim, lambda seeds: {c: each[:seeds] for c, each in runs.items()}, Looks())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "part"), [("coupling", "kappa"), ("bottleneck", "less signal")])
 def test_the_looks_at_a_false_claim_spend_no_more_than_its_error_rate(load, monkeypatch, name, part):
     """At the region's edge, at an error rate so large that 300 simulations show what looking six times would add."""

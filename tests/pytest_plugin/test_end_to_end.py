@@ -144,14 +144,13 @@ def test_a_damaged_result_is_named_moved_aside_and_trained_again(finished):
     assert str(after.rows) == str(before.rows)  # as text, because NaN is not equal to itself
 
 
-def test_an_error_in_a_claim_is_reported_as_an_error(finished):
-    """A store whose folder of checkpoints is a file: the claim cannot train, and the report says so."""
+def test_a_store_with_a_file_in_a_folders_place_is_refused_before_anything_is_trained(finished):
     folder, _ = finished
     broken = folder / "broken"
     (broken / "runs").mkdir(parents=True)
     (broken / "runs" / "partial").write_text("")
     done = run_claims(broken, "-k", "hole")
-    assert done.returncode == 1
-    (claim,) = report(broken)["claims"]
-    assert (claim["claim"], claim["verdict"]) == ("hole", "ERROR")
-    assert "partial" in claim["reason"]
+    assert done.returncode == 4
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("ERROR: --runs-dir ")
+    assert "partial" in line

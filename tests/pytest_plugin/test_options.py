@@ -10,6 +10,7 @@ import torch
 
 from bumplab.pytest_plugin import options
 from bumplab.verdicts.error_rate import CLAIMS, MAX_SEEDS, MIN_SEEDS
+from tests.pytest_plugin.test_listing import pytest_here
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,11 +39,10 @@ def run_claims(*arguments):
     ],
 )
 def test_a_bad_option_is_one_line_and_exit_code_4(arguments, line):
-    done = run_claims(*arguments)
-    assert done.returncode == 4
-    assert line in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert len(done.stderr.strip().splitlines()) == 1
+    status, printed = pytest_here("--collect-only", *arguments)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    (error,) = printed.strip().splitlines()
+    assert error.startswith(f"ERROR: {line}")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,7 @@ def test_the_power_of_the_suites_own_claims_can_be_printed(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_is_missing_and_trains_nothing(tmp_path):
     runs = tmp_path / "runs"
     ask = ("--plan", "--profile", "smoke", "--max-seeds", "2", "-k", "density", "--runs-dir", str(runs))
@@ -115,16 +116,15 @@ def test_gpu_without_a_gpu_is_one_line_and_exit_code_4():
 
 
 def test_exact_without_gpu_is_one_line_that_says_what_a_cpu_does():
-    done = run_claims("--exact")
-    assert done.returncode == 4
-    assert "--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway" in done.stderr
+    status, printed = pytest_here("--exact", "--collect-only")
+    assert status == 4
+    assert "--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway" in printed
 
 
 @pytest.mark.parametrize(("option", "what"), [("--runs-dir", "folder"), ("--figures", "folder"), ("--report", "file")])
 def test_a_place_without_a_name_is_not_this_folder(option, what):
-    done = run_claims("--profile", "smoke", "-k", "overlap", option, "")
-    assert done.returncode == 4
-    assert done.stderr.strip().splitlines()[-1] == f"ERROR: {option}: must name a {what}"
+    status, printed = pytest_here("--profile", "smoke", "--collect-only", option, "")
+    assert (status, printed.strip()) == (4, f"ERROR: {option}: must name a {what}")
 
 
 def test_a_runs_dir_that_cannot_be_written_is_one_line_and_exit_code_4(tmp_path):

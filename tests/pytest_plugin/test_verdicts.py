@@ -212,8 +212,10 @@ def test_a_number_that_no_report_can_hold_costs_no_verdict(suite, monkeypatch):
     assert "of 2 claims judged" in done.stdout
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])
-@pytest.mark.parametrize(("option", "place"), [("--report", "pytest.ini/a/report.html"), ("--figures", "pytest.ini")])
+@pytest.mark.parametrize(
+    ("option", "place", "workers"),
+    [("--report", "pytest.ini/a/report.html", ["-n", "2"]), ("--figures", "pytest.ini", [])],
+)
 def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, place, workers):
     done = suite.run("-k", "hole or sigma", option, place, *workers)
     assert done.returncode == 4
@@ -223,9 +225,8 @@ def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, plac
     assert suite.trained() == []
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "two workers"])
-def test_power_prints_a_table_and_trains_nothing(suite, workers):
-    done = suite.run("--power", "-k", "hole or sigma", *workers)
+def test_power_prints_a_table_and_trains_nothing(suite):
+    done = suite.run("--power", "-k", "hole or sigma", "-n", "2")
     assert done.returncode == 0, done.stdout
     assert "the power of hole sigma at 2 to 3 seeds" in done.stdout
     assert not (suite.folder / ".runs").exists()
@@ -300,8 +301,10 @@ def test_a_stored_reason_does_not_steer_the_terminal(suite):
     assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-@pytest.mark.parametrize(("fault", "said"), [("FULL", "No space left on device"), ("NO_IMAGES", "none is an image")])
+@pytest.mark.parametrize(
+    ("fault", "said", "workers"),
+    [("FULL", "No space left on device", ("-n", "2")), ("NO_IMAGES", "none is an image", ())],
+)
 def test_what_stops_a_run_is_one_line_of_its_claim(suite, monkeypatch, fault, said, workers):
     """A disk that is full from the start, and a network that draws nothing before it is trained."""
     monkeypatch.setenv(fault, "1")
@@ -335,11 +338,10 @@ page.write = beside
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_no_run_is_removed_while_the_report_of_them_is_written(suite, workers):
+def test_no_run_is_removed_while_the_report_of_them_is_written(suite):
     with open(suite.folder / "conftest.py", "a") as file:
         file.write(PRUNES)
-    suite.run("-k", "density", *workers)
+    suite.run("-k", "density", "-n", "2")
     assert "1 session at work on it" in (suite.folder / ".runs" / "said").read_text()
     assert len(list((suite.folder / ".runs" / "results").iterdir())) == 3
     assert not list((suite.folder / ".runs" / "progress").glob("*/")), "the session has ended"

@@ -17,6 +17,7 @@ from bumplab.verdicts.curves import Curves
 from tests.report.planted import HOSTILE, OWN, REPORT, claim_of, rows_of, runs_of, section_of, shown, write
 
 
+@pytest.mark.slow
 def test_a_figure_is_not_written_through_a_link(tmp_path):
     """A folder of figures that someone handed over."""
     (tmp_path / "precious").write_text("x")

@@ -197,6 +197,7 @@ def test_the_history_links_to_a_report_whatever_its_name(tmp_path):
     assert not {"?", "#"} & set(link)
 
 
+@pytest.mark.slow
 def test_a_history_keeps_of_a_report_what_it_shows(tmp_path):
     """All of one may take gigabytes, and there may be hundreds."""
     for number in range(3):

@@ -60,6 +60,7 @@ def test_the_network_computes_what_the_plain_one_does(spec, on_gpu, double, monk
         assert float((parameter.grad - gradient).norm() / gradient.norm()) < 1e-6, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "tolerance"), [(SMOKE, 0.01), (WIDE, 0.01), (HALF, 0.03)], ids=["smoke", "wide", "bf16"]
 )
@@ -208,6 +209,7 @@ def test_a_step_asks_the_device_for_no_number(monkeypatch):
     assert questions.asked == 1, "the count sees nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [SMOKE, HALF], ids=["float32", "bf16"])
 def test_the_network_compiles_to_one_graph_that_computes_the_same(spec):
     state = start(spec, "cpu")
