@@ -31,8 +31,8 @@ def cell(text: object, style: str = "") -> Text:
 class Steady:
     """A stream of text that never fails its writer.
 
-    What its encoding lacks is written as escapes. When the terminal has gone (a closed pipe or window, a full disk
-    behind it), what follows goes nowhere. All else is the stream's own.
+    What its encoding lacks is written as escapes. Where the terminal has gone (a closed pipe or window, a full disk
+    behind it), or takes no more just now, the text is lost. All else is the stream's own.
     """
 
     def __init__(self, stream: TextIO):
@@ -43,26 +43,12 @@ class Steady:
             return self.stream.write(text)
         except UnicodeEncodeError:
             return self.write(encodable(text, self.stream.encoding))
-        except BlockingIOError:  # a terminal that takes no more just now
-            pass
         except (OSError, ValueError):  # ValueError: it was closed
-            self._lose()
-        return len(text)
+            return len(text)
 
     def flush(self) -> None:
-        try:
-            self.stream.flush()
-        except BlockingIOError:
-            pass
-        except (OSError, ValueError):
-            self._lose()
-
-    def _lose(self) -> None:
-        """Lets the descriptor lead nowhere: Python flushes it once more at the end, and would exit with 120."""
         with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

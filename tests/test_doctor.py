@@ -71,6 +71,11 @@ def test_a_folder_that_cannot_be_written_or_locked(tmp_path, monkeypatch):
     assert found(tmp_path, "store")[0] == "warning"
 
 
+def test_a_folder_where_nothing_can_be_made(tmp_path):
+    findings = doctor.examine(Path("/proc/runs"), Path("/proc/reports"), tmp_path / "pins.txt")
+    assert {f.check for f in findings if f.state == "failure"} >= {"store", "reports"}
+
+
 @pytest.mark.parametrize(("free", "state"), [(10**7, "failure"), (10**9, "warning"), (10**10, "ok")])
 def test_free_disk(tmp_path, monkeypatch, free, state):
     usage = namedtuple("usage", "total used free")

@@ -17,7 +17,7 @@ from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.terminal import Steady, cell, line, printable
+from bumplab.terminal import Steady, cell, line, own_stdout, printable
 from tests.report.test_compare import part, report, save
 from tests.rows import rows_of
 
@@ -155,3 +155,12 @@ def test_a_pipe_that_was_closed_is_no_error_at_the_end_either():
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_our_own_standard_output_is_none_where_there_is_no_descriptor(monkeypatch):
+    for console in (io.StringIO(), None):  # a notebook's, and that of a program without a window
+        monkeypatch.setattr(sys, "__stdout__", console)
+        stream = own_stdout()
+        assert isinstance(stream, Steady)
+        assert stream.write("") == 0
+        stream.close()

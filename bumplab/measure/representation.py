@@ -39,9 +39,8 @@ def umap_embedding(activations: Array, seed: int) -> NDArray[np.float32]:
     if len(points) < UMAP_LEAST:
         return np.full((len(activations), 3), np.nan, np.float32)
     umap = require_umap()  # its import compiles for seconds: only who needs it pays
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # "n_jobs overridden by random_state", "spectral initialisation failed"
+    # "n_jobs overridden by random_state", "spectral initialisation failed"
+    with warnings.catch_warnings(action="ignore"):
         embedding = umap.UMAP(n_components=3, random_state=seed, n_jobs=1).fit_transform(points)
     return np.asarray(embedding, np.float32)[of_row]
 

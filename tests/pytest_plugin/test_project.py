@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from bumplab.report.compare import holds_verdicts
+from bumplab.verdicts.error_rate import CLAIMS
 from tests.pytest_plugin.test_listing import pytest_here
 
 
@@ -103,11 +104,12 @@ def test_a_terminal_of_ascii_shows_tables_of_ascii(suite):
 
 
 def test_the_display_outlives_a_terminal_that_closes_while_runs_train(suite):
+    """The session's own terminal: who leads a session is told by a signal when it closes."""
     ours, theirs = pty.openpty()
     command = [*suite.command("-k", "hole")]
     session = subprocess.Popen(
         command, cwd=suite.folder, stdout=theirs, stderr=theirs, env=suite.environment(seconds=1.5) | {"TERM": "xterm"},
-        start_new_session=True,
+        start_new_session=True, preexec_fn=lambda: os.close(os.open(os.ttyname(1), os.O_RDWR)),
     )  # fmt: skip
     os.close(theirs)
     shown = b""
@@ -185,13 +187,14 @@ def test_a_report_with_verdicts_is_not_replaced_by_one_without(suite):
     [('__import__("_thread").interrupt_main()', 2), ('__import__("pytest").exit("s", returncode=7)', 7)],
 )
 def test_a_stopped_session_leaves_the_report_on_all_claims_alone(suite, stop, status):
-    """One claim is judged and the next one stops the session: what it found is a report on some claims."""
-    suite.write("overlap", stop, "{}")
-    done = run(suite, "claims", "-k", "hole or overlap")
+    """All claims are asked for, and one stops the session: what was found before is a report on some claims."""
+    for claim in CLAIMS:
+        suite.write(claim, stop if claim == "overlap" else "1.0", "{}")
+    done = run(suite, "claims")
     assert done.returncode == status
     report = suite.folder / "reports" / "claims-smoke-subset.json"
     verdicts = {claim["claim"]: claim["verdict"] for claim in json.loads(report.read_text())["claims"]}
-    assert verdicts == {"hole": "SUPPORTED", "overlap": "ERROR"}
+    assert (verdicts.keys(), verdicts["coupling"], verdicts["overlap"]) == (set(CLAIMS), "SUPPORTED", "ERROR")
     assert not (suite.folder / "reports" / "claims-smoke.html").exists()
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from html import unescape
 
 import numpy as np
@@ -181,3 +182,11 @@ def test_samples_are_marked_where_the_bump_should_be():
         x, y = mark["asked"]
         assert pixels[int(y), int(x)] == 0  # the bump's darkest pixel
         assert mark["found"] == mark["asked"]
+
+
+def test_a_sheet_needs_no_opencv_but_for_outlines(monkeypatch):
+    image = np.full((16, 16), 255, np.uint8)
+    image[4:7, 4:7] = 0
+    assert len(figures._outlines(image)) == 1
+    monkeypatch.setitem(sys.modules, "bumplab.measure.detector", None)
+    assert figures._outlines(image) == []
