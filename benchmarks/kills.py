@@ -13,10 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +137,12 @@ def command(place: Path, claims: str) -> dict[str, Any]:
             *("--runs-dir", str(place / "runs"), "--report", str(place / "report.html")),
         ],
         "cwd": ROOT,
-        "env": os.environ | {STEPS: str(place / STEPS), "NUMBA_CACHE_DIR": str(place.parent / "compiled")},
+        "env": os.environ
+        | {
+            STEPS: str(place / STEPS),
+            "PYTHONPATH": str(ROOT / "tests" / "site"),  # UMAP is compiled once for all sessions
+            "NUMBA_CACHE_DIR": str(place.parent / "compiled"),
+        },
         "start_new_session": True,
     }
 
@@ -147,12 +150,9 @@ def command(place: Path, claims: str) -> dict[str, Any]:
 def pytest_configure() -> None:
     """For the suite that is killed: each worker notes every step of a run, and where it took the run up.
 
-    UMAP is compiled once for all its sessions: most kills of a session that compiles for 20 s would find it at that.
+    Its sessions share UMAP's compiled code: most kills of a session that compiles for 14 s would find it at that.
     """
     if path := os.environ.get(STEPS):
-        import numba
-
-        numba.njit = partial(_cached, numba.njit)
         update = ProgressFile.update
 
         def noted(self: ProgressFile, step: int) -> None:
@@ -161,10 +161,6 @@ def pytest_configure() -> None:
             update(self, step)
 
         ProgressFile.update = noted  # type: ignore[method-assign]
-
-
-def _cached(njit: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return njit(*args, **{"cache": True} | options)
 
 
 def repeated(log: list[str]) -> list[tuple[int, int]]:

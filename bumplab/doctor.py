@@ -161,14 +161,18 @@ def _folder_at(place: Path) -> Iterator[Path]:
     """A temporary folder in this one or, while it does not exist, where it would be made."""
     if os.path.lexists(place) and not place.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(place))
-    existing = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
-    with tempfile.TemporaryDirectory(prefix=".bumplab-doctor-", dir=existing) as folder:
+    with tempfile.TemporaryDirectory(prefix=".bumplab-doctor-", dir=_nearest_folder(place)) as folder:
         yield Path(folder)
 
 
+def _nearest_folder(place: Path) -> Path:
+    """The place itself or, while it does not exist, the innermost folder around it that does."""
+    place = place.absolute()
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
 def _disk(runs_dir: Path) -> tuple[State, str]:
-    existing = next(folder for folder in (runs_dir.absolute(), *runs_dir.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(_nearest_folder(runs_dir)).free
     said = f"{free / 1e9:.1f} GB are free for {runs_dir}"
     if free < LITTLE_DISK:
         advice = "free some, or name another disk with --runs-dir; python -m bumplab prune removes old runs"
