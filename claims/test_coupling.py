@@ -121,6 +121,7 @@ CLAIM = Claim(
             delays("on_grid"),
             interval=kappa,
             datum="t_y - t_x, t_sparse - t_dense in steps",
+            datum_form="pair",
             design=Design(
                 1.0, 0.2, "Fig. 5: no delay of y; both delays spread by a fifth of t_sparse - t_dense", drawn
             ),
@@ -159,6 +160,7 @@ CLAIM = Claim(
             delays("off_grid"),
             interval=kappa,
             datum="t_y - t_x, t_sparse - t_dense in steps",
+            datum_form="pair",
             judges=False,
         ),
     ),

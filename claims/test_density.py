@@ -76,6 +76,7 @@ CLAIM = Claim(
         "off_grid.corrected": "off-grid accuracy / ceiling",
         "on_grid.accuracy": "raw accuracy",
     },
+    page_section="artefacts",
     controls=(
         Control(
             "same increment, two names",

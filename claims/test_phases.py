@@ -107,6 +107,7 @@ CLAIM = Claim(
         "on_grid.single-wrong": "one bump, wrong place",
         "on_grid.correct": "one bump, right place",
     },
+    page_section="manifold",
     controls=(
         Control(
             "labels shuffled",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from bumplab.profiles import Profile
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.intervals import Datum, Interval, student_t
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bumplab.runs.store import RunRecord
+
+DatumForm = Literal["bounds", "pair", "outcomes"]
+"""What a seed's numbers are: bounds of its effect; the two numbers of a ratio; or levels and an outcome for each."""
 IntervalOf = Callable[[Sequence[Datum], float], Interval]
 SeedRuns = Mapping[str, Curves]
 """One seed's runs, by condition."""
@@ -73,6 +81,7 @@ class Part:
     design: Design | None = None
     datum: str = ""
     """What the numbers of a seed's datum are, where they are not the effect itself."""
+    datum_form: DatumForm = "bounds"
     rates: tuple[str, ...] = ()
     """The shares of sampled images that the effect is made of, where its sampling noise is to be known (`noise`)."""
     counts_failures: bool = False
@@ -92,6 +101,21 @@ class Control:
     runs: RunsOf | None = None
     change: Change | None = None
     positive: bool = False
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """The paper's figure of a claim, redrawn from stored runs by condition, one a seed.
+
+    ``note`` says what to read in it. ``rows`` names the numbers that every row must hold, ``label_sets`` the label sets
+    whose samples the last checkpoint must hold. ``finished_only``: runs that failed are not shown.
+    """
+
+    draw: Callable[[Mapping[str, Sequence[RunRecord]]], Figure]
+    note: str
+    rows: tuple[str, ...] = ()
+    label_sets: tuple[str, ...] = ()
+    finished_only: bool = False
 
 
 FIRST_SEED = 10
@@ -116,6 +140,11 @@ class Claim:
     parts: tuple[Part, ...]
     curves: Mapping[str, str]
     controls: tuple[Control, ...] = ()
+    plant: Callable[..., SeedRuns] | None = None
+    """Makes one synthetic seed: from its number, the conditions and what each judged part is to read."""
+    figure: PaperFigure | None = None
+    page_section: Literal["", "manifold", "artefacts"] = ""
+    """A section that the report's page adds from this claim's runs."""
 
     def plan(self, profile: Profile, seeds: int) -> dict[str, list[RunSpec]]:
         """The runs of each condition, one a seed."""

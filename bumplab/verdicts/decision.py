@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Part, Region, SeedRuns
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, DatumForm, Part, Region, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.error_rate import Looks, alpha_at
 from bumplab.verdicts.intervals import Datum, Futile, Interval, Tied, Undefined, student_t
@@ -36,6 +36,7 @@ class PartVerdict:
     why: str
     judges: bool
     datum: str
+    datum_form: DatumForm
     effects: list[list[float | None] | None]
     estimate: float | None
     low: float | None
@@ -221,6 +222,7 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
         why=part.why,
         judges=part.judges,
         datum=part.datum,
+        datum_form=part.datum_form,
         effects=[None if effect is None else [_plain(value) for value in effect] for effect in effects],
         estimate=estimate,
         low=_plain(interval.low) if interval else None,
