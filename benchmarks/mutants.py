@@ -32,7 +32,7 @@ SHARES = {"data": 18, "diffusion": 25, "training": 25, "measure": 30, "runs": 40
 FAMILY_SHARE = 0.25
 """The largest share of a package's mutants that one kind of change may take."""
 SEED = 16
-LIMIT = 300.0
+LIMIT = 900.0
 """Seconds after which the tests of a mutant count as hanging, which a person would notice."""
 HEAVY = ("torch", "scipy.stats", "sklearn.decomposition", "cv2", "matplotlib.figure", "hypothesis", "pytest")
 """Imported once, before each mutant's tests are forked."""
