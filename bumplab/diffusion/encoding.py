@@ -20,5 +20,5 @@ def sinusoidal(values: Tensor, dim: int) -> Tensor:
 
 
 def encode_condition(t: Tensor, labels: Tensor, dim: int) -> Tensor:
-    """The encodings of timestep ``t [B]``, x and y (``labels [B, 2]``), one after the other: ``[B, 3 * dim]`` (Fig. 6)."""
+    """The encodings of ``t [B]`` and of x and y in ``labels [B, 2]``, concatenated: ``[B, 3 * dim]`` (Fig. 6)."""
     return sinusoidal(torch.cat([t[:, None], labels], dim=1), dim).flatten(1)

@@ -1,8 +1,8 @@
 """The two kinds of generator: joint and factorized.
 
-A joint generator is one network that draws the bump. The factorized generator is a control (Fig. 1a) of two networks.
-One network gets x alone and draws a stripe at x; the other gets y alone and draws a stripe at y. The bump is the product
-of the stripes. The networks exchange nothing.
+A joint generator is one network that draws the bump. The factorized generator is a control of two networks (Fig. 1a).
+One network gets x alone and draws a stripe at x. The other gets y alone and draws a stripe at y. The bump is the
+product of the stripes. The networks exchange nothing.
 """
 
 from __future__ import annotations
@@ -63,6 +63,6 @@ def clean(spec: RunSpec, labels: Tensor) -> Tensor:
 
 
 def compose(spec: RunSpec, samples: Tensor) -> Tensor:
-    """Samples of the network as images: ``[B, channels, N, N]`` in [-1, 1] -> ``[B, N, N]``, grey values in [0, 255]."""
+    """The network's samples as images: ``[B, channels, N, N]`` in [-1, 1] -> ``[B, N, N]``, grey in [0, 255]."""
     grey = to_grey(samples)
     return grey[:, 0] if spec.model.kind == "joint" else join_factors(grey)

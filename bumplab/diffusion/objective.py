@@ -29,7 +29,10 @@ def diffuse(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def target(prediction: Prediction, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """What the network learns to predict: the noise, or ``v = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x0``."""
+    """What the network learns to predict: the noise, or ``v = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) x0``.
+
+    Predicting v is due to Salimans and Ho (2022).
+    """
     if prediction == "epsilon":
         return noise
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0

@@ -41,7 +41,9 @@ def ancestral_step(x0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_next: T
 
 @torch.inference_mode()
 def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: torch.Generator) -> Tensor:
-    """Images drawn from ``noise [B, C, H, W]``: the same shape, float32 in [-1, 1], NaN where a prediction is not finite.
+    """Images drawn from ``noise [B, C, H, W]``: float32 of the same shape, in [-1, 1].
+
+    A pixel is NaN where a prediction is not finite.
 
     The ancestral sampler takes fresh noise from ``generator``. DDIM does not use it.
     """

@@ -82,7 +82,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        pixels: Tensor = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # with channels last it copies nothing
+        pixels: Tensor = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # no copy with channels last
         q, k, v = self.qkv(self.norm(pixels)).view(batch, -1, 3, self.heads, channels // self.heads).unbind(2)
         attended = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         pixels = pixels + self.project(attended.transpose(1, 2).reshape(batch, -1, channels))
