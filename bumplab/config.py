@@ -210,7 +210,7 @@ class TrainingSpec(_Part):
     ema_decay: float = 0.0
     """Decay of the average of the weights, which is measured. 0 measures the weights themselves."""
     precision: Literal["float32", "bf16"] = "float32"
-    """bf16 holds for products and convolutions, where the processor has it. A run's environment tells whether it has."""
+    """bf16: of products and convolutions, where the processor has it. A run's environment tells whether it has."""
 
     def validate(self) -> None:
         _count("steps", self.steps)

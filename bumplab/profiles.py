@@ -70,8 +70,8 @@ class Profile:
 # - Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000 steps.
 # - 8 groups of normalisation: with 1, 2 or 4 the network learns less a minute.
 # - 1,000 steps, for power. The hole's effect (accuracy inside minus outside) spreads over seeds 0 to 6 by 0.11 after
-#   800 steps and by 0.039 after 1,000. The earlier shape, 600 steps of batch 32, had the mean accuracy of 800 steps and a
-#   spread of 0.033.
+#   800 steps and by 0.039 after 1,000. The earlier shape, 600 steps of batch 32, had the mean accuracy of 800 steps
+#   and a spread of 0.033.
 # - 5 sampling steps: they give the accuracy of 10 steps at every checkpoint, for half the cost.
 # - Increments up to 4: bumps 4 pixels apart no longer overlap, so a density effect can exist at this size. There are
 #   three increments, because each costs up to 8 runs.
