@@ -13,7 +13,7 @@ from bumplab.runs import sealed, store
 
 @pytest.mark.parametrize(("unfinished", "count"), [(False, 70), (True, 35)])
 def test_damaged_files_are_never_used(unfinished, count):
-    """Fewer for a checkpoint, which takes longer to read."""
+    """A checkpoint is tried less often, because reading it takes longer."""
     outcome = faults.mutations(count, random.Random(1), unfinished)
     assert (outcome.tried, outcome.survived, outcome.lost, outcome.used_wrongly) == (count, count, 0, 0)
 

@@ -78,7 +78,7 @@ def test_joined_factors_are_the_bump(labels, sigma, size):
 
 @given(x=coordinates, y=coordinates, sigma=st.floats(0.25, 4))
 def test_each_factor_is_a_stripe_at_one_coordinate(x, y, sigma):
-    """The first stripe is dark along column x, the second along row y. Each is as deep as a bump along its length."""
+    """The first stripe is dark along column x, the second along row y. All along, a stripe is as dark as a bump."""
     (columns, rows) = render_factors(torch.tensor([[x, y]]), 16, sigma)[0]
     for stripe, at in ((columns, x), (rows.T, y)):
         profile = [255 * (1 - math.exp(-((k + 1 - at) ** 2) / (4 * sigma**2))) for k in range(16)]

@@ -75,8 +75,7 @@ def test_shares_lie_in_0_to_1_and_modes_sum_to_1(checkpoints):
         assert row["off_grid.ceiling"] == 1, "a whole bump was not found"
 
 
-def test_every_number_of_a_row_is_possible(checkpoints):
-    """Numbers outside their range are not."""
+def test_every_number_of_a_row_is_possible_and_numbers_out_of_range_are_not(checkpoints):
     for spec, step, _, measurement in checkpoints:
         impossible = [name for name, value in measurement.row.items() if not is_possible(name, value, spec, step)]
         assert not impossible, (spec.label(), step)
