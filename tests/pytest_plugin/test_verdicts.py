@@ -11,8 +11,10 @@ from bumplab import profiles
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.store import RunRecord, RunStore, run_key
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts.suite import OURS, ids
 from tests.rows import rows_of
+
+CLAIMS = ids(OURS)
 
 
 def labels(d, seeds, control=""):
