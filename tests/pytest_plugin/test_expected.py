@@ -39,7 +39,7 @@ def test_what_is_written_is_read(tmp_path):
         (b"a = [" * 100_000, "cannot be read as TOML: "),
         (b"[huge.hole]\n", "[huge]: tables must be named <profile>.<claim>, profiles quick, nightly"),
         (b"quick = 1\n", "[quick]: tables must be named <profile>.<claim>"),
-        (b"[smoke.holes]\n", "[smoke.holes]: there is no such claim, only phases, "),
+        (b"[smoke.holes]\n", "[smoke.holes]: there is no such claim, only bottleneck, "),
         (b"smoke.hole = 1\n", "[smoke.hole]: must have verdict and why, and nothing else"),
         (b"[smoke.hole]\nverdict = 'SUPPORTED'\n", "[smoke.hole]: must have verdict and why, and nothing else"),
         (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nwhen = 1\n", "must have verdict and why, and nothing else"),
