@@ -106,8 +106,8 @@ def test_its_rendered_controls_are_measured_as_they_are_planted():
         ("nearest training label", profiles.QUICK, "CONTRADICTED"),
         ("true images", profiles.get("nightly"), "SUPPORTED"),
     ):
-        measure = replace(profile.base.measure, samples=100)
-        few_images = replace(profile, base=replace(profile.base, measure=measure), hole_samples=100)
+        measure = replace(profile.base.measure, samples=30)
+        few_images = replace(profile, base=replace(profile.base, measure=measure), hole_samples=30)
         control = next(control for control in CLAIM.controls if control.name == name)
         runs = {}
         for condition, specs in CLAIM.under(control).plan(few_images, 3).items():

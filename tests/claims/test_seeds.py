@@ -99,7 +99,7 @@ def test_each_part_reads_its_own_measure():
 
 def test_its_world_and_its_controls():
     check_planted(CLAIM)
-    check_power(CLAIM)
+    check_power(CLAIM, draws=60)
     check_controls(CLAIM, false={"no manifold": -3.0, "no manifold, without UMAP": -3.0})
     for profile in PROFILES:
         assert CLAIM.runs(profile, 10) == by_increment(profile, 10), profile.name

@@ -1,6 +1,7 @@
 """A claim on other runs or on changed measurements keeps its words, its regions and its parts."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Design, Part, Region
 from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.intervals import certain
 
 
 def effect(runs):
-    value = float(sum(run["v"][-1] for run in runs.values()))
-    return value, value
+    return float(sum(run["v"][-1] for run in runs.values()))
 
 
 def doubled(runs):
@@ -41,8 +42,8 @@ RUNS = {"a": Curves([{"step": 0.0, "v": 1.0}, {"step": 5.0, "v": 3.0}])}
 
 def test_a_change_is_seen_by_every_part_and_by_nothing_else():
     changed = CLAIM.under(Control("c", "w", change=doubled))
-    assert [part.effect(RUNS) for part in changed.parts] == [(6.0, 6.0)] * 2
-    assert [part.effect(RUNS) for part in CLAIM.parts] == [(3.0, 3.0)] * 2
+    assert [part.effect(RUNS) for part in changed.parts] == [6.0] * 2
+    assert [part.effect(RUNS) for part in CLAIM.parts] == [3.0] * 2
     assert RUNS["a"]["v"][-1] == 3
     assert [(p.name, p.region, p.why, p.judges) for p in changed.parts] == [
         (p.name, p.region, p.why, p.judges) for p in CLAIM.parts
@@ -50,22 +51,19 @@ def test_a_change_is_seen_by_every_part_and_by_nothing_else():
     assert changed.runs is CLAIM.runs
 
 
-def test_other_runs_replace_the_claims():
+def test_other_runs_replace_the_claims_and_a_control_may_have_both():
     other = CLAIM.under(Control("c", "w", runs=shuffled))
     assert list(other.runs(QUICK, 3)) == ["b"]
     assert other.runs(QUICK, 3)["b"].data.pairing == "shuffled"
     assert other.parts == CLAIM.parts
-
-
-def test_a_control_may_have_both():
     both = CLAIM.under(Control("c", "w", runs=shuffled, change=doubled))
     assert list(both.runs(QUICK, 3)) == ["b"]
-    assert both.parts[0].effect(RUNS) == (6.0, 6.0)
+    assert both.parts[0].effect(RUNS) == 6.0
 
 
 def test_changes_are_made_from_the_last_to_the_first():
     twice = CLAIM.with_runs(None, doubled).with_runs(None, plus_one)
-    assert twice.parts[0].effect(RUNS) == (8.0, 8.0)
+    assert twice.parts[0].effect(RUNS) == 8.0
 
 
 def test_a_plan_begins_at_the_first_seed_that_no_choice_has_seen():
@@ -75,12 +73,21 @@ def test_a_plan_begins_at_the_first_seed_that_no_choice_has_seen():
     assert Claim("overlap", "s", "f", "p", lambda profile, seed: {}, (), {}).plan(QUICK, 3) == {}
 
 
-@pytest.mark.parametrize(
-    ("region", "text"),
-    [(Region(low=0.5), "above 0.5"), (Region(high=1.1), "below 1.1"), (Region(-0.25, 0.25), "between -0.25 and 0.25")],
-)
-def test_a_region_is_said_in_words(region, text):
-    assert str(region) == text
+def test_a_region_is_said_in_words():
+    assert str(Region(low=0.5)) == "above 0.5"
+    assert str(Region(high=1.1)) == "below 1.1"
+    assert str(Region(-0.25, 0.25)) == "between -0.25 and 0.25"
+
+
+def test_a_claim_is_certain_where_all_judged_parts_are():
+    drawn, exact = CLAIM.parts[0], replace(CLAIM.parts[0], interval=certain)
+    for parts, is_certain in (
+        ((exact,), True),
+        ((exact, drawn), False),
+        ((drawn,), False),
+        ((exact, replace(drawn, judges=False)), True),
+    ):
+        assert replace(CLAIM, parts=parts).certain == is_certain, parts
 
 
 def test_a_design_draws_one_seed():
