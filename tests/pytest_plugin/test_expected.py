@@ -167,8 +167,8 @@ def test_a_session_accepts_what_has_moved(suite):
     assert expected.load(file) == before | {("smoke", "hole"): new, ("smoke", "sigma"): undecided}
     lines = [line for line in done.stdout.splitlines() if line.startswith("accepted: ")]
     assert lines == [
-        "accepted: smoke.hole, SUPPORTED in place of INCONCLUSIVE",
         "accepted: smoke.sigma, INCONCLUSIVE in place of no verdict",
+        "accepted: smoke.hole, SUPPORTED in place of INCONCLUSIVE",
     ]
     assert suite.entries()["sigma"]["controls"], "none is accepted that its controls have not checked"
     again = suite.run(*choice, "--accept", "for another reason")
