@@ -46,40 +46,41 @@ CLAIM = Claim(
     runs=lambda profile, seed: {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments},
     parts=(
         Part(
-            "ceiling-corrected",
-            "log2 steps / log2 increment",
-            Region(low=LEAST_SLOPE),
-            WHY,
-            on_grid,
+            name="ceiling-corrected",
+            unit="log2 steps / log2 increment",
+            region=Region(low=LEAST_SLOPE),
+            why=WHY,
+            effect=on_grid,
             design=DESIGN,
             rates=("on_grid.accuracy",),
         ),
         Part(
-            "off-grid",
-            "log2 steps / log2 increment",
-            Region(low=LEAST_SLOPE),
-            WHY + " Off-grid, increments above 2 pixels also test generalisation. A copy of the nearest training label "
+            name="off-grid",
+            unit="log2 steps / log2 increment",
+            region=Region(low=LEAST_SLOPE),
+            why=WHY
+            + " Off-grid, increments above 2 pixels also test generalisation. A copy of the nearest training label "
             "is too far off there, however long the network is trained. Accuracy may then level off near a half.",
-            log_time_slope(lambda run: run.corrected("off_grid")),
+            effect=log_time_slope(lambda run: run.corrected("off_grid")),
             design=DESIGN,
             rates=("off_grid.accuracy",),
         ),
         Part(
-            "ceiling-corrected, increments up to 1",
-            "log2 steps / log2 increment",
-            Region(low=LEAST_SLOPE),
-            "Shown and not judged: the paper's own range. Few labels far apart make the task easier, as it is enough "
-            "to tell which label was asked for.",
-            in_the_papers_range,
+            name="ceiling-corrected, increments up to 1",
+            unit="log2 steps / log2 increment",
+            region=Region(low=LEAST_SLOPE),
+            why="Shown and not judged: the paper's own range. Few labels far apart make the task easier, as it is "
+            "enough to tell which label was asked for.",
+            effect=in_the_papers_range,
             judges=False,
         ),
         Part(
-            "raw accuracy (as in the paper)",
-            "log2 steps / log2 increment",
-            Region(low=LEAST_SLOPE),
-            "Shown and not judged: the border cuts bumps off, more of them at larger increments. That lowers the raw "
-            "accuracy even of perfect images.",
-            log_time_slope(lambda run: run["on_grid.accuracy"]),
+            name="raw accuracy (as in the paper)",
+            unit="log2 steps / log2 increment",
+            region=Region(low=LEAST_SLOPE),
+            why="Shown and not judged: the border cuts bumps off, more of them at larger increments. That lowers the "
+            "raw accuracy even of perfect images.",
+            effect=log_time_slope(lambda run: run["on_grid.accuracy"]),
             judges=False,
         ),
     ),

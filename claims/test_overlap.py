@@ -69,21 +69,21 @@ CLAIM = Claim(
     runs=lambda profile, seed: {},
     parts=(
         Part(
-            "along an axis (Fig. 7b)",
-            "exponent of sigma",
-            Region(high=1.1),
-            "'Roughly linearly' leaves a tenth above 1, as whole neighbours are counted on whole pixels.",
-            exponent(along_an_axis),
+            name="along an axis (Fig. 7b)",
+            unit="exponent of sigma",
+            region=Region(high=1.1),
+            why="'Roughly linearly' leaves a tenth above 1, as whole neighbours are counted on whole pixels.",
+            effect=exponent(along_an_axis),
             interval=certain,
         ),
         Part(
-            "over the plane",
-            "exponent of sigma",
-            Region(high=1.1),
-            "Shown and not judged: Fig. 7b measures along an axis. Labels lie in both directions, and over the plane "
-            "the neighbours that overlap grow as sigma squared. The number of labels grows as 1/d squared. The paper's "
-            "contrast between the two does not hold there.",
-            exponent(over_the_plane),
+            name="over the plane",
+            unit="exponent of sigma",
+            region=Region(high=1.1),
+            why="Shown and not judged: Fig. 7b measures along an axis. Labels lie in both directions, and over the "
+            "plane the neighbours that overlap grow as sigma squared. The number of labels grows as 1/d squared. The "
+            "paper's contrast between the two does not hold there.",
+            effect=exponent(over_the_plane),
             interval=certain,
             judges=False,
         ),

@@ -124,41 +124,41 @@ CLAIM = Claim(
     runs=lambda profile, seed: {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments},
     parts=(
         Part(
-            "over training",
-            "rank correlation",
-            Region(low=HIGH),
-            "'Highly correlated' is read as above a half, a strong correlation by convention (Cohen 1988). A run's "
+            name="over training",
+            unit="rank correlation",
+            region=Region(low=HIGH),
+            why="'Highly correlated' is read as above a half, a strong correlation by convention (Cohen 1988). A run's "
             "checkpoints are not replicates: they give one number a run, and the runs of a seed one number together.",
-            over_training("umap_r2"),
+            effect=over_training("umap_r2"),
             interval=over_checkpoints,
             design=Design(0.8, 0.1, "Fig. 4 (a) and (b) look alike but for d near 1"),
         ),
         Part(
-            "at fixed steps",
-            "rank correlation across runs",
-            Region(low=0),
-            "Any relation beyond training time counts, as all numbers that grow during training correlate over it. The "
-            "verdict is about these increments, which are the same in every seed.",
-            at_fixed_steps("umap_r2"),
+            name="at fixed steps",
+            unit="rank correlation across runs",
+            region=Region(low=0),
+            why="Any relation beyond training time counts, as all numbers that grow during training correlate over it. "
+            "The verdict is about these increments, which are the same in every seed.",
+            effect=at_fixed_steps("umap_r2"),
             interval=over_runs,
             design=Design(
                 0.8, 0.08, "Fig. 4 (a) and (b): at a given step both fall with the increment, nearly in order"
             ),
         ),
         Part(
-            "over training, without UMAP",
-            "rank correlation",
-            Region(low=HIGH),
-            "Shown and not judged: the same with cross-validated R^2 on principal components.",
-            over_training("pca_r2"),
+            name="over training, without UMAP",
+            unit="rank correlation",
+            region=Region(low=HIGH),
+            why="Shown and not judged: the same with cross-validated R^2 on principal components.",
+            effect=over_training("pca_r2"),
             judges=False,
         ),
         Part(
-            "at fixed steps, without UMAP",
-            "rank correlation across runs",
-            Region(low=0),
-            "Shown and not judged: UMAP may tear sparse labels apart. Principal components cannot.",
-            at_fixed_steps("pca_r2"),
+            name="at fixed steps, without UMAP",
+            unit="rank correlation across runs",
+            region=Region(low=0),
+            why="Shown and not judged: UMAP may tear sparse labels apart. Principal components cannot.",
+            effect=at_fixed_steps("pca_r2"),
             judges=False,
         ),
     ),

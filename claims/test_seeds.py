@@ -61,7 +61,12 @@ def plant(seed, conditions, umap, pca):
 DATUM = "log2 increments, then 1 for each run that failed"
 UNIT = "log-odds of failing / log2 increment"
 ANY = "Any growth with the increment counts: the paper gives no number."
-DESIGN = Design(1.5, 1.0, "the paper gives no number: a seventh of runs fail at 0.5, two thirds at 2", draw=drawn)
+DESIGN = Design(
+    effect=1.5,
+    spread=1.0,
+    source="the paper gives no number: a seventh of runs fail at 0.5, two thirds at 2",
+    draw=drawn,
+)
 
 CLAIM = Claim(
     id="seeds",
@@ -73,11 +78,11 @@ CLAIM = Claim(
     runs=lambda profile, seed: {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments},
     parts=(
         Part(
-            "no manifold",
-            UNIT,
-            Region(low=0),
-            ANY,
-            failures(lambda curves: curves["up1-features.umap_r2"][-1]),
+            name="no manifold",
+            unit=UNIT,
+            region=Region(low=0),
+            why=ANY,
+            effect=failures(lambda curves: curves["up1-features.umap_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -85,12 +90,13 @@ CLAIM = Claim(
             design=DESIGN,
         ),
         Part(
-            "no manifold, without UMAP",
-            UNIT,
-            Region(low=0),
-            ANY + " Judged beside the paper's measure, because UMAP may tear labels 4 pixels apart into islands and "
+            name="no manifold, without UMAP",
+            unit=UNIT,
+            region=Region(low=0),
+            why=ANY
+            + " Judged beside the paper's measure, because UMAP may tear labels 4 pixels apart into islands and "
             "place them anywhere. Cross-validated R^2 on principal components cannot.",
-            failures(lambda curves: curves["up1-features.pca_r2"][-1]),
+            effect=failures(lambda curves: curves["up1-features.pca_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -98,11 +104,11 @@ CLAIM = Claim(
             design=DESIGN,
         ),
         Part(
-            "no right bumps",
-            UNIT,
-            Region(low=0),
-            "Shown and not judged: here a run fails where its accuracy is at most half its ceiling.",
-            failures(lambda curves: curves.corrected("on_grid")[-1]),
+            name="no right bumps",
+            unit=UNIT,
+            region=Region(low=0),
+            why="Shown and not judged: here a run fails where its accuracy is at most half its ceiling.",
+            effect=failures(lambda curves: curves.corrected("on_grid")[-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",

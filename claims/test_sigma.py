@@ -52,12 +52,12 @@ CLAIM = Claim(
     runs=lambda profile, seed: {f"sigma={s:g}": profile.run(seed, sigma=s) for s in profile.sigmas},
     parts=(
         Part(
-            "rate",
-            "log2 steps / log2 sigma",
-            Region(-0.25, 0.25),
-            "A quarter doubling of training for each doubling of sigma. Over the paper's tenfold range of sigma that "
-            "is at most 1.8 times the steps, which a diagram like Fig. 8 hardly shows.",
-            pace,
+            name="rate",
+            unit="log2 steps / log2 sigma",
+            region=Region(-0.25, 0.25),
+            why="A quarter doubling of training for each doubling of sigma. Over the paper's tenfold range of sigma "
+            "that is at most 1.8 times the steps, which a diagram like Fig. 8 hardly shows.",
+            effect=pace,
             design=Design(
                 0.0,
                 0.1,
@@ -66,20 +66,20 @@ CLAIM = Claim(
             ),
         ),
         Part(
-            "performance",
-            "share of the ceiling at the last step / log2 sigma",
-            Region(-0.1, 0.1),
-            "A tenth of the scale for each doubling of sigma.",
-            final_slope,
+            name="performance",
+            unit="share of the ceiling at the last step / log2 sigma",
+            region=Region(-0.1, 0.1),
+            why="A tenth of the scale for each doubling of sigma.",
+            effect=final_slope,
             design=Design(0.0, 0.03, "Fig. 8: no trend at the last step"),
         ),
         Part(
-            "rank correlation",
-            "with steps to half the ceiling",
-            Region(-0.5, 0.5),
-            "Shown and not judged: it has no scale, so the least difference counts as strong where every seed has it. "
-            "Without any difference, 8 seeds of 3 spreads leave it undecided (limits of about +-0.7).",
-            rank,
+            name="rank correlation",
+            unit="with steps to half the ceiling",
+            region=Region(-0.5, 0.5),
+            why="Shown and not judged: it has no scale, so the least difference counts as strong where every seed has "
+            "it. Without any difference, 8 seeds of 3 spreads leave it undecided (limits of about +-0.7).",
+            effect=rank,
             judges=False,
         ),
     ),

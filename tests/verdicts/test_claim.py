@@ -34,7 +34,10 @@ CLAIM = Claim(
     source="Fig. 0",
     prediction="p",
     runs=lambda profile, seed: {"a": profile.run(seed), "b": profile.run(seed, dx=2.0)},
-    parts=(Part("v", "units", Region(low=0), "because", effect), Part("w", "units", Region(high=3), "so", effect)),
+    parts=(
+        Part(name="v", unit="units", region=Region(low=0), why="because", effect=effect),
+        Part(name="w", unit="units", region=Region(high=3), why="so", effect=effect),
+    ),
     curves={},
 )
 RUNS = {"a": Curves([{"step": 0.0, "v": 1.0}, {"step": 5.0, "v": 3.0}])}
@@ -70,7 +73,7 @@ def test_a_plan_begins_at_the_first_seed_that_no_choice_has_seen():
     plan = CLAIM.plan(QUICK, 4)
     assert list(plan) == ["a", "b"]
     assert [spec.seed for spec in plan["b"]] == list(range(FIRST_SEED, FIRST_SEED + 4))
-    assert Claim("overlap", "s", "f", "p", lambda profile, seed: {}, (), {}).plan(QUICK, 3) == {}
+    assert replace(CLAIM, runs=lambda profile, seed: {}).plan(QUICK, 3) == {}
 
 
 def test_a_region_is_said_in_words():
@@ -96,5 +99,5 @@ def test_a_design_draws_one_seed():
     assert (drawn[:, 0] == drawn[:, 1]).all()
     assert drawn[:, 0].mean() == pytest.approx(-1, abs=4 * 0.5 / math.sqrt(2000))
     assert drawn[:, 0].std() == pytest.approx(0.5, rel=0.1)
-    own = Design(2.0, 0.5, "s", draw=lambda random, effect, spread: (effect, spread, 1.0))
+    own = Design(effect=2.0, spread=0.5, source="s", draw=lambda random, effect, spread: (effect, spread, 1.0))
     assert own.seed_datum(random, 7.0) == (7.0, 0.5, 1.0)

@@ -29,11 +29,21 @@ def value(name):
 
 
 def part(name="v", region=ABOVE, judges=True, interval=student_t):
-    return Part(name, "units", region, "because", value(name), interval=interval, judges=judges)
+    return Part(
+        name=name, unit="units", region=region, why="because", effect=value(name), interval=interval, judges=judges
+    )
 
 
 def claim(*parts):
-    return Claim("density", "s", "Fig. 0", "p", lambda profile, seed: {}, parts or (part(),), {})
+    return Claim(
+        id="density",
+        statement="s",
+        source="Fig. 0",
+        prediction="p",
+        runs=lambda profile, seed: {},
+        parts=parts or (part(),),
+        curves={},
+    )
 
 
 def judge(values, *parts, failed=None):

@@ -12,8 +12,16 @@ from bumplab.verdicts.noise import sampling_noise
 
 
 def claim(effect, rates=("off_grid.correct",)):
-    part = Part("share", "u", Region(low=0), "because", effect, rates=rates)
-    return Claim("hole", "s", "Fig. 0", "p", lambda profile, seed: {}, (part,), {})
+    part = Part(name="share", unit="u", region=Region(low=0), why="because", effect=effect, rates=rates)
+    return Claim(
+        id="hole",
+        statement="s",
+        source="Fig. 0",
+        prediction="p",
+        runs=lambda profile, seed: {},
+        parts=(part,),
+        curves={},
+    )
 
 
 def share(runs):

@@ -21,7 +21,16 @@ DESIGN = Design(effect=1.0, spread=0.2, source="a guess")
 
 
 def part(region=ABOVE, design=DESIGN, interval=student_t, judges=True):
-    return Part("v", "units", region, "because", lambda runs: 0.0, interval, judges, design)
+    return Part(
+        name="v",
+        unit="units",
+        region=region,
+        why="because",
+        effect=lambda runs: 0.0,
+        interval=interval,
+        judges=judges,
+        design=design,
+    )
 
 
 def coarse(region, resolution):
@@ -98,7 +107,7 @@ def drawn(random, effect, spread):
     return float(random.normal(effect, spread)), float(random.normal(1, spread))
 
 
-RATIO = part(design=Design(1.0, 0.1, "a guess", drawn), interval=fieller)
+RATIO = part(design=Design(effect=1.0, spread=0.1, source="a guess", draw=drawn), interval=fieller)
 
 
 def outcomes(random, effect, spread):
@@ -106,7 +115,7 @@ def outcomes(random, effect, spread):
     return (-1.0, 0.0, 1.0, *(random.random(3) < odds / (1 + odds)).astype(float).tolist())
 
 
-TREND = part(Region(low=0), Design(3.0, 0.5, "a guess", outcomes), exact_trend)
+TREND = part(Region(low=0), Design(effect=3.0, spread=0.5, source="a guess", draw=outcomes), exact_trend)
 
 
 def test_other_intervals_are_simulated_and_always_alike():
@@ -124,7 +133,11 @@ def test_other_intervals_are_simulated_and_always_alike():
 
 def test_a_trend_whose_limit_is_infinite_is_found():
     """Every failure at the largest level leaves the upper limit open, which a region above 0 does not mind."""
-    steep = part(Region(low=0), Design(1.0, 1.0, "", lambda random, effect, spread: (0.0, 1.0, 0.0, 1.0)), exact_trend)
+    steep = part(
+        Region(low=0),
+        Design(effect=1.0, spread=1.0, source="", draw=lambda random, effect, spread: (0.0, 1.0, 0.0, 1.0)),
+        exact_trend,
+    )
     assert power(steep, 1.0, 8, 0.01) == 1.0
 
 
@@ -171,7 +184,9 @@ def test_a_part_without_a_design_has_no_power():
 
 
 def claim(*parts, id="density"):
-    return Claim(id, "s", "Fig. 0", "p", lambda profile, seed: {}, parts, {})
+    return Claim(
+        id=id, statement="s", source="Fig. 0", prediction="p", runs=lambda profile, seed: {}, parts=parts, curves={}
+    )
 
 
 def test_the_table_holds_every_judged_part():

@@ -19,7 +19,15 @@ CLAIM = Claim(
     source="Fig. 0",
     prediction="p",
     runs=lambda profile, seed: {"a": profile.run(seed), "b": profile.factorized(profile.run(seed, dx=2.0, hole=3.0))},
-    parts=(Part("v", "units", Region(low=0), "because", lambda runs: runs["a"].last("up1-features.r2")),),
+    parts=(
+        Part(
+            name="v",
+            unit="units",
+            region=Region(low=0),
+            why="because",
+            effect=lambda runs: runs["a"].last("up1-features.r2"),
+        ),
+    ),
     curves={},
 )
 

@@ -43,9 +43,24 @@ CLAIM = Claim(
     prediction="p",
     runs=lambda profile, seed: {"a": profile.run(seed), "b": profile.run(seed, dx=2.0)},
     parts=(
-        Part("v", "u", Region(low=0), "w", lambda runs: runs["a"].last("loss"), design=Design(2.0, 0.1, "s")),
-        Part("shown", "u", Region(low=0), "w", lambda runs: 0.0, judges=False),
-        Part("ratio", "u", Region(low=0), "w", lambda runs: 0.0, fieller, design=Design(3.0, 0.1, "s", pair)),
+        Part(
+            name="v",
+            unit="u",
+            region=Region(low=0),
+            why="w",
+            effect=lambda runs: runs["a"].last("loss"),
+            design=Design(2.0, 0.1, "s"),
+        ),
+        Part(name="shown", unit="u", region=Region(low=0), why="w", effect=lambda runs: 0.0, judges=False),
+        Part(
+            name="ratio",
+            unit="u",
+            region=Region(low=0),
+            why="w",
+            effect=lambda runs: 0.0,
+            interval=fieller,
+            design=Design(effect=3.0, spread=0.1, source="s", draw=pair),
+        ),
     ),
     curves={},
     plant=lambda seed, conditions, v, ratio: {
