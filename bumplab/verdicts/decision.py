@@ -123,7 +123,7 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
     seeds = len(each)
     alpha = alpha_at(seeds or looks.last, looks)
     judging = sum(part.judges for part in claim.parts)
-    parts = [_decide_part(part, each or [{}], alpha, judging) for part in claim.parts]
+    parts = [_decide_part(part, each or [{}], alpha=alpha, judging=judging) for part in claim.parts]
     judges = [part for part in parts if part.judges]
     verdict = _weakest([part.verdict for part in judges])
     reason = "; ".join(f"{part.name}: {part.reason}" for part in judges if part.verdict == verdict)
@@ -191,7 +191,7 @@ def verdict_of(interval: Interval, wider: Interval, region: Region) -> Verdict:
     return "INCONCLUSIVE"
 
 
-def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: int) -> PartVerdict:
+def _decide_part(part: Part, seeds: Sequence[SeedRuns], *, alpha: float, judging: int) -> PartVerdict:
     effects: list[Datum | None] = []
     problems: dict[str, list[int]] = {}
     for seed, runs in enumerate(seeds, FIRST_SEED):

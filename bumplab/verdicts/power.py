@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bumplab.verdicts.claim import Claim, Design, IntervalOf, Part, Region
+from bumplab.verdicts.claim import Claim, Design, Part, Region
 from bumplab.verdicts.decision import verdict_of
 from bumplab.verdicts.error_rate import MAX_SEEDS, Looks, alpha_at
 from bumplab.verdicts.intervals import Datum, Undefined, certain, student_t
@@ -30,6 +30,7 @@ FARTHEST = 64.0
 """The search for the smallest effect ends at this many spreads from the region's edge."""
 
 
+@cache
 def power(part: Part, effect: float, seeds: int, alpha: float) -> float:
     """The chance that one look's interval lies inside the part's region where the true effect is ``effect``.
 
@@ -37,18 +38,27 @@ def power(part: Part, effect: float, seeds: int, alpha: float) -> float:
     one-sided region these make the noncentral t. For any other interval it is simulated, with the same draws each time.
     Raises ValueError for a part without a design.
     """
-    return _power(_design(part), part.interval, part.region, effect, seeds, alpha)
+    spread, interval = _design(part).spread, part.interval
+    if _design(part).draw is None:
+        if interval is student_t:
+            return _of_student_t(part.region, effect=effect, spread=spread, seeds=seeds, alpha=alpha)
+        if isinstance(interval, partial) and interval.func is student_t and set(interval.keywords) <= {"resolution"}:
+            resolution = interval.keywords.get("resolution", 0.0)
+            return _of_student_t(
+                part.region, effect=effect, spread=spread, seeds=seeds, alpha=alpha, resolution=resolution
+            )
+    return _simulated(part, effect=effect, seeds=seeds, alpha=alpha)
 
 
-def smallest_effect(part: Part, seeds: int, alpha: float, power: float = WANTED) -> float | None:
-    """The effect nearest to the region's edge that has this power; None if no effect has it.
+def smallest_effect(part: Part, seeds: int, alpha: float, wanted: float = WANTED) -> float | None:
+    """The effect nearest to the region's edge that has the wanted power; None if no effect has it.
 
     In a region with two edges (equivalence) it is the largest effect between the region's middle and its upper edge.
     """
     design, region = _design(part), part.region
 
     def is_found(effect: float) -> bool:
-        return _power(design, part.interval, region, effect, seeds, alpha) >= power
+        return power(part, effect=effect, seeds=seeds, alpha=alpha) >= wanted
 
     if math.isfinite(region.low) and math.isfinite(region.high):
         edge, inside = region.high, (region.low + region.high) / 2
@@ -71,15 +81,15 @@ def smallest_effect(part: Part, seeds: int, alpha: float, power: float = WANTED)
     return inside
 
 
-def seeds_needed(part: Part, effect: float, looks: Looks, power: float = WANTED) -> int | None:
-    """The fewest seeds at which one look finds this effect with this power; None if `MAX_SEEDS` are too few.
+def seeds_needed(part: Part, effect: float, looks: Looks, wanted: float = WANTED) -> int | None:
+    """The fewest seeds at which one look finds this effect with the wanted power; None if `MAX_SEEDS` are too few.
 
     A number of seeds within ``looks`` spends the share of its own look. A larger number spends the share of the last
     look, as if the last look were made there.
     """
     for seeds in range(looks.first, MAX_SEEDS + 1):
         alpha = alpha_at(seeds, looks if seeds <= looks.last else replace(looks, last=seeds))
-        if _power(_design(part), part.interval, part.region, effect, seeds, alpha) >= power:
+        if power(part, effect=effect, seeds=seeds, alpha=alpha) >= wanted:
             return seeds
     return None
 
@@ -125,7 +135,7 @@ def _cells(part: Part, looks: Looks, shown: Sequence[int]) -> list[str]:
     effect = part.design.effect
     least = [smallest_effect(part, n, alpha_at(n, looks)) for n in shown]
     needed = seeds_needed(part, effect, looks)
-    at_last = power(part, effect, looks.last, alpha_at(looks.last, looks))
+    at_last = power(part, effect=effect, seeds=looks.last, alpha=alpha_at(looks.last, looks))
     return [
         f"{effect:g} +- {part.design.spread:g}",
         *("none" if value is None else f"{value:.2g}" for value in least),
@@ -146,18 +156,9 @@ def _design(part: Part) -> Design:
     return part.design
 
 
-@cache
-def _power(design: Design, interval: IntervalOf, region: Region, effect: float, seeds: int, alpha: float) -> float:
-    if design.draw is None:
-        if interval is student_t:
-            return _of_student_t(design.spread, 0.0, region, effect, seeds, alpha)
-        if isinstance(interval, partial) and interval.func is student_t and set(interval.keywords) <= {"resolution"}:
-            resolution = interval.keywords.get("resolution", 0.0)
-            return _of_student_t(design.spread, resolution, region, effect, seeds, alpha)
-    return _simulated(design, interval, region, effect, seeds, alpha)
-
-
-def _of_student_t(spread: float, resolution: float, region: Region, effect: float, seeds: int, alpha: float) -> float:
+def _of_student_t(
+    region: Region, *, effect: float, spread: float, seeds: int, alpha: float, resolution: float = 0.0
+) -> float:
     """The chance that the mean is more than t * s / sqrt(n) inside the region, summed over quantiles of ``s``.
 
     ``s`` is the standard deviation over seeds, at least ``resolution``.
@@ -179,7 +180,9 @@ def _relative_spreads(seeds: int) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(special.chdtri(seeds - 1, 1 - ranks) / (seeds - 1)))
 
 
-def _simulated(design: Design, interval: IntervalOf, region: Region, effect: float, seeds: int, alpha: float) -> float:
+def _simulated(part: Part, *, effect: float, seeds: int, alpha: float) -> float:
+    """The share of `DRAWS` looks at drawn seeds whose interval lies inside the region."""
+    design = _design(part)
     random = np.random.default_rng(seeds)
     inside: dict[tuple[Datum, ...], bool] = {}  # data are sorted, as seeds have no order; yes-or-no outcomes repeat
 
@@ -187,11 +190,11 @@ def _simulated(design: Design, interval: IntervalOf, region: Region, effect: flo
         data = tuple(sorted(design.seed_datum(random, effect) for _ in range(seeds)))
         if data not in inside:
             try:
-                limits = interval(data, alpha)
+                limits = part.interval(data, alpha)
             except Undefined:
                 inside[data] = False
             else:
-                inside[data] = verdict_of(limits, limits, region) == "SUPPORTED"
+                inside[data] = verdict_of(limits, limits, part.region) == "SUPPORTED"
         return inside[data]
 
     return sum(draw_is_inside() for _ in range(DRAWS)) / DRAWS

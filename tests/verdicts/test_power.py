@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bumplab.verdicts import power as module
 from bumplab.verdicts.claim import Claim, Design, Part, Region
 from bumplab.verdicts.decision import verdict_of
 from bumplab.verdicts.error_rate import MAX_SEEDS, Looks, alpha_at
@@ -125,7 +124,7 @@ def test_other_intervals_are_simulated_and_always_alike():
     limits = [fieller([drawn(random, 0.72, 0.1) for _ in range(5)], 0.02) for _ in range(1_000)]
     inside = sum(verdict_of(interval, interval, ABOVE) == "SUPPORTED" for interval in limits)
     assert simulated == pytest.approx(inside / 1_000, abs=0.1)
-    module._power.cache_clear()
+    power.cache_clear()
     assert power(RATIO, 0.72, 5, 0.02) == simulated
     assert power(TREND, 3.0, 8, 0.05) > 0.6
     assert power(TREND, 0.0, 8, 0.05) < 0.1
