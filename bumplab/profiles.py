@@ -61,7 +61,7 @@ class Profile:
         return replace(untrained, measure=replace(untrained.measure, source=source))
 
 
-# Chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md), so that nine claims at up to
+# Chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md), so that all claims at up to
 # 8 seeds and their controls, some 70 to 80 such runs, are what 2 cores finish in less than half an hour:
 # v-prediction, the cosine schedule and DDIM because epsilon with the linear schedule needs ten times the steps.
 # The paper's batch of 16, because a batch of 32 learns less a minute, and so do 12 and 8. Attention on maps of up to 4
