@@ -61,7 +61,7 @@ class Profile:
         return replace(untrained, measure=replace(untrained.measure, source=source))
 
 
-# Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). Nine claims at up
+# Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). All claims at up
 # to 8 seeds and their controls are 70 to 80 such runs, which 2 cores finish in less than half an hour.
 # - v-prediction, cosine schedule, DDIM: epsilon with the linear schedule needs ten times the steps.
 # - Batch 16, as in the paper: batches of 8, 12 and 32 learn less a minute.

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bumplab.verdicts.suite import OURS, ids
+
 ROOT = Path(__file__).parents[1]
 ORDER = [
     "machine",
@@ -62,15 +64,23 @@ def test_nothing_unpickles():
         assert not re.search(r"import pickle|(?<!safetensors\.)torch\.load|allow_pickle=True", path.read_text()), path
 
 
+def test_a_claim_is_a_module_with_its_test_and_an_accepted_verdict():
+    accepted = (ROOT / "claims" / "expected.toml").read_text()
+    assert ids(ROOT / "claims")
+    for claim in ids(ROOT / "claims"):
+        assert (ROOT / "tests" / "claims" / f"test_{claim}.py").is_file(), claim
+        assert f".{claim}]" in accepted, claim
+
+
 def test_collecting_claims_imports_no_torch(tmp_path):
     code = (
         "import sys, pytest;"
         f"status = pytest.main(['claims', '--collect-only', '-q', '--runs-dir', {str(tmp_path)!r}]);"
-        "sys.exit(int(status) or 10 * ('torch' in sys.modules) or 20 * ('umap' in sys.modules))"
+        "sys.exit(int(status) or 10 * bool({'torch', 'umap', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("::test_") == len(list((ROOT / "claims").glob("test_*.py")))
+    assert done.stdout.count("::test_") == len(ids(OURS))
 
 
 def test_overlap_is_judged_and_reported_where_opencv_cannot_be_imported(tmp_path):

@@ -13,8 +13,8 @@ from tomlkit.exceptions import TOMLKitError
 
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
+from bumplab.verdicts import suite
 from bumplab.verdicts.decision import Verdict
-from bumplab.verdicts.error_rate import CLAIMS
 
 VERDICTS = get_args(Verdict)
 FILE = Path("claims") / "expected.toml"
@@ -70,8 +70,8 @@ def _read(text: str) -> dict[tuple[str, str], Expected]:
 
 
 def _expected(name: str, claim: str, entry: object) -> Expected:
-    if claim not in CLAIMS:
-        raise ValueError(f"{name}: there is no such claim, only {', '.join(CLAIMS)}")
+    if claim not in (known := suite.ids(suite.OURS)):
+        raise ValueError(f"{name}: there is no such claim, only {', '.join(known)}")
     if not isinstance(entry, dict) or set(entry) != {"verdict", "why"}:
         raise ValueError(f"{name}: must have verdict and why, and nothing else")
     if entry["verdict"] not in VERDICTS:

@@ -14,7 +14,7 @@ from bumplab.runs.store import Unreadable, run_key
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
+from bumplab.verdicts.decision import ClaimVerdict, decide_in_looks, with_controls
 from bumplab.verdicts.noise import sampling_noise
 
 
@@ -60,7 +60,7 @@ class Experiment:
         settings = self.settings
         verdict = self._decide(claim)
         if settings.controls:
-            verdict = check(verdict, [(c, self._try_control(claim, c, verdict)) for c in claim.controls])
+            verdict = with_controls(verdict, [(c, self._try_control(claim, c, verdict)) for c in claim.controls])
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}

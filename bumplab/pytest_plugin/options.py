@@ -19,9 +19,9 @@ from bumplab.pytest_plugin import expected
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.runs.store import RunStore
 from bumplab.terminal import line
-from bumplab.verdicts import variation
+from bumplab.verdicts import suite, variation
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import CLAIMS, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
+from bumplab.verdicts.error_rate import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
 
 PLUGIN = "bumplab.pytest_plugin.plugin"
@@ -59,7 +59,7 @@ class Settings:
 
     def report_of(self, judged: Collection[str]) -> Path:
         """Where the report on these claims goes: of a few, unless a file was named, not where that of all is."""
-        if self.report_named or set(CLAIMS) <= set(judged):
+        if self.report_named or set(suite.ids(suite.OURS)) <= set(judged):
             return self.report
         return self.report.with_stem(f"{self.report.stem}-subset")
 
@@ -240,7 +240,8 @@ def _check_accept(why: str, looks: Looks, variations: Collection[Variation]) -> 
 def _require_addable(path: Path, profile: str) -> None:
     """Known now rather than after the training: some forms of TOML can be read, and not be added to."""
     try:
-        expected.with_accepted(expected.text_of(path), profile, dict.fromkeys(CLAIMS, "SUPPORTED"), "a trial")
+        ours = dict.fromkeys(suite.ids(suite.OURS), "SUPPORTED")
+        expected.with_accepted(expected.text_of(path), profile, ours, "a trial")
     except ValueError as error:
         advice = "write its tables as [profile.claim]"
         raise usage_error(f"--accept: {expected.FILE} cannot be added to ({error}): {advice}") from error

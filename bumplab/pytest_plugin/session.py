@@ -25,8 +25,8 @@ from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import help_others
 from bumplab.terminal import line, paper, text_on, warnings_as_usual
+from bumplab.verdicts import suite
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import CLAIMS
 
 SESSION = "bumplab-session"
 """Under this name the controller tells its workers which session they belong to."""
@@ -257,7 +257,9 @@ class ClaimsSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         keyword = self.config.option.keyword
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and keyword and self._asks_for_claims():
-            terminalreporter.write_line(line(f"-k {keyword}: matches no claim; there are {', '.join(CLAIMS)}"))
+            terminalreporter.write_line(
+                line(f"-k {keyword}: matches no claim; there are {', '.join(suite.ids(suite.OURS))}")
+            )
         if not self.entries:
             return
         settings = self.settings

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from bumplab import profiles
 from bumplab.pytest_plugin import expected
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts.suite import OURS, ids
 from tests.pytest_plugin.test_listing import pytest_here
+
+CLAIMS = ids(OURS)
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +39,7 @@ def test_what_is_written_is_read(tmp_path):
         (b"a = [" * 100_000, "cannot be read as TOML: "),
         (b"[huge.hole]\n", "[huge]: tables must be named <profile>.<claim>, profiles quick, nightly"),
         (b"quick = 1\n", "[quick]: tables must be named <profile>.<claim>"),
-        (b"[smoke.holes]\n", "[smoke.holes]: there is no such claim, only phases, "),
+        (b"[smoke.holes]\n", "[smoke.holes]: there is no such claim, only bottleneck, "),
         (b"smoke.hole = 1\n", "[smoke.hole]: must have verdict and why, and nothing else"),
         (b"[smoke.hole]\nverdict = 'SUPPORTED'\n", "[smoke.hole]: must have verdict and why, and nothing else"),
         (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nwhen = 1\n", "must have verdict and why, and nothing else"),
@@ -165,8 +167,8 @@ def test_a_session_accepts_what_has_moved(suite):
     assert expected.load(file) == before | {("smoke", "hole"): new, ("smoke", "sigma"): undecided}
     lines = [line for line in done.stdout.splitlines() if line.startswith("accepted: ")]
     assert lines == [
-        "accepted: smoke.hole, SUPPORTED in place of INCONCLUSIVE",
         "accepted: smoke.sigma, INCONCLUSIVE in place of no verdict",
+        "accepted: smoke.hole, SUPPORTED in place of INCONCLUSIVE",
     ]
     assert suite.entries()["sigma"]["controls"], "none is accepted that its controls have not checked"
     again = suite.run(*choice, "--accept", "for another reason")

@@ -11,8 +11,10 @@ from bumplab import profiles
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.store import RunRecord, RunStore, run_key
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts.suite import OURS, ids
 from tests.rows import rows_of
+
+CLAIMS = ids(OURS)
 
 
 def labels(d, seeds, control=""):
@@ -63,7 +65,7 @@ def test_a_control_that_comes_out_supported_withdraws_the_claim(tried):
     suite, done = tried
     sigma = suite.entries()["sigma"]
     assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED")
-    assert "the same code says so of the control 'harmless'" in sigma["reason"]
+    assert "'harmless'" in sigma["reason"]
     assert "2 passed, 2 xfailed" in done.stdout
 
 
@@ -109,9 +111,9 @@ def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     assert lines[0].split() == [word for column in summary.COLUMNS for word in column.split()]
     assert re.match(r"density +CONTRADICTED +part: -1.02 \(-\S+ to -\S+\), supported above 0 +3$", lines[2])
     assert re.match(r"prediction=epsilon +SUPPORTED +part: 1.02 ", lines[3])
-    assert re.match(r"hole +SUPPORTED +part: \S+ .* 3 +3/3$", lines[4])
-    assert re.match(r"sigma +INCONCLUSIVE .* 2 +1/2$", lines[6])
-    assert re.match(r"overlap +SUPPORTED +part: 1 \(exact\)", lines[8])
+    assert re.match(r"sigma +INCONCLUSIVE .* 2 +1/2$", lines[4])
+    assert re.match(r"overlap +SUPPORTED +part: 1 \(exact\)", lines[6])
+    assert re.match(r"hole +SUPPORTED +part: \S+ .* 3 +3/3$", lines[7])
     assert lines[9].startswith("sigma: SUPPORTED is withdrawn")
     assert lines[10].startswith("SUPPORTED: 2 of 4 claims judged")
     assert "at most 5%" in lines[10]
@@ -228,7 +230,7 @@ def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, plac
 def test_power_prints_a_table_and_trains_nothing(suite):
     done = suite.run("--power", "-k", "hole or sigma", "-n", "2")
     assert done.returncode == 0, done.stdout
-    assert "the power of hole sigma at 2 to 3 seeds" in done.stdout
+    assert "the power of sigma hole at 2 to 3 seeds" in done.stdout
     assert not (suite.folder / ".runs").exists()
     assert not (suite.folder / "report.html").exists()
 
