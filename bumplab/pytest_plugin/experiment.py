@@ -29,6 +29,7 @@ class Experiment:
         session = request.config.pluginmanager.get_plugin(ClaimsSession.NAME)
         assert isinstance(session, ClaimsSession)
         self.settings, self.board, self.item = session.settings, session.board, request.node
+        self.train = session.train
         self._curves: dict[RunSpec, Curves] = {}
         self._seconds: dict[RunSpec, float] = {}
         self._arithmetics: dict[RunSpec, str] = {}
@@ -88,7 +89,7 @@ class Experiment:
         settings = self.settings
         plan = claim.plan(settings.profile, seeds)
         needed = [run for runs in plan.values() for run in runs if run not in self._curves]
-        for record in obtain(needed, self.board, settings.store, settings.device):
+        for record in obtain(needed, self.board, settings.store, settings.device, train=self.train):
             self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
             self._arithmetics[record.spec] = record.arithmetic

@@ -1,0 +1,85 @@
+"""pytest sessions in the process of the tests. Each must leave the process as it was."""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+# The last two collect garbage for a second after each session.
+WITHOUT = ("cacheprovider", "unraisableexception", "threadexception")
+
+
+class Ended(NamedTuple):
+    status: int
+    printed: str
+    """Standard output and error, in the order they were written."""
+
+    def lines(self, beginning):
+        return [line for line in self.printed.splitlines() if line.startswith(beginning)]
+
+
+def pytest_inside(*arguments, folder=ROOT, encoding="utf-8"):
+    """A session as a user starts it in a folder, on a terminal of 200 columns with this encoding."""
+    options = [word for name in WITHOUT for word in ("-p", f"no:{name}")]
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n", write_through=True)
+    with contextlib.chdir(folder), _own_modules(), _own_environment():
+        before = _state()
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            status = pytest.main([*options, *map(str, arguments)])
+        assert _state() == before, "the session has left something behind"
+    printed = stream.buffer.getvalue().decode(encoding)
+    assert "Traceback" not in printed, printed
+    assert "INTERNALERROR" not in printed, printed
+    return Ended(int(status), printed)
+
+
+def pytest_here(*arguments):
+    """A session on the claims of this repository."""
+    return pytest_inside(f"--rootdir={ROOT}", ROOT / "claims", *arguments)
+
+
+@contextlib.contextmanager
+def _own_modules():
+    """Claims of another folder have the same names. What pytest imports is forgotten, and the path is restored."""
+
+    def imported():
+        return [name for name in sys.modules if name.split(".")[0] in ("claims", "conftest")]
+
+    outer, path = {name: sys.modules.pop(name) for name in imported()}, list(sys.path)
+    try:
+        yield
+    finally:
+        for name in imported():
+            del sys.modules[name]
+        sys.modules.update(outer)
+        sys.path[:] = path
+
+
+@contextlib.contextmanager
+def _own_environment():
+    with mock.patch.dict(os.environ, COLUMNS="200"):
+        for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+            del os.environ[name]
+        yield
+
+
+def _state():
+    """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display."""
+    torch = sys.modules.get("torch")
+    return {
+        "signals": [signal.getsignal(number) for number in SIGNALS],
+        "warnings": list(warnings.filters),
+        "environment": {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        "torch": torch and (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()),
+        "threads": [thread.name for thread in threading.enumerate() if "_loop" in thread.name],
+    }
