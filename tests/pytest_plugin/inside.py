@@ -28,24 +28,28 @@ class Ended(NamedTuple):
         return [line for line in self.printed.splitlines() if line.startswith(beginning)]
 
 
-def pytest_inside(*arguments, folder=ROOT, encoding="utf-8"):
-    """A session as a user starts it in a folder, on a terminal of 200 columns with this encoding."""
+def pytest_inside(*arguments, folder=ROOT, encoding="utf-8", stdout=None, plugins=()):
+    """A session as a user starts it in a folder, on a terminal of 200 columns with this encoding.
+
+    With a ``stdout`` it writes there, and nothing is returned of it.
+    """
     options = [word for name in WITHOUT for word in ("-p", f"no:{name}")]
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n", write_through=True)
     with contextlib.chdir(folder), _own_modules(), _own_environment():
         before = _state()
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            status = pytest.main([*options, *map(str, arguments)])
-        assert _state() == before, "the session has left something behind"
+        with contextlib.redirect_stdout(stdout or stream), contextlib.redirect_stderr(stream):
+            status = pytest.main([*options, *map(str, arguments)], plugins=plugins)
+        changed = {name: (before[name], now) for name, now in _state().items() if now != before.get(name, now)}
+        assert not changed, f"left behind by the session: {changed}"
     printed = stream.buffer.getvalue().decode(encoding)
     assert "Traceback" not in printed, printed
     assert "INTERNALERROR" not in printed, printed
     return Ended(int(status), printed)
 
 
-def pytest_here(*arguments):
+def pytest_here(*arguments, plugins=()):
     """A session on the claims of this repository."""
-    return pytest_inside(f"--rootdir={ROOT}", ROOT / "claims", *arguments)
+    return pytest_inside(f"--rootdir={ROOT}", ROOT / "claims", *arguments, plugins=plugins)
 
 
 @contextlib.contextmanager
@@ -75,11 +79,12 @@ def _own_environment():
 
 def _state():
     """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display."""
-    torch = sys.modules.get("torch")
-    return {
+    state = {
         "signals": [signal.getsignal(number) for number in SIGNALS],
         "warnings": list(warnings.filters),
         "environment": {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        "torch": torch and (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()),
         "threads": [thread.name for thread in threading.enumerate() if "_loop" in thread.name],
     }
+    if torch := sys.modules.get("torch"):
+        state["torch"] = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    return state

@@ -125,10 +125,10 @@ class Suite:
         text = CLAIM.format(id=name, effect=effect, runs=runs, controls=controls, interval=interval)
         (self.folder / "claims" / f"test_{name}.py").write_text(text)
 
-    def run(self, *options, claims="claims", report="report.html", folder=None, encoding="utf-8"):
-        """A session in this process, started in the project's folder or in another."""
+    def run(self, *options, claims="claims", report="report.html", folder=None, **process):
+        """A session in this process, started in the project's folder or in another. ``process``: see `pytest_inside`."""
         arguments = self.arguments(*options, claims=claims, report=report)
-        return pytest_inside(*arguments, folder=folder or self.folder, encoding=encoding)
+        return pytest_inside(*arguments, folder=folder or self.folder, **process)
 
     def arguments(self, *options, claims="claims", report="report.html"):
         looks = [] if any(str(text).startswith("--seeds") for text in options) else ["--seeds=2", "--max-seeds=3"]
