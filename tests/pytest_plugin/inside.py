@@ -78,11 +78,15 @@ def _own_environment():
 
 
 def _state():
-    """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display."""
+    """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display.
+
+    scikit-learn sets variables of OpenMP (KMP_) when it is imported.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "KMP_"))}
     state = {
         "signals": [signal.getsignal(number) for number in SIGNALS],
         "warnings": list(warnings.filters),
-        "environment": {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        "environment": ours,
         "threads": [thread.name for thread in threading.enumerate() if "_loop" in thread.name],
     }
     if torch := sys.modules.get("torch"):

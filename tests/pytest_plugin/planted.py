@@ -1,4 +1,4 @@
-"""A project of four claims whose runs are planted. pytest, the store and the report are real, and nothing is trained."""
+"""A project of four claims whose runs are planted, not trained. pytest, the store and the report are real."""
 
 import json
 import os
@@ -126,7 +126,7 @@ class Suite:
         (self.folder / "claims" / f"test_{name}.py").write_text(text)
 
     def run(self, *options, claims="claims", report="report.html", folder=None, **process):
-        """A session in this process, started in the project's folder or in another. ``process``: see `pytest_inside`."""
+        """A session in this process, by default in the project's folder. `pytest_inside` takes the rest."""
         arguments = self.arguments(*options, claims=claims, report=report)
         return pytest_inside(*arguments, folder=folder or self.folder, **process)
 

@@ -39,7 +39,7 @@ def modified(folder):
 def finished(tmp_path_factory):
     """A folder in which all claims have been tried by two workers, after a session that was killed while it trained."""
     folder = tmp_path_factory.mktemp("claims")
-    command = [sys.executable, "-m", "pytest", "claims", *options(folder), "-n", "2"]
+    command = [sys.executable, "-m", "pytest", "claims", *options(folder)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
@@ -47,7 +47,9 @@ def finished(tmp_path_factory):
         while not list((folder / "runs").glob("partial/*/*/manifest.json")) and session.poll() is None:
             time.sleep(0.05)
         os.killpg(session.pid, signal.SIGKILL)
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    ended = subprocess.run(
+        [*command, "-n", "2"], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
     return folder, ended
 
 
