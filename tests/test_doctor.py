@@ -1,4 +1,4 @@
-"""``python -m bumplab doctor``: each check finds what it is there for, and leaves nothing behind."""
+"""``python -m bumplab doctor``: each check finds its fault and leaves nothing behind."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Whoever wrote a store or a report does not steer a terminal, and a terminal that has gone stops nobody."""
+"""The text of a store or a report cannot steer a terminal, and a closed terminal stops no program."""
 
 import io
 import os

@@ -40,7 +40,9 @@ class Settings:
     profile: Profile
     looks: Looks
     controls: bool
+    """Whether the controls of each claim are judged, too."""
     variations: tuple[Variation, ...]
+    """The forms in which each claim is judged, too."""
     accept: str | None
     """The reason for which new verdicts are accepted; None without ``--accept``."""
     expected: Mapping[tuple[str, str], Expected]
@@ -249,7 +251,7 @@ def _require_acceptable(why: str, looks: Looks, variations: Collection[Variation
         raise usage_error(f"--accept: {error}") from error
     if variations:
         raise usage_error("--accept: does not go with --vary: verdicts are accepted for the unchanged profile")
-    if looks != Looks():
+    if (looks.first, looks.last) != (FIRST_LOOK, LAST_LOOK):
         raise usage_error(
             f"--accept: goes with {FIRST_LOOK} to {LAST_LOOK} seeds only, and these are {looks.first} to {looks.last}: "
             "leave --seeds and --max-seeds away"

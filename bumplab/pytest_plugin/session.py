@@ -60,8 +60,9 @@ class ClaimsSession:
         self.seconds: dict[str, float] = {}
         self.display: ProgressDisplay | None = None
         self.closing_lines: list[str] = []
-        """Say where the report is and which verdicts were accepted."""
+        """Lines of the summary about the report and the accepted verdicts."""
         self._hangup_handler: Any = None
+        """The handler of SIGHUP before the session ignored it."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -86,22 +87,22 @@ class ClaimsSession:
                 self._begin()
 
     def _open(self) -> None:
-        """Opens the board, tries all folders that are written later, and starts the display.
+        """Tries all folders that are written later, opens the board and starts the display.
 
-        Raises `pytest.UsageError` where a folder cannot be written.
+        Raises `pytest.UsageError` where a folder cannot be written. Then no lock is held.
         """
         settings = self.settings
+        _require_writable("--report", settings.report.parent)
+        if settings.accept is not None:
+            _require_writable("--accept", (settings.project / expected.FILE).parent)
+        if settings.figures is not None:
+            _require_writable("--figures", settings.figures)
         try:
             require_locks(self.board.root)
             settings.store.require_writable()
             self.board.open()
         except OSError as error:
             raise usage_error(f"--runs-dir {self.board.root}: cannot be written ({error})") from error
-        _require_writable("--report", settings.report.parent)
-        if settings.accept is not None:
-            _require_writable("--accept", (settings.project / expected.FILE).parent)
-        if settings.figures is not None:
-            _require_writable("--figures", settings.figures)
         self.display = ProgressDisplay(self.board)
         self.display.start()
 

@@ -15,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+# Those that bumplab or pytest may set. OpenCV and scikit-learn set others when they are imported.
+VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NUMBA_CACHE_DIR", "OMP_NUM_THREADS", "PYTHONPATH", "PYTHONWARNINGS", "COLUMNS")
 # The last two collect garbage for a second after each session.
 WITHOUT = ("cacheprovider", "unraisableexception", "threadexception")
 
@@ -78,15 +80,11 @@ def _own_environment():
 
 
 def _state():
-    """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display.
-
-    scikit-learn sets variables of OpenMP (KMP_) when it is imported.
-    """
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "KMP_"))}
+    """Handlers of signals, filters of warnings, variables, settings of torch, and threads of the display."""
     state = {
         "signals": [signal.getsignal(number) for number in SIGNALS],
         "warnings": list(warnings.filters),
-        "environment": ours,
+        "environment": {name: os.environ.get(name) for name in VARIABLES},
         "threads": [thread.name for thread in threading.enumerate() if "_loop" in thread.name],
     }
     if torch := sys.modules.get("torch"):

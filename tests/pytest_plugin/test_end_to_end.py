@@ -47,16 +47,13 @@ def finished(tmp_path_factory):
         while not list((folder / "runs").glob("partial/*/*/manifest.json")) and session.poll() is None:
             time.sleep(0.05)
         os.killpg(session.pid, signal.SIGKILL)
-    ended = subprocess.run(
-        [*command, "-n", "2"], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
-    )
-    return folder, ended
+    return folder, pytest_here(*options(folder), "-n", "2")
 
 
 def test_a_killed_session_is_finished_by_the_next(finished):
     folder, ended = finished
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"1 passed, {len(CLAIMS) - 1} xfailed" in ended.stdout, "one needs no training"
+    assert ended.status == 0, ended.printed
+    assert f"1 passed, {len(CLAIMS) - 1} xfailed" in ended.printed, "one needs no training"
     profile, store = profiles.get("smoke"), RunStore(folder / "runs")
     for seed in range(2):
         record = store.load(profile.run(FIRST_SEED + seed))
@@ -77,10 +74,10 @@ def test_the_report_and_the_summary_hold_every_claim(finished):
         for runs in claim["conditions"].values():
             assert [run["spec"]["seed"] for run in runs] == [*range(FIRST_SEED, FIRST_SEED + claim["seeds"])], name
             assert all(len(body["runs"][run["key"]]["rows"]) == 3 for run in runs), name
-        row = re.search(rf"^ *{name} +{claim['verdict']} .*", ended.stdout, re.MULTILINE)
+        row = re.search(rf"^ *{name} +{claim['verdict']} .*", ended.printed, re.MULTILINE)
         assert row is not None, name
         assert trains == bool(re.search(r"\d\.\d min$", row[0])), f"{name}: the time of all runs behind a claim"
-    assert f"report: {folder / 'report.html'}" in ended.stdout
+    assert f"report: {folder / 'report.html'}" in ended.printed
 
 
 def test_a_second_session_trains_nothing_and_says_the_same(finished):

@@ -1,5 +1,6 @@
 """Options: a mistake is one line and exit code 4, before anything trains. ``--power`` and ``--plan`` print tables."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from bumplab import machine, profiles
 from bumplab.pytest_plugin import options, plan
 from bumplab.runs.estimate import Trial
 from bumplab.runs.store import RunRecord, RunStore
+from bumplab.verdicts import suite as suite_module
 from bumplab.verdicts.error_rate import MAX_SEEDS, MIN_SEEDS
 from tests.pytest_plugin.inside import ROOT, pytest_here
 from tests.rows import rows_of
@@ -146,3 +148,14 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
     assert "nothing is missing" in suite.run(*ask).printed
     assert (trained, suite.trained(), (suite.folder / "report.html").exists()) == ({}, [], False)
     assert [plan._duration(seconds) for seconds in (89, 90, 5399, 5400)] == ["89 s", "2 min", "90 min", "1.5 h"]
+
+
+@pytest.mark.slow
+def test_the_plan_tries_a_run_on_this_machine(tmp_path):
+    (first, *_) = suite_module.ids(ROOT / "claims")
+    ended = pytest_here("--plan", "--profile", "smoke", "-k", first, "--runs-dir", tmp_path / "runs", "-n", "2")
+    text = " ".join(ended.printed.split())
+    assert re.search(r"missing: \d+ to \d+ runs\. With 2 workers on cpu about \d+ s to \d+ s, and \d\.\d GB", text), (
+        text
+    )
+    assert list(tmp_path.iterdir()) == []

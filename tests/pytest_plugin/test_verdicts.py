@@ -31,7 +31,7 @@ def test_each_claim_stops_at_the_look_that_settles_it_and_trains_nothing_more(tr
         "overlap": ("SUPPORTED", 0),
     }
     for claim, entry in entries.items():
-        assert entry["looks"] == {"first": 2, "last": 3}, claim
+        assert (entry["looks"]["first"], entry["looks"]["last"]) == (2, 3), claim
         for runs in entry["conditions"].values():
             assert [run["spec"]["seed"] for run in runs] == list(range(10, 10 + entry["seeds"])), claim
     assert entries["overlap"]["conditions"] == {}
@@ -282,6 +282,7 @@ def test_where_a_file_cannot_be_written_or_read_nothing_is_trained(suite):
         (line,) = ended.lines("ERROR: ")
         assert option in line, path
         assert "cannot be written" in line, path
+    assert not (suite.folder / ".runs").exists(), "no session has begun"
     suite.expected.write_text("[smoke.hole\n")
     ended = suite.run()
     assert ended.status == 4
