@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from bumplab.config import RunSpec
-from bumplab.report import compare
+from bumplab.report import compare, document
 from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
@@ -38,10 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bumplab", description="What there is beside `pytest claims`.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="compare reports, or list all of a folder on one page")
+    report = commands.add_parser(
+        "report", help="compare reports, list all of a folder on one page, or print their schema"
+    )
     what = report.add_mutually_exclusive_group(required=True)
     what.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print what moved between the two")
     what.add_argument("--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html over its reports")
+    what.add_argument("--schema", action="store_true", help="print the JSON schema of a report")
     report.set_defaults(run=_report)
     train = commands.add_parser("train", help="train and measure one run, as a report names it, unless it is stored")
     train.add_argument("spec", help="the run's RunSpec as JSON")
@@ -83,23 +86,31 @@ def _complain(said: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    console = Console()
-    if options.history:
+    if options.schema:
+        print(document.json_schema().decode())
+    elif options.history:
         page = options.history / "index.html"
         reports = compare.reports_in(options.history, lambda error: _complain(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
-        console.print(cell(f"{page}: {len(reports)} reports"))
-        return
-    old, new = map(compare.read, options.compare)
-    if old["profile"] != new["profile"]:
-        console.print(cell(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
+        Console().print(cell(f"{page}: {len(reports)} reports"))
+    else:
+        old, new = map(compare.read, options.compare)
+        _compare(old, new, Console())
+
+
+def _compare(old: document.Report, new: document.Report, console: Console) -> None:
+    if old.profile != new.profile:
+        console.print(cell(f"profiles differ: {old.profile} and {new.profile}; verdicts may differ for that reason"))
     table = Table(box=SIMPLE_HEAD)
-    for head in ("claim", "part", old["written"], new["written"], "moved"):
+    for head in ("claim", "part", old.written, new.written, "moved"):
         table.add_column(cell(head))
-    for d in compare.differences(old, new):
-        said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
-        moved = d.moved and d.old and d.new  # a claim that was not tried has not moved
-        table.add_row(*map(cell, ("" if d.part else d.claim, d.part, *said, "moved" if moved else "")))
+    for change in compare.differences(old, new):
+        verdicts = [
+            f"{entry.verdict if entry else ''} {compare.effect(entry)}".strip() for entry in (change.old, change.new)
+        ]
+        moved = change.moved and change.old and change.new  # a claim that was not tried has not moved
+        row = ("" if change.part else change.claim, change.part, *verdicts, "moved" if moved else "")
+        table.add_row(*map(cell, row))
     console.print(table)
 
 
