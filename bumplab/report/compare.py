@@ -17,8 +17,8 @@ from bumplab.runs.sealed import Damaged, read_file
 
 MOST_BYTES = 64 * 2**20
 """Largest JSON of a report that is read, thirty times a quick report's."""
-LONGEST_PROBLEM = 200
-"""Characters of a message about a file that is no report: a message can repeat the file's text."""
+SHOWN_ENDS = 120
+"""Characters that are shown of each end of a message about a file: the message can repeat the file's text."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def read(path: Path) -> Report:
         problem = getattr(error, "strerror", error)
         raise ValueError(f"{path}: cannot be read ({problem}): give a report's .html or .json") from error
     except (RecursionError, ValueError) as error:
-        problem = f"{type(error).__name__}: {error}"[:LONGEST_PROBLEM]
+        problem = f"{type(error).__name__}: {error}"
+        if len(problem) > 2 * SHOWN_ENDS:
+            problem = f"{problem[:SHOWN_ENDS]}...{problem[-SHOWN_ENDS:]}"
         raise ValueError(f"{path}: is no report of bumplab ({problem})") from error
 
 

@@ -49,7 +49,8 @@ def full(path, text, really=progress.replace_text):
 
 
 if "NO_NUMBER" in os.environ:
-    experiment.sampling_noise = lambda claim, runs: {part.name: {"noise": float("nan")} for part in claim.parts}
+    nothing = dict.fromkeys(("noise", "spread", "ratio"), float("nan"))
+    experiment.sampling_noise = lambda claim, runs: {part.name: nothing for part in claim.parts}
 if "FULL" in os.environ:
     board.replace_text = progress.replace_text = full
 for name, planted in {"runs.execute": execute, "verdicts.power": table}.items():

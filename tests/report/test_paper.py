@@ -11,7 +11,9 @@ from bumplab.data.bumps import in_hole
 from bumplab.data.overlap import overlap
 from bumplab.measure.names import MODES
 from bumplab.report import charts, paper
+from bumplab.report.document import RunReference
 from bumplab.runs.store import RunRecord
+from tests.report import planted
 
 SMOKE = profiles.get("smoke")
 
@@ -53,17 +55,15 @@ def test_a_phase_diagram_colours_means_and_dots_crossings():
     assert sorted(dots) == pytest.approx([15, 10 + 10 / 1.5])
 
 
-@pytest.mark.parametrize(
-    ("names", "rows"),
-    [
-        (("d=0.1", "d=1"), "increment d, pixels"),
-        (("sigma=0.5", "sigma=1"), "sigma, pixels"),
-        (("a", "b"), "condition"),
-    ],
-)
-def test_a_phase_diagram_says_what_its_rows_and_colours_are(names, rows):
-    panel, _, colours = paper.phase_diagram(dict(zip(names, BY_INCREMENT.values(), strict=True))).axes
-    assert (panel.get_ylabel(), colours.get_ylabel()) == (rows, "accuracy or R^2")
+def test_a_phase_diagram_says_what_its_rows_and_colours_are():
+    rows = {
+        ("d=0.1", "d=1"): "increment d, pixels",
+        ("sigma=0.5", "sigma=1"): "sigma, pixels",
+        ("a", "b"): "condition",
+    }
+    for names, label in rows.items():
+        panel, _, colours = paper.phase_diagram(dict(zip(names, BY_INCREMENT.values(), strict=True))).axes
+        assert (panel.get_ylabel(), colours.get_ylabel()) == (label, "accuracy or R^2")
 
 
 def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
@@ -78,9 +78,8 @@ def test_runs_of_one_checkpoint_can_be_drawn(tmp_path):
     paper.phase_diagram({"d=1": [record_with([0.5])]}).savefig(tmp_path / "one.svg")
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_a_hole_map_marks_each_sample_by_its_mode(seeds):
-    rng = np.random.default_rng(0)
+def test_a_hole_map_marks_each_sample_by_its_mode():
+    rng, seeds = np.random.default_rng(0), 3
     spec = SMOKE.run(10, hole=5.0)
     records = []
     for _ in range(seeds):
@@ -114,16 +113,12 @@ def hole_record(asked, found, mode):
     return record
 
 
-def test_a_hole_maps_line_leads_from_where_a_bump_was_asked_for_to_where_it_was_found():
+def test_a_hole_map_lies_as_its_images_do_and_its_lines_lead_from_the_label_to_the_bump():
+    """x grows to the right and y downwards, each pixel as wide as high, and all 16 of them shown."""
     axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (5.0, 4.0), "single-wrong")]}).axes[0]
     assert [line.get_xydata().tolist() for line in axis.lines] == [[[3.0, 12.0], [5.0, 4.0]]]
     (_, wrong, right, _) = (points.get_offsets().tolist() for points in axis.collections)
     assert (wrong, right) == ([[3.0, 12.0]], [[8.0, 8.0]])
-
-
-def test_a_hole_map_lies_as_its_images_do():
-    """x grows to the right and y downwards, each pixel as wide as high, and all 16 of them shown."""
-    axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (3.0, 12.0), "correct")]}).axes[0]
     assert (axis.get_xlim(), axis.get_ylim(), axis.get_aspect()) == ((0.5, 16.5), (16.5, 0.5), 1.0)
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("x asked for, pixels", "y asked for, pixels")
 
@@ -172,48 +167,36 @@ def test_artefacts_show_an_r2_below_zero():
     assert axis.get_ylim()[0] < -0.4
 
 
-def claim_of(conditions):
-    """The claim of increments and its records, for `charts`."""
-    runs = {name: [{"key": record.key} for record in records] for name, records in conditions.items()}
-    return [{"claim": "density", "conditions": runs}], {r.key: r for records in conditions.values() for r in records}
+def by_increment(conditions):
+    """The conditions of a claim of increments, with all of their records stored."""
+    references = {name: [RunReference(record.key, {}) for record in records] for name, records in conditions.items()}
+    stored = {record.key: record for records in conditions.values() for record in records}
+    return charts.by_increment(planted.claim_of("density", conditions=references), stored)
 
 
 def test_increments_are_sorted_by_their_number():
-    found = charts.by_increment(*claim_of({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]}))
-    assert list(found) == ["d=2", "d=10"]
+    assert list(by_increment({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]})) == ["d=2", "d=10"]
 
 
-@pytest.mark.parametrize("name", ["d=1.2.3", "d=.", "d="])
-def test_a_condition_that_is_no_increment_is_none(name):
-    assert charts.by_increment(*claim_of({name: BY_INCREMENT["d=1"], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
+def test_conditions_that_are_not_several_stored_increments_are_not_compared():
+    dense, sparse = BY_INCREMENT.values()
+    cases = {
+        "no numbers": {"dense": dense, "sparse": sparse},
+        "one increment": {"d=1": sparse},
+        "one finished": {"d=1": [diverged(dx=1.0)], "d=0.1": dense},
+        "one stored": {"d=1": sparse, "d=0.1": []},
+        **{name: {name: sparse, "d=0.1": dense} for name in ("d=1.2.3", "d=.", "d=")},
+    }
+    for case, conditions in cases.items():
+        assert by_increment(conditions) is None, case
 
 
-def test_increments_of_which_only_one_finished_are_not_compared():
-    assert charts.by_increment(*claim_of({"d=1": [diverged(dx=1.0)], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
-
-
-def test_without_several_increments_there_is_nothing_to_compare():
-    run = BY_INCREMENT["d=1"][0]
-    claims = [{"claim": "density", "conditions": {"d=1": [{"key": run.key}]}}]
-    assert charts.by_increment(claims, {run.key: run}) is None
-    claims[0]["conditions"]["d=0.1"] = [{"key": "missing"}]
-    assert charts.by_increment(claims, {run.key: run}) is None
-
-
-@pytest.mark.parametrize("lacking", ["on_grid.ceiling", "up1-features.umap_r2"])
-def test_what_was_not_measured_is_not_drawn(lacking):
-    run = record_with([0.0, 0.5])
-    assert paper.measured(paper.phase_diagram, {"d=1": [run]})
-    assert paper.measured(paper.artefacts, {"d=1": [run]})
-    assert not paper.measured(paper.hole_map, {"d=1": [run]})
-    assert not any(paper.measured(draw, {}) for draw in (paper.phase_diagram, paper.hole_map, paper.artefacts))
+def test_what_was_not_measured_is_not_drawn():
+    drawings = (paper.phase_diagram, paper.hole_map, paper.artefacts)
+    assert not any(paper.measured(draw, {}) for draw in drawings)
     assert paper.measured(paper.neighbours, {})
-    del run.rows[0][lacking]  # known at the last checkpoint alone
-    assert not paper.measured(paper.phase_diagram, {"d=1": [run]})
-    assert not paper.measured(paper.artefacts, {"d=1": [run]})
-
-
-def test_conditions_of_another_kind_are_no_increments():
-    run, other = BY_INCREMENT["d=1"]
-    claims = [{"claim": "density", "conditions": {"dense": [{"key": run.key}], "sparse": [{"key": other.key}]}}]
-    assert charts.by_increment(claims, {run.key: run, other.key: other}) is None
+    for lacking in ("on_grid.ceiling", "up1-features.umap_r2"):
+        run = record_with([0.0, 0.5])
+        assert [paper.measured(draw, {"d=1": [run]}) for draw in drawings] == [True, False, True]
+        del run.rows[0][lacking]  # known at the last checkpoint alone
+        assert [paper.measured(draw, {"d=1": [run]}) for draw in drawings] == [False, False, False], lacking
