@@ -1,4 +1,4 @@
-"""The paper's own figures, redrawn from the runs of a claim or of a control; and what raw accuracy would hide."""
+"""The paper's figures, redrawn from the runs of a claim or a control; and a figure of what raw accuracy hides."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.effects import LEVEL, levels_of
 
 Conditions = Mapping[str, Sequence[RunRecord]]
-"""The stored runs of a claim by condition, one a seed."""
+"""Stored runs by condition, one for each seed."""
 
 
 ROWS = {"d": "increment d, pixels", "sigma": "sigma, pixels"}
-"""What the rows of a phase diagram are, by how the names of its conditions begin."""
+"""Label of a phase diagram's rows, by the first part of its conditions' names."""
 
 
 @mpl.rc_context(STYLE)
 def phase_diagram(conditions: Conditions) -> Figure:
-    """Fig. 4 and 8: accuracy and R^2, means over seeds, by training step and condition.
+    """Fig. 4 and 8: accuracy and R^2 by training step and condition, as means over seeds.
 
-    A dot is the step at which a seed reaches half its ceiling, which claims on learning times compare. A seed that
-    failed counts up to where it did; where none is left, the ground shows.
+    A dot is the step at which a seed reaches half its ceiling. Claims on learning times compare these steps. A seed
+    that failed counts up to its failure. The background shows where no seed is left.
     """
     runs = {name: [Curves.of(record) for record in records] for name, records in conditions.items()}
     steps = max((run.steps for seeds in runs.values() for run in seeds), key=len)
@@ -54,18 +54,20 @@ def phase_diagram(conditions: Conditions) -> Figure:
 
 
 def _spread(count: int) -> NDArray[np.float64]:
-    """Offsets that keep the seeds of a row apart."""
+    """Vertical offsets that keep the dots of a row apart."""
     return np.linspace(-0.3, 0.3, count) if count > 1 else np.zeros(count)
 
 
 @mpl.rc_context(STYLE)
 def hole_map(conditions: Conditions) -> Figure:
-    """Fig. 9 at the last step: each label asked for, in the hole (shaded) and around it, with a line to the bump drawn.
+    """Fig. 9 at the last step: each label asked for, in the shaded hole and around it, and the bump that was drawn.
 
-    All seeds in one panel a condition, but for those that failed. Only one bump at the right place counts as right.
+    One panel for each condition has all of its seeds that did not fail. A line joins a label to a wrong bump. A sample
+    is right if it has one bump, at the right place.
     """
+    from bumplab.data.bumps import hole_edges  # imports torch, which reading a report does not need
+
     conditions = finished(conditions)
-    from bumplab.data.bumps import hole_edges  # torch: not where a report is only read
 
     figure = Figure(figsize=(4.1 * len(conditions), 4.3), layout="constrained")
     axes = figure.subplots(1, len(conditions), squeeze=False)[0]
@@ -95,8 +97,8 @@ def _last(record: RunRecord, labels: str) -> tuple[NDArray[np.floating], NDArray
 
 @mpl.rc_context(STYLE)
 def neighbours(conditions: Conditions) -> Figure:
-    """Fig. 7b: how much a bump overlaps with one at some distance along an axis, by the spread of both."""
-    from bumplab.data.overlap import overlap  # torch: as above
+    """Fig. 7b: the overlap of two bumps by their distance along an axis, for several spreads."""
+    from bumplab.data.overlap import overlap  # imports torch, as above
 
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axis = figure.subplots()
@@ -111,7 +113,7 @@ def neighbours(conditions: Conditions) -> Figure:
 
 
 def finished(conditions: Conditions) -> Conditions:
-    """Without seeds that failed, whose last checkpoint is the one before training, and conditions left with none."""
+    """The same without seeds that failed, and without conditions that have no other seed."""
     kept = {name: [record for record in records if not record.failed] for name, records in conditions.items()}
     return {name: records for name, records in kept.items() if records}
 
@@ -141,19 +143,19 @@ ARTEFACTS = (
     ("accuracy / ceiling", "Samples, each over its ceiling", ("on_grid", "off_grid")),
     ("R^2 (UMAP)", "Layer 4, label injected or not", tuple(f"{tap}.umap_r2" for tap in LAYER_4)),
 )
-"""What would mislead if raw accuracy alone were read: axis, title and the two numbers compared."""
+"""The panels of `artefacts`: axis label, title, and the two numbers that are compared."""
 
 
 def artefact(run: Curves, name: str) -> float:
-    """One of the numbers of `ARTEFACTS` at a run's last checkpoint."""
+    """A number of `ARTEFACTS` at a run's last checkpoint; for a label set its accuracy over its ceiling."""
     return float(run.corrected(name)[-1]) if "." not in name else run.last(name)
 
 
 def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[float]]]:
-    """The means over seeds that `artefacts` draws: column heads, and a row a condition."""
+    """The means over seeds that `artefacts` draws: column heads, and one row for each condition."""
     conditions = finished(conditions)
     names = [name for _, _, pair in ARTEFACTS for name in pair]
-    heads = [f"{unit}, {_spoken(name)}" for unit, _, pair in ARTEFACTS for name in pair]
+    heads = [f"{unit}, {_series_name(name)}" for unit, _, pair in ARTEFACTS for name in pair]
     rows = {
         condition: [float(np.mean([artefact(Curves.of(record), name) for record in records])) for name in names]
         for condition, records in conditions.items()
@@ -163,9 +165,9 @@ def artefact_table(conditions: Conditions) -> tuple[list[str], dict[str, list[fl
 
 @mpl.rc_context(STYLE)
 def artefacts(conditions: Conditions) -> Figure:
-    """A panel for each of `ARTEFACTS` by increment at the last step: a point a seed, and a line through the means.
+    """What raw accuracy hides: one panel for each of `ARTEFACTS`, by increment, at the last step.
 
-    Without seeds that failed.
+    A point is a seed that did not fail, and a line joins the means.
     """
     conditions = finished(conditions)
     runs = [[Curves.of(record) for record in records] for records in conditions.values()]
@@ -176,7 +178,7 @@ def artefacts(conditions: Conditions) -> Figure:
             values = [[artefact(run, name) for run in seeds] for seeds in runs]
             for level, of_level in zip(levels, values, strict=True):
                 axis.plot([level] * len(of_level), of_level, marker, color=colour, ms=3.5, alpha=0.5)
-            axis.plot(levels, [np.mean(v) for v in values], color=colour, label=_spoken(name))
+            axis.plot(levels, [np.mean(v) for v in values], color=colour, label=_series_name(name))
         axis.set_title(title, fontsize=9)
         axis.set(xlabel="increment d, pixels", ylabel=unit, xscale="log")
         from_0_to_1(axis)
@@ -225,7 +227,7 @@ def measured(draw: Callable[[Conditions], Figure], conditions: Conditions) -> bo
     )
 
 
-def _spoken(name: str) -> str:
+def _series_name(name: str) -> str:
     return {
         f"{LAYER_4[0]}.umap_r2": "before injection",
         f"{LAYER_4[1]}.umap_r2": "after injection",
