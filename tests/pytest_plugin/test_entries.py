@@ -8,6 +8,7 @@ import pytest
 from bumplab import profiles
 from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.options import Settings
+from bumplab.report import wording
 from bumplab.report.document import Noise, Saved
 from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts.claim import Claim, Control, Part, Region
@@ -104,6 +105,26 @@ def test_an_entry_holds_what_was_decided_and_survives_its_way_as_json(settings):
     keys = [run.key for run in entry.conditions["sparse"]]
     assert keys == [run_key(PROFILE.run(seed, dx=4.0)) for seed in (10, 11)]
     assert entry.controls[0].conditions == entry.variations[0].conditions == entry.conditions
+
+
+def test_a_control_is_undefined_where_its_judged_parts_can_decide_nothing(settings):
+    """Where nothing is trained nothing can be measured. That the claim is not supported there shows little."""
+    verdict = decide(CLAIM, {}, settings.looks)
+    undecided = replace(verdict.parts[0], verdict="INCONCLUSIVE")
+    held, stuck = replace(undecided, verdict="SUPPORTED"), replace(undecided, stuck=True)
+    shown, against = replace(stuck, judges=False), replace(undecided, verdict="CONTRADICTED")
+    cases = [
+        ("INCONCLUSIVE", [stuck], wording.UNDEFINED),
+        ("INCONCLUSIVE", [stuck, held], wording.UNDEFINED),
+        ("INCONCLUSIVE", [stuck, undecided], wording.PASSED),
+        ("INCONCLUSIVE", [undecided, held, shown], wording.PASSED),
+        ("CONTRADICTED", [stuck, against], wording.PASSED),
+        ("SUPPORTED", [held, shown], wording.FAILED),
+    ]
+    for reached, parts, outcome in cases:
+        tried = [(CONTROLS[0], replace(verdict, verdict=reached, parts=parts))]
+        (control,) = entry_of(CLAIM, check(verdict, tried), settings).controls
+        assert wording.control_outcome(control) == outcome, (reached, parts)
 
 
 def test_a_claim_without_runs_has_no_conditions_and_no_cost(settings):
