@@ -186,6 +186,18 @@ def test_the_history_links_to_a_report_whatever_its_name(tmp_path):
     assert not {"?", "#"} & set(link)
 
 
+def test_a_history_holds_little_of_each_report(tmp_path):
+    (tmp_path / "full.json").write_bytes(document.encode(planted.REPORT))
+    (listed,) = compare.reports_in(tmp_path, pytest.fail)
+    for claim, full in zip(listed.report.claims, planted.REPORT.claims, strict=True):
+        assert (claim.claim, claim.verdict, claim.unchecked) == (full.claim, full.verdict, full.unchecked)
+        assert (claim.controls, claim.variations, claim.conditions) == ([], [], {})
+    many = report(part(low=1.0, high=1.0, effects=[[1.0, 1.0]] * 5))
+    (tmp_path / "full.json").write_bytes(document.encode(many))
+    (listed,) = compare.reports_in(tmp_path, pytest.fail)
+    assert compare.effect(listed.report.claims[0].parts[0]) == "1 (1 to 1)", "not exact: there are several seeds"
+
+
 @pytest.mark.slow
 def test_a_history_keeps_of_a_report_what_it_shows(tmp_path):
     """All of one may take gigabytes, and there may be hundreds."""

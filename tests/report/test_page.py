@@ -1,11 +1,14 @@
 """The report: what its page and its summary must say."""
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 from msgspec.structs import replace
 
+from bumplab.report import page
+from bumplab.runs.store import RunRecord
 from bumplab.verdicts.error_rate import Looks
 from tests.report.planted import (
     ERROR,
@@ -52,6 +55,38 @@ def test_the_dialog_promises_no_more_than_its_command_can_do(written):
     dialog = shown(written.read_text().partition('<dialog id="checkpoint"')[2].partition("</dialog>")[0])
     assert "pytest claims --gpu --exact" in dialog
     assert "nearer one" in dialog
+
+
+def test_machines_are_named_with_what_decides_their_numbers():
+    record, bf16 = RunRecord(OWN[0]), replace_in(OWN[0], "training", precision="bf16")
+    library = "with umap-learn of some version and OpenCV of some version"
+    cases = [
+        (record, {}, f"unknown device, float32, {library}"),
+        (record, {"device": "x86_64", "instructions": "AVX2", "threads": 1, "torch": "2"},
+         f"x86_64 (AVX2), 1 thread, torch 2, float32, {library}"),
+        (record, {"device": "H200", "instructions": "cuda", "threads": 2, "before": "a CPU"},
+         f"H200 (cuda), 2 threads, TF32, {library}, before: a CPU"),
+        (RunRecord(bf16), {"bf16": True}, f"unknown device, bf16, {library}"),
+        (RunRecord(bf16), {}, f"unknown device, float32, {library} (the profile asks for bf16"),
+    ]  # fmt: skip
+    for case, environment, words in cases:
+        assert page._machine(dataclasses.replace(case, environment=environment)).startswith(words), environment
+
+
+def replace_in(spec, part, **changes):
+    return dataclasses.replace(spec, **{part: dataclasses.replace(getattr(spec, part), **changes)})
+
+
+def test_checkpoints_are_spaced_evenly_with_the_first_and_the_last():
+    assert page._spaced(range(10), 4) == [0, 3, 6, 9]
+    assert page._spaced([0, 5, 9], 3) == [0, 5, 9]
+    assert page._spaced(range(10), 2) == [0, 9]
+
+
+def test_a_run_on_a_gpu_is_repeated_on_one():
+    for instructions, end in {"cuda": "--runs-dir again --gpu", "AVX2": "--runs-dir again"}.items():
+        record = RunRecord(OWN[0], [{"step": 0.0}], environment={"instructions": instructions})
+        assert page._samples(record, 2)["command"].endswith(end)
 
 
 def test_what_has_no_interval_says_why_at_the_top(tmp_path):
