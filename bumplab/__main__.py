@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from bumplab.config import RunSpec
-from bumplab.report import compare
+from bumplab.report import compare, document
 from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
@@ -38,12 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bumplab", description="Commands on runs, stores and reports.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="compare two reports, or list the reports of a folder on one page")
+    report = commands.add_parser("report", help="compare reports, list those of a folder, or print their schema")
     task = report.add_mutually_exclusive_group(required=True)
     task.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print the differences")
     task.add_argument(
         "--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html with a list of its reports"
     )
+    task.add_argument("--schema", action="store_true", help="print the JSON schema of a report")
     report.set_defaults(run=_report)
     train = commands.add_parser("train", help="train and measure one run unless it is stored")
     train.add_argument("spec", help="the run's RunSpec as JSON, copied from a report")
@@ -83,23 +84,31 @@ def _print_error(message: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    console = Console()
-    if options.history:
+    if options.schema:
+        print(document.json_schema().decode())
+    elif options.history:
         page = options.history / "index.html"
         reports = compare.reports_in(options.history, lambda error: _print_error(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
-        console.print(cell(f"{page}: {len(reports)} reports"))
-        return
-    old, new = map(compare.read, options.compare)
-    if old["profile"] != new["profile"]:
-        console.print(cell(f"profiles differ: {old['profile']} and {new['profile']}; so may verdicts, for that reason"))
+        Console().print(cell(f"{page}: {len(reports)} reports"))
+    else:
+        old, new = map(compare.read, options.compare)
+        _compare(old, new, Console())
+
+
+def _compare(old: document.Report, new: document.Report, console: Console) -> None:
+    if old.profile != new.profile:
+        console.print(cell(f"profiles differ: {old.profile} and {new.profile}; verdicts may differ for that reason"))
     table = Table(box=SIMPLE_HEAD)
-    for head in ("claim", "part", old["written"], new["written"], "moved"):
+    for head in ("claim", "part", old.written, new.written, "moved"):
         table.add_column(cell(head))
-    for d in compare.differences(old, new):
-        said = [f"{entry['verdict'] if entry else ''} {compare.effect(entry)}".strip() for entry in (d.old, d.new)]
-        moved = d.moved and d.old and d.new  # a claim that was not tried has not moved
-        table.add_row(*map(cell, ("" if d.part else d.claim, d.part, *said, "moved" if moved else "")))
+    for change in compare.differences(old, new):
+        verdicts = [
+            f"{entry.verdict if entry else ''} {compare.effect(entry)}".strip() for entry in (change.old, change.new)
+        ]
+        moved = change.moved and change.old and change.new  # a claim that was not tried has not moved
+        row = ("" if change.part else change.claim, change.part, *verdicts, "moved" if moved else "")
+        table.add_row(*map(cell, row))
     console.print(table)
 
 

@@ -23,7 +23,7 @@ from bumplab.runs.store import RunStore
 State = Literal["ok", "warning", "failure"]
 MODULES = (
     *("torch", "numpy", "scipy", "sklearn", "threadpoolctl", "safetensors", "filelock"),
-    *("pytest", "xdist", "hypothesis", "jinja2", "matplotlib", "PIL", "rich", "tomlkit"),
+    *("pytest", "xdist", "hypothesis", "jinja2", "matplotlib", "PIL", "rich", "tomlkit", "msgspec"),
 )
 """One module of each library that the project needs, except OpenCV and UMAP, which have checks of their own."""
 LITTLE_DISK, NO_DISK = 2 * 10**9, 2 * 10**8

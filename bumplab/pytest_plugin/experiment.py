@@ -64,12 +64,23 @@ class Experiment:
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
-        costs, seconds = entries.costs(claim, verdict, settings), sum(self._seconds.values())
-        self.item.stash[judged_key] = {
-            "entry": entries.judged(claim, verdict, varied, noise, costs, seconds, settings),
-            "steps": costs,
-            "seconds": {run_key(run): seconds for run, seconds in self._seconds.items()},
-        }
+        steps_used, steps_at_last_look = entries.costs(claim, verdict, settings)
+        entry = entries.judged(
+            claim=claim,
+            verdict=verdict,
+            varied=varied,
+            noise=noise,
+            runs_used=len(steps_used),
+            runs_at_last_look=len(steps_at_last_look),
+            seconds=sum(self._seconds.values()),
+            settings=settings,
+        )
+        self.item.stash[judged_key] = entries.Judged(
+            entry=entry,
+            steps_used=steps_used,
+            steps_at_last_look=steps_at_last_look,
+            seconds={run_key(run): seconds for run, seconds in self._seconds.items()},
+        )
         return verdict
 
     def _decide_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import uuid
@@ -14,27 +13,31 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import msgspec
 import pytest
 
 from bumplab.pytest_plugin import entries, expected, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
-from bumplab.pytest_plugin.entries import Entry, Steps
+from bumplab.pytest_plugin.entries import Judged, Steps
 from bumplab.pytest_plugin.options import Settings, asks_for_claims, only_lists, usage_error
+from bumplab.report.document import ClaimEntry, Report, in_paper_order
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import Trainer, help_others, train_here
-from bumplab.terminal import line, warnings_as_usual
+from bumplab.terminal import line, printable, warnings_as_usual
+from bumplab.verdicts import suite
 from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
 SESSION = "bumplab-session"
 """The key under which xdist's controller sends its workers the name of their session."""
 JUDGED = "bumplab"
-"""The attribute of a test's report that carries its claim's entry and costs to the controller, as JSON.
+"""The attribute of a test's report that carries its claim's `Judged` to the controller, as JSON.
 
 It is no property of the report: properties end up in JUnit files.
 """
-judged_key = pytest.StashKey[dict[str, Any]]()
-"""The key under which a claim's test stashes its ``entry``, ``steps`` and ``seconds`` for `ClaimsSession`."""
+judged_key = pytest.StashKey[Judged]()
+"""The key under which a claim's test stashes its `Judged` for `ClaimsSession`."""
 
 
 class ClaimsSession:
@@ -55,8 +58,10 @@ class ClaimsSession:
         name = workerinput.get(SESSION, uuid.uuid4().hex[:12])
         self.board = Board(settings.store.root, name, workerinput.get("workerid", "main"))
         self.claims: list[Claim] = []
-        self.entries: dict[str, Entry] = {}
-        self.steps: tuple[Steps, Steps] = ({}, {})
+        self.entries: dict[str, ClaimEntry] = {}
+        """By claim, from the end of the session on in the paper's order."""
+        self.steps_used: Steps = {}
+        self.steps_at_last_look: Steps = {}
         self.seconds: dict[str, float] = {}
         self.display: ProgressDisplay | None = None
         self.closing_lines: list[str] = []
@@ -121,9 +126,9 @@ class ClaimsSession:
         report = yield
         claim, judged = claim_of(item), item.stash.get(judged_key, None)
         if claim and judged is None and call.excinfo and report.failed:
-            judged = {"entry": entries.error(entries.about(claim), call.excinfo.exconly())}
+            judged = Judged(entries.error(entries.about(claim), printable(call.excinfo.exconly())))
         if judged and (report.when == "call" or report.failed):
-            setattr(report, JUDGED, json.dumps(judged))
+            setattr(report, JUDGED, msgspec.json.encode(judged).decode())
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -135,11 +140,11 @@ class ClaimsSession:
             yield
         if (text := getattr(report, JUDGED, None)) is None:
             return
-        judged = json.loads(text)
-        self.entries[judged["entry"]["claim"]] = judged["entry"]
-        for known, more in zip(self.steps, judged.get("steps", ({}, {})), strict=True):
-            known.update(more)
-        self.seconds.update(judged.get("seconds", {}))
+        judged = msgspec.json.decode(text, type=Judged)
+        self.entries[judged.entry.claim] = judged.entry
+        self.steps_used |= judged.steps_used
+        self.steps_at_last_look |= judged.steps_at_last_look
+        self.seconds |= judged.seconds
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -166,6 +171,7 @@ class ClaimsSession:
             for claim in self.board.claims():
                 reason = "no verdict: its worker died or the session was stopped"
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
+            self.entries = {entry.claim: entry for entry in in_paper_order(list(self.entries.values()))}
             if not self.entries:
                 return
             try:
@@ -183,23 +189,25 @@ class ClaimsSession:
 
         settings = self.settings
         path = settings.report_of(tried)
-        if all(entry["verdict"] == "ERROR" for entry in self.entries.values()) and holds_verdicts(path):
+        if not any(entry.judged for entry in self.entries.values()) and holds_verdicts(path):
             self.closing_lines.append(f"report: {path} is kept, as this session reached no verdict")
             return
-        report = {
-            "profile": settings.profile.name,
-            "purpose": settings.profile.purpose,
-            "seeds": settings.looks.first,
-            "max_seeds": settings.looks.last,
-            "controls": settings.controls,
-            "saved": entries.saved(*self.steps),
-            "code": _code(settings.project),
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "elapsed": elapsed,
-            "claims": list(self.entries.values()),
-        }
+        report = Report(
+            profile=settings.profile.name,
+            purpose=settings.profile.purpose,
+            looks=settings.looks,
+            controls=settings.controls,
+            saved=entries.saved(self.steps_used, self.steps_at_last_look),
+            code=_code(settings.project),
+            written=datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed=elapsed,
+            family_alpha=FAMILY_ALPHA,
+            claims=list(self.entries.values()),
+        )
+        claims = suite.claims(settings.project / "claims")
+        paper_figures = {claim.id: claim.figure for claim in claims if claim.figure}
         try:
-            write(report, settings.store, path, settings.figures)
+            write(report, settings.store, path, paper_figures, settings.figures)
         except OSError as error:
             raise OSError(f"report not written: {error}; name another place with --report or --figures") from error
         except ValueError as error:
@@ -209,7 +217,7 @@ class ClaimsSession:
     def _accept(self, why: str) -> None:
         """Writes the verdicts that have moved into the file of accepted verdicts, and adds a closing line for each."""
         settings, path = self.settings, self.settings.project / expected.FILE
-        reached = {claim: e["verdict"] for claim, e in self.entries.items() if e["verdict"] != "ERROR"}
+        reached = {claim: entry.verdict for claim, entry in self.entries.items() if entry.judged}
         moved = expected.moved(settings.profile.name, reached, settings.expected)
         try:
             if moved:
@@ -218,7 +226,7 @@ class ClaimsSession:
                 )
         except (OSError, ValueError) as error:
             raise OSError(f"accepted nothing: {path} cannot be written ({error})") from error
-        for claim, verdict in sorted(moved.items(), key=lambda entry: summary.rank(entry[0])):
+        for claim, verdict in moved.items():
             earlier = settings.expected.get((settings.profile.name, claim))
             replaced = earlier.verdict if earlier else "no verdict"
             self.closing_lines.append(f"accepted: {settings.profile.name}.{claim}, {verdict} in place of {replaced}")
@@ -230,7 +238,8 @@ class ClaimsSession:
             return
         settings = self.settings
         terminalreporter.section(f"claims, profile {settings.profile.name}, {settings.seeds}")
-        summary.write(terminalreporter, self.entries, entries.saved(*self.steps), self.seconds)
+        saved = entries.saved(self.steps_used, self.steps_at_last_look)
+        summary.write(terminalreporter, list(self.entries.values()), saved, self.seconds)
         if passed_over := summary.passed_over(settings.store.root):
             terminalreporter.write_line(passed_over)
         for closing_line in self.closing_lines:

@@ -1,11 +1,11 @@
-"""The end of a session in the terminal: each claim's verdict, and what the session says as a whole."""
+"""The end of a session in the terminal: a table of claims, and lines on the session as a whole."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from rich.box import SIMPLE_HEAD
@@ -13,33 +13,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bumplab.pytest_plugin.entries import Entry
 from bumplab.report import wording
+from bumplab.report.document import ClaimEntry, PartEntry, Saved, VariationEntry
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
 from bumplab.terminal import cell, line, paper, printable, text_on
-from bumplab.verdicts import suite
 from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 COLUMNS = ("claim", "verdict", "effect that decides", "seeds", "controls", "time")
 LEAST_WIDTH = 80
-"""Columns of the table where the terminal has fewer, or is none. What does not fit is folded; nothing is cut off."""
-
-
-def rank(claim: str) -> int:
-    """A claim's place in the paper's order."""
-    ours = [ours.id for ours in suite.in_the_papers_order(suite.claims(suite.OURS))]
-    return ours.index(claim) if claim in ours else len(ours)
+"""Width of the table in characters, where the terminal is narrower or absent. Longer cells are folded, and not cut."""
 
 
 def write(
-    terminal: pytest.TerminalReporter,
-    entries: Mapping[str, Entry],
-    saved: Mapping[str, int],
-    seconds: dict[str, float],
+    terminal: pytest.TerminalReporter, entries: Sequence[ClaimEntry], saved: Saved, seconds: Mapping[str, float]
 ) -> None:
-    """A table of claims in the paper's order, each with its variations below it; then reasons, time and shares.
+    """Writes a table of the claims, each with its variations below it; then reasons, error rate, time and savings.
 
     ``seconds``: process time by run key, of all runs behind the claims.
     """
@@ -49,50 +39,50 @@ def write(
         console.print(_table(entries))
         for row_of_text in text_on(text).splitlines():
             terminal.write_line(row_of_text.rstrip())
-    for claim in sorted(entries, key=rank):
-        entry = entries[claim]
-        if wording.deciding(entry) is None or entry["verdict"] == "INCONCLUSIVE":
-            terminal.write_line(printable(f"{claim}: {entry['reason']}"))
-    judged = [entry["verdict"] for entry in entries.values() if entry["verdict"] != "ERROR"]
+    for entry in entries:
+        if wording.deciding(entry) is None or entry.verdict == "INCONCLUSIVE":
+            terminal.write_line(printable(f"{entry.claim}: {entry.reason}"))
+    verdicts = [entry.verdict for entry in entries if entry.judged]
     terminal.write_line(
-        f"SUPPORTED: {judged.count('SUPPORTED')} of {len(judged)} claims judged; the chance that any is so "
-        f"falsely is at most {FAMILY_ALPHA:.0%} in the suite, if effects vary roughly normally between seeds"
+        f"SUPPORTED: {verdicts.count('SUPPORTED')} of {len(verdicts)} claims judged; if effects vary roughly normally "
+        f"between seeds, the chance that any of the suite is so falsely is at most {FAMILY_ALPHA:.0%}"
     )
     if seconds:
         terminal.write_line(
-            f"process time is that of all runs behind a claim, and a run may stand behind several: the {len(seconds)} "
+            f"a claim's time is the process time of all its runs, which other claims may share: the {len(seconds)} "
             f"runs took {sum(seconds.values()) / 60:.1f} min in all, whenever they were trained"
         )
-    if saved["steps_used"] < saved["steps_at_last_look"]:
-        share = 1 - saved["steps_used"] / saved["steps_at_last_look"]
+    if saved.steps_used < saved.steps_at_last_look:
+        share = 1 - saved.steps_used / saved.steps_at_last_look
         terminal.write_line(
-            f"looking after each seed saved {share:.0%} of the training: {saved['runs_used']} runs were needed, "
-            f"{saved['runs_at_last_look']} if all had gone to the last look"
+            f"looking after each seed saved {share:.0%} of the training: {saved.runs_used} runs were needed, "
+            f"{saved.runs_at_last_look} if all had gone to the last look"
         )
 
 
 def passed_over(root: Path) -> str:
-    """What in the store no claim can use and why, in one line; empty where there is nothing."""
+    """One line on the runs in the store that no claim can use; empty where there are none."""
     try:
         count = sum(run.state == space.PASSED_OVER for run in space.stored(root))
     except OSError:
-        return ""  # who needs it has said so
+        return ""  # whoever needs the store has reported the error
     if not count:
         return ""
     return line(
         f"{root}: {count} stored run{'s' * (count != 1)} of another version of the code (results format "
-        f"{RESULTS_FORMAT} is this one's), or not what the name says, passed over: "
+        f"{RESULTS_FORMAT} is this one's), or under a name that is not the spec's, passed over: "
         f"python -m bumplab runs --runs-dir {root} lists them"
     )
 
 
-def _table(entries: Mapping[str, Entry]) -> Table:
+def _table(entries: Sequence[ClaimEntry]) -> Table:
     rows = []
-    for claim in sorted(entries, key=rank):
-        rows.append(_row(claim, entries[claim]))
-        for varied in entries[claim].get("variations", ()):
-            name = f"  {varied['name']}{' (changed nothing)' if varied['idle'] else ''}"
-            rows.append(_row(name, varied))
+    for entry in entries:
+        minutes = f"{entry.process_seconds / 60:.1f} min" if entry.process_seconds else ""
+        rows.append(_row(entry.claim, entry, wording.controls_count(entry), minutes))
+        for variation in entry.variations:
+            name = f"  {variation.name}{' (changed nothing)' if variation.idle else ''}"
+            rows.append(_row(name, variation))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0))
     for column, cells in zip(COLUMNS, zip(*rows, strict=True), strict=True):
         longest = max(len(word) for text in (Text(column), *cells) for word in text.plain.split())
@@ -103,18 +93,14 @@ def _table(entries: Mapping[str, Entry]) -> Table:
     return table
 
 
-def _row(name: str, entry: Mapping[str, Any]) -> list[Text]:
-    effect = ""
-    if part := wording.deciding(entry):
-        known = f"{wording.estimate(part)} ({wording.limits(part)})"
-        effect = (
-            f"{part['name']}: {'undefined' if wording.limits(part) == 'none' else known}, supported {part['region']}"
-        )
-    return [
-        cell(name),
-        cell(entry["verdict"], f"bold {COLOURS[entry['verdict']]}"),
-        cell(effect),
-        cell(entry.get("seeds") or ""),
-        cell(wording.controls_count(entry)),
-        cell(f"{entry['process_seconds'] / 60:.1f} min" if entry.get("process_seconds") else ""),
-    ]
+def _row(name: str, entry: ClaimEntry | VariationEntry, controls: str = "", minutes: str = "") -> list[Text]:
+    part = wording.deciding(entry)
+    verdict = cell(entry.verdict, f"bold {COLOURS[entry.verdict]}")
+    effect = _effect(part) if part else ""
+    return [cell(name), verdict, cell(effect), cell(entry.seeds or ""), cell(controls), cell(minutes)]
+
+
+def _effect(part: PartEntry) -> str:
+    limits = wording.limits(part)
+    measured = "undefined" if limits == "none" else f"{wording.estimate(part)} ({limits})"
+    return f"{part.name}: {measured}, supported {part.region}"

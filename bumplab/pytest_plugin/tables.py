@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.console import Console
 
-from bumplab.pytest_plugin import options, plan, summary
+from bumplab.pytest_plugin import options, plan
 from bumplab.pytest_plugin.options import Settings
 from bumplab.pytest_plugin.session import claim_of
 from bumplab.terminal import paper, text_on, warnings_as_usual
 from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.suite import in_the_papers_order
 
 
 class Tables:
@@ -25,8 +26,7 @@ class Tables:
         """Prints the tables instead of running tests. After errors of the collection pytest goes on as usual."""
         if session.testsfailed or options.only_lists(self.config):
             return None
-        claims = [claim for item in session.items if (claim := claim_of(item))]
-        claims.sort(key=lambda claim: summary.rank(claim.id))
+        claims = in_the_papers_order([claim for item in session.items if (claim := claim_of(item))])
         with warnings_as_usual():
             if options.value(self.config, "power"):
                 self._print_power(claims)

@@ -2,180 +2,151 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec.structs import replace
 
-from bumplab.report import wording
+from bumplab.report import document, wording
+from bumplab.report.document import ClaimEntry, PartEntry, Report
 from bumplab.runs.sealed import Damaged, read_file
-from bumplab.verdicts import suite
 
-SCHEMAS = (2, 3, 4)
-"""Versions of the reports' JSON that can be read."""
-LARGEST = 64 * 2**20
-"""Bytes, thirty times a quick report: read, a file takes up to thirty times its size."""
-Report = Mapping[str, Any]
-OF_A_CLAIM = ("claim", "verdict", "unchecked", "parts")
-OF_A_PART = ("name", "verdict", "judges", "estimate", "low", "high", "effects")
+MOST_BYTES = 64 * 2**20
+"""Largest JSON of a report that is read, thirty times a quick report's."""
+SHOWN_ENDS = 120
+"""Characters that are shown of each end of a message about a file: the message can repeat the file's text."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """One claim, or one part of it, in two reports: None where it is not in one of them.
 
-    ``moved``: the verdict is another, or the new estimate lies outside the old limits.
+    ``part`` is empty for the claim. ``moved``: the verdict changed, or the new estimate lies outside the old limits.
     """
 
     claim: str
     part: str
-    old: Mapping[str, Any] | None
-    new: Mapping[str, Any] | None
+    old: ClaimEntry | PartEntry | None
+    new: ClaimEntry | PartEntry | None
     moved: bool
 
 
+@dataclass(frozen=True)
+class ListedReport:
+    """A report in a folder. ``link`` is the address of its page, from that folder."""
+
+    link: str
+    report: Report
+
+
 def read(path: Path) -> Report:
-    """The body of a report, given its JSON or the HTML beside it. Raises ValueError in one line where it is none."""
+    """The report in a JSON file, given its path or that of the HTML beside it.
+
+    Raises ValueError, in one line, where the file cannot be read or is no report.
+    """
     path = path.with_suffix(".json")
     try:
-        text = read_file(path, LARGEST)
-        body = json.loads(text, parse_float=_finite, parse_constant=_finite, parse_int=lambda t: int(_finite(t)))
-        _check(body)
+        return document.decode(read_file(path, MOST_BYTES))
     except (OSError, Damaged) as error:
-        said = getattr(error, "strerror", error)
-        raise ValueError(f"{path}: cannot be read ({said}): give a report's .html or .json") from error
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path}: is no report of bumplab ({type(error).__name__}: {error})") from error
-    return body  # type: ignore[no-any-return]
+        problem = getattr(error, "strerror", error)
+        raise ValueError(f"{path}: cannot be read ({problem}): give a report's .html or .json") from error
+    except (RecursionError, ValueError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        if len(problem) > 2 * SHOWN_ENDS:
+            problem = f"{problem[:SHOWN_ENDS]}...{problem[-SHOWN_ENDS:]}"
+        raise ValueError(f"{path}: is no report of bumplab ({problem})") from error
 
 
 def holds_verdicts(path: Path) -> bool:
-    """Whether a report lies there that says something, or a page that may: nothing empty may take its place."""
+    """Whether a report with a verdict lies at this path. A file that cannot be read may hold one."""
     if not path.exists() and not path.with_suffix(".json").exists():
         return False
     try:
-        return any(claim["verdict"] != "ERROR" for claim in read(path)["claims"])
+        return any(claim.judged for claim in read(path).claims)
     except ValueError:
         return True
 
 
-def _finite(text: str) -> float:
-    """A number as a report writes it. Raises ValueError for NaN, and for what no float can hold."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text:.20} is no finite number")
-    return value
-
-
-def _check(body: Report) -> None:
-    """Raises ValueError, TypeError or KeyError unless all that is read here is there, and of its type."""
-    if body["schema"] not in SCHEMAS:
-        raise ValueError(f"schema {body['schema']!r:.40}: must be one of {', '.join(map(str, SCHEMAS))}")
-    texts = [body["profile"], body["written"], body.get("code", "")]
-    for claim in body["claims"]:
-        texts += claim["claim"], claim["reason"]
-        parts = claim.get("parts", [])
-        if any(entry["verdict"] not in wording.SYMBOLS for entry in (claim, *parts)):
-            raise TypeError("unknown verdict")
-        if "estimate" in claim:
-            raise TypeError("a claim in the form of a part")
-        for part in parts:
-            texts += part["name"], part["unit"], part["reason"]
-            numbers = part["estimate"], part["low"], part["high"]
-            if not isinstance(part["judges"], bool) or not isinstance(part["effects"], list):
-                raise TypeError("a part of another form")
-            if not all(number is None or isinstance(number, (int, float)) for number in numbers):
-                raise TypeError("limits that are no numbers")
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("names that are no text")
-    "".join(texts).encode()  # half a surrogate pair can be read, and not be written again
-
-
 def differences(old: Report, new: Report) -> Iterator[Difference]:
-    """Each claim of either report, then its judged parts."""
-    before, after = ({claim["claim"]: claim for claim in body["claims"]} for body in (old, new))
-    for name in _in_order({*before, *after}):
-        a, b = before.get(name), after.get(name)
-        yield Difference(name, "", a, b, a is None or b is None or a["verdict"] != b["verdict"])
-        parts, again = (
-            {part["name"]: part for part in (claim or {}).get("parts", []) if part["judges"]} for claim in (a, b)
-        )
-        for part in dict.fromkeys([*parts, *again]):
-            yield Difference(name, part, p := parts.get(part), q := again.get(part), _moved(p, q))
+    """Each claim of either report, in the new one's order, and after each claim its judged parts."""
+    old_claims, new_claims = ({claim.claim: claim for claim in report.claims} for report in (old, new))
+    for name in {**new_claims, **old_claims}:
+        before, after = old_claims.get(name), new_claims.get(name)
+        moved = before is None or after is None or before.verdict != after.verdict
+        yield Difference(name, "", before, after, moved)
+        old_parts, new_parts = _judged_parts(before), _judged_parts(after)
+        for part in dict.fromkeys([*old_parts, *new_parts]):
+            part_before, part_after = old_parts.get(part), new_parts.get(part)
+            yield Difference(name, part, part_before, part_after, _moved(part_before, part_after))
 
 
-def _in_order(names: Collection[str]) -> list[str]:
-    """Our claims in the paper's order, then all others."""
-    ours = [claim.id for claim in suite.in_the_papers_order(suite.claims(suite.OURS)) if claim.id in names]
-    return ours + sorted(set(names) - set(ours))
+def _judged_parts(claim: ClaimEntry | None) -> dict[str, PartEntry]:
+    return {part.name: part for part in claim.parts if part.judges} if claim else {}
 
 
-def _moved(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
-    if old is None or new is None or old["verdict"] != new["verdict"]:
+def _moved(old: PartEntry | None, new: PartEntry | None) -> bool:
+    if old is None or new is None or old.verdict != new.verdict:
         return True
-    value = new["estimate"]
-    if value is None or old["estimate"] is None:
-        return value is not old["estimate"]
-    below = old["low"] is not None and value < old["low"]
-    return bool(below or (old["high"] is not None and value > old["high"]))
+    if old.estimate is None or new.estimate is None:
+        return old.estimate is not new.estimate
+    below = old.low is not None and new.estimate < old.low
+    above = old.high is not None and new.estimate > old.high
+    return below or above
 
 
-def effect(part: Mapping[str, Any] | None) -> str:
-    """Such as ``0.61 (0.44 to 0.779)``."""
-    if part is None:
+def effect(entry: ClaimEntry | PartEntry | None) -> str:
+    """A part's effect, such as ``0.61 (0.44 to 0.779)``; empty for a claim, "absent" for None."""
+    if entry is None:
         return "absent"
-    if "estimate" not in part:
-        return ""
-    return f"{wording.estimate(part)} ({wording.limits(part)})"
+    return f"{wording.estimate(entry)} ({wording.limits(entry)})" if isinstance(entry, PartEntry) else ""
 
 
-def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[Report]:
-    """All reports in a folder and those below it, the newest first. Raises ValueError where there is none.
+def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[ListedReport]:
+    """All reports in a folder and in those below it, the newest first.
 
-    ``pass_over`` is told of each other JSON why it is none.
+    ``pass_over`` is called with the problem of each other JSON file. Raises ValueError where there is no report.
     """
-    found = []
+    listed = []
     for path in sorted(folder.rglob("*.json")):
         try:
-            page = path.relative_to(folder).with_suffix(".html")
-            found.append({**_kept(read(path)), "link": quote(os.fsencode(page))})  # a name need not be UTF-8
+            report = _without_runs(read(path))
         except ValueError as error:
             pass_over(error)
-    if not found:
+            continue
+        page = os.fsencode(path.relative_to(folder).with_suffix(".html"))  # a file's name need not be UTF-8
+        listed.append(ListedReport(quote(page), report))
+    if not listed:
         raise ValueError(f"{folder}: holds no report of bumplab")
-    return sorted(found, key=lambda body: str(body["written"]), reverse=True)
+    return sorted(listed, key=lambda one: one.report.written, reverse=True)
 
 
-def _kept(body: Report) -> Report:
-    """What a history shows of a report: all of it may take gigabytes, and there may be hundreds."""
-    claims = [{name: claim[name] for name in OF_A_CLAIM if name in claim} for claim in body["claims"]]
-    for claim in claims:
-        if "parts" in claim:
-            claim["parts"] = [{name: part[name] for name in OF_A_PART} for part in claim["parts"]]
-            for part in claim["parts"]:
-                part["effects"] = part["effects"][:2]  # whether there is more than one
-    return {name: body[name] for name in ("profile", "written", "code") if name in body} | {"claims": claims}
+def _without_runs(report: Report) -> Report:
+    """What a history shows of a report: a whole one takes gigabytes at most, and a folder may hold hundreds."""
+    claims = []
+    for claim in report.claims:
+        # two effects tell that there is more than one
+        parts = [replace(part, effects=part.effects[:2]) for part in claim.parts]
+        claims.append(replace(claim, parts=parts, controls=[], variations=[], conditions={}, curves={}))
+    return replace(report, claims=claims, runs={})
 
 
-def history_page(reports: Sequence[Report]) -> str:
-    """One page over reports, the newest first: each claim's verdicts and what moved last within a profile."""
+def history_page(listed: Sequence[ListedReport]) -> str:
+    """A page over reports, the newest first: each claim's verdicts, and what moved last within a profile."""
     environment = Environment(
         loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS, effect=effect)
+    reports = [one.report for one in listed]
     latest = reports[0]
-    before = next((body for body in reports[1:] if body["profile"] == latest["profile"]), None)
-    named = {claim["claim"] for body in reports for claim in body["claims"]}
+    before = next((report for report in reports[1:] if report.profile == latest.profile), None)
     return environment.get_template("history.html.j2").render(
-        reports=[(body, {claim["claim"]: claim for claim in body["claims"]}) for body in reports],
-        claims=_in_order(named),
+        reports=[(one.link, one.report, {claim.claim: claim for claim in one.report.claims}) for one in listed],
+        claims=list(dict.fromkeys(claim.claim for report in reports for claim in report.claims)),
         latest=latest,
         before=before,
-        differences=[d for d in differences(before, latest) if d.moved] if before else [],
+        differences=[change for change in differences(before, latest) if change.moved] if before else [],
     )

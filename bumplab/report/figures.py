@@ -1,4 +1,4 @@
-"""The report's figures: learning curves as SVG, sample sheets as PNG, manifolds as plain numbers."""
+"""Parts of the report's page: learning curves as SVG, sheets of samples as WebP, manifolds as numbers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from bumplab.measure.names import MODES
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curve, Curves
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart with any colour vision (Okabe and Ito)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # distinct for any colour vision (Okabe and Ito)
 MARKERS = ("o", "s", "^", "D")
 GAP = 2
 """White pixels between the images of a sample sheet."""
 
 
 def curve(curves: Curves, name: str) -> Curve:
-    """A run's curve by its name in a claim; ``<set>.corrected<_axis>`` is accuracy relative to its ceiling.
+    """A run's curve by its name in a claim: ``[checkpoints]``, NaN where it was not measured.
 
-    NaN at checkpoints where it is not measured: some things are known of the last one alone.
+    ``<set>.corrected<_axis>`` is accuracy over its ceiling. Some numbers are measured at the last checkpoint alone.
     """
     labels, _, measure = name.partition(".")
     if measure.startswith("corrected"):
@@ -39,18 +39,18 @@ def curve(curves: Curves, name: str) -> Curve:
 
 
 STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
-"""A name with a dollar sign is a name."""
+"""Texts stay texts in the SVG, and a dollar sign in a name begins no formula."""
 
 
 def mean_of(curves: Sequence[Curve], length: int) -> np.ma.MaskedArray[Any, Any]:
-    """The mean at each of ``length`` checkpoints of the curves that reach it; masked where none does."""
+    """``[length]``: the mean of the curves that reach each checkpoint, masked where no curve does."""
     padded = [np.pad(curve, (0, length - len(curve)), constant_values=np.nan) for curve in curves]
     mean: np.ma.MaskedArray[Any, Any] = np.ma.masked_invalid(padded).mean(axis=0)
     return mean
 
 
 def from_0_to_1(*axes: Axes) -> None:
-    """The range of shares and of R^2, wider where something lies outside: R^2 may be negative."""
+    """Sets the range of the y axes to that of shares and R^2, or a wider one: R^2 can be negative."""
     low, high = min(axis.dataLim.y0 for axis in axes), max(axis.dataLim.y1 for axis in axes)
     for axis in axes:
         axis.set_ylim(min(0.0, low) - 0.04, max(1.04, high) + 0.04)
@@ -60,9 +60,11 @@ def from_0_to_1(*axes: Axes) -> None:
 def learning_curves(
     conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], keys: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """One panel a condition: each seed a thin line, a thick one the mean of those that reach a checkpoint.
+    """One panel for each condition, with a thin line for each seed and a thick line for their mean.
 
-    The first curve has a point for each seed and checkpoint, which links to ``#<key of its run>/<step>``.
+    ``names`` has the titles of the curves by name, ``keys`` the runs' keys by condition. The mean is that of the seeds
+    that reach a checkpoint. Each seed has a point at each checkpoint of the first curve, which links to
+    ``#<key>/<step>``.
     """
     columns = min(len(conditions), len(names))
     size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
@@ -89,26 +91,26 @@ def learning_curves(
 
 
 def as_svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element, whose parts have ids that begin with a hash of ``name``.
+    """The figure as an SVG element. ``name`` makes its ids differ from those of other figures.
 
-    Its links are left out of the order of tabs, which they would fill.
+    The Tab key skips its links, as there can be hundreds.
     """
     buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
-    drawn = buffer.getvalue()
-    links = (
-        drawn[drawn.index("<svg") :]
+    svg = buffer.getvalue()
+    svg = (
+        svg[svg.index("<svg") :]
         .replace(' target="_blank"', "")
         .replace('<style type="text/css">*{', "<style>.chart *{")
     )
-    links = re.sub(r'<g id="[^"]*"', "<g", links)  # they repeat from figure to figure, and nothing refers to them
-    return links.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # figures share these ids, and nothing refers to them
+    return svg.replace("<a xlink:href", '<a tabindex="-1" xlink:href')
 
 
 @mpl.rc_context(STYLE)
 def manifold_figure(record: RunRecord) -> Figure:
-    """Fig. 3 on paper: the 3D embedding before label injection, early, half-way and at the end, coloured by x."""
+    """Fig. 3: the 3D embedding before label injection at three checkpoints, early, half-way and last, coloured by x."""
     rows = [record.rows[k] for k in (min(1, len(record.rows) - 1), len(record.rows) // 2, -1)]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     labels = record.evidence[f"{int(record.rows[-1]['step'])}/embedding.labels"]
@@ -122,21 +124,21 @@ def manifold_figure(record: RunRecord) -> Figure:
 
 
 def _embedding(record: RunRecord, step: int, tap: str) -> NDArray[np.float64]:
-    """``[B, 3]``, and 0 where it is not known."""
+    """``[B, 3]``: the embedding at a step, with 0 for coordinates that are not finite."""
     points = record.evidence[f"{step}/{tap}.embedding"].astype(np.float64)
     return np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def has_samples(record: RunRecord, step: int) -> bool:
-    """Whether the record holds what was drawn at a checkpoint: of a stored one all of it, or nothing."""
+    """Whether the record holds the samples of a checkpoint. A stored checkpoint has all of its arrays or none."""
     return f"{step}/on_grid.images" in record.evidence
 
 
 def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:
-    """The first samples kept at a checkpoint as one sheet of ``side x side``: image, its size, and a mark for each.
+    """The first samples of a checkpoint on one sheet of ``side x side``: the image, its size, and a mark for each.
 
-    A mark has the position asked for and found, both in pixels of the sheet, the outlines that Algorithm 1 sees, as an
-    SVG path, and the failure mode.
+    A mark has the position asked for and the one found, in pixels of the sheet; the outlines that Algorithm 1 sees, as
+    an SVG path; and the failure mode.
     """
     images = record.evidence[f"{step}/{labels}.images"]
     asked, found = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))
@@ -163,7 +165,7 @@ def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: in
 
 
 def _outlines(image: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
-    """What Algorithm 1 takes for objects. None where OpenCV cannot be imported: a report needs it for nothing else."""
+    """The objects that Algorithm 1 sees. Empty where OpenCV cannot be imported, which a report needs for this alone."""
     try:
         from bumplab.measure.detector import outlines
     except ImportError:
@@ -172,20 +174,20 @@ def _outlines(image: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
 
 
 def _on_sheet(position: NDArray[np.floating], left: int, top: int) -> list[float] | None:
-    """Label 1 is the centre of the first pixel, which spans 0 .. 1 on the sheet."""
+    """A label in pixels of the sheet; None unless finite. Label 1 is the centre of the pixel that spans 0 to 1."""
     if not np.isfinite(position).all():
         return None
     return [round(left + float(position[0]) - 0.5, 2), round(top + float(position[1]) - 0.5, 2)]
 
 
 def _path(outline: NDArray[np.int32], left: int, top: int) -> str:
-    """Through the centres of an outline's pixels; a single pixel is a dot."""
+    """An SVG path through the centres of an outline's pixels. A single pixel is a dot."""
     points = [f"{x + left}.5 {y + top}.5" for x, y in outline[:, 0].tolist()]
     return f"M{'L'.join(points)}z"
 
 
 def manifold(record: RunRecord) -> dict[str, Any]:
-    """The 3D embeddings of every checkpoint, centred and scaled to a unit ball, with the labels that colour them."""
+    """The 3D embeddings of all checkpoints, centred and scaled to within -1 and 1, and the labels that colour them."""
     frames = []
     for row in record.rows:
         step = int(row["step"])

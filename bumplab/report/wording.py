@@ -1,176 +1,162 @@
-"""How the report words an entry of its JSON: plain built-ins, in which some keys may be absent."""
+"""The words for a report's numbers, seeds, controls and error rates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
 
-from bumplab.verdicts import suite
-from bumplab.verdicts.error_rate import KEPT_FOR_THE_LAST, Looks
+from bumplab.report.document import ClaimEntry, ControlEntry, Entry, Number, PartEntry, Report
+from bumplab.verdicts.claim import DatumForm
+from bumplab.verdicts.error_rate import KEPT_FOR_THE_LAST
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
-Entry = Mapping[str, Any]
+PASSED, FAILED, UNDEFINED = "✓ passed", "✗ failed", "○ undefined"
+"""What `control_outcome` says."""
 
 
-def number(value: float | None) -> str:
+def number(value: Number) -> str:
     return "open" if value is None else f"{value:.3g}"
 
 
-def estimate(part: Entry) -> str:
-    """A part's estimate; open where censoring or an infinite value leaves it so, none without an interval."""
-    undefined = part["estimate"] is None and part["low"] is None and part["high"] is None
-    return "none" if undefined else number(part["estimate"])
+def estimate(part: PartEntry) -> str:
+    """The part's estimate: "open" where it is censored or infinite, "none" where the part has no interval."""
+    has_interval = part.low is not None or part.high is not None
+    return number(part.estimate) if has_interval or part.estimate is not None else "none"
 
 
-def limits(part: Entry) -> str:
-    """An interval's limits; one that is infinite is open, and without an interval there are none.
-
-    One that rests on a single number has no chance in it.
-    """
-    if part["low"] is None and part["high"] is None:
+def limits(part: PartEntry) -> str:
+    """The part's limits: "open" where one is infinite, "none" without an interval, "exact" where chance has no part."""
+    if part.low is None and part.high is None:
         return "none"
-    if part["low"] == part["high"] and len(part["effects"]) == 1:
+    if part.low == part.high and len(part.effects) == 1:
         return "exact"
-    return f"{number(part['low'])} to {number(part['high'])}"
+    return f"{number(part.low)} to {number(part.high)}"
 
 
-def deciding(entry: Entry) -> Entry | None:
-    """The first judging part that made the verdict of a claim, control or variation, before controls withdrew it."""
-    judges = [part for part in entry.get("parts", []) if part["judges"]]
-    found = entry.get("unchecked", entry["verdict"])
-    return next((part for part in judges if part["verdict"] == found), judges[0] if judges else None)
+def deciding(entry: Entry) -> PartEntry | None:
+    """The first judged part with the entry's verdict, or with the one that its controls withdrew."""
+    verdict = withdrawn(entry) or entry.verdict
+    judged = [part for part in entry.parts if part.judges]
+    return next((part for part in judged if part.verdict == verdict), judged[0] if judged else None)
 
 
-def seed_effects(part: Entry) -> list[str]:
-    """What each seed says, in order, a line a seed; seeds in a row that say the same share one."""
-    lines = groupby(_seed_effect(effect, part.get("datum", "")) for effect in part["effects"])
-    counted = [(line, len(list(same))) for line, same in lines]
-    return [f"{line} ({count} seeds)" if count > 1 else line for line, count in counted]
+def withdrawn(entry: Entry) -> str:
+    """The verdict of a claim before its controls withdrew it; else empty."""
+    unchecked = entry.unchecked if isinstance(entry, ClaimEntry) else None
+    return unchecked if unchecked is not None and unchecked != entry.verdict else ""
 
 
-def _seed_effect(effect: list[float | None] | None, datum: str) -> str:
+def seed_effects(part: PartEntry) -> list[str]:
+    """One line for each seed, in their order. Neighbouring seeds with the same line share it."""
+    lines = groupby(_seed_effect(effect, part.datum_form) for effect in part.effects)
+    counts = [(line, len(list(seeds))) for line, seeds in lines]
+    return [f"{line} ({count} seeds)" if count > 1 else line for line, count in counts]
+
+
+def _seed_effect(effect: list[Number] | None, form: DatumForm) -> str:
     if effect is None:
         return "undefined"
-    if _counts_failures(effect, datum):
-        half = len(effect) // 2
-        failed = [level for level, outcome in zip(effect[:half], effect[half:], strict=True) if outcome]
-        return (
-            f"failed at {', '.join(f'{2**level:.3g}' for level in failed if level is not None)}"
-            if failed
-            else "none failed"
-        )
-    if datum:
+    if form == "pair":
         return ", ".join(map(number, effect))
+    if form == "outcomes":  # log2 levels, then for each of them 1 where the run failed
+        half = len(effect) // 2
+        outcomes = zip(effect[:half], effect[half:], strict=True)
+        failed = [f"{2**level:.3g}" for level, outcome in outcomes if outcome and level is not None]
+        return f"failed at {', '.join(failed)}" if failed else "none failed"
     low, high = effect
     return number(low) if low == high else f"{number(low)} to {number(high)}"
 
 
-def _counts_failures(effect: list[float | None] | None, datum: str) -> bool:
-    """Whether a seed's numbers are levels (log2) and, after them, an outcome of 0 or 1 for each."""
-    if not datum or effect is None or len(effect) <= 2 or len(effect) % 2:
-        return False
-    return all(outcome in (0, 1) for outcome in effect[len(effect) // 2 :])
+def datum_note(part: PartEntry) -> str:
+    """What the numbers of `seed_effects` are. Empty where they are the effect."""
+    return "conditions whose run failed" if part.datum_form == "outcomes" else part.datum
 
 
-def datum_note(part: Entry) -> str:
-    """What the numbers of `seed_effects` are, where they are not the effect."""
-    datum = part.get("datum", "")
-    failures = any(_counts_failures(effect, datum) for effect in part["effects"])
-    return "conditions whose run failed" if failures else datum
-
-
-def noise_note(part: Entry) -> str:
-    """How much of the spread between seeds is only the finite number of sampled images."""
-    noise = part.get("noise")
-    if not noise:
+def noise_note(part: PartEntry) -> str:
+    """How much of the spread between seeds comes from the finite number of sampled images."""
+    if part.noise is None or part.noise.noise is None:
         return ""
-    if noise["ratio"] is None:
-        return f"sampling noise is {number(noise['noise'])}; these seeds do not differ"
-    return f"sampling noise is {100 * noise['ratio']:.0f} % of the spread between seeds"
+    if part.noise.ratio is None:
+        return f"sampling noise is {number(part.noise.noise)}; these seeds do not differ"
+    return f"sampling noise is {100 * part.noise.ratio:.0f} % of the spread between seeds"
 
 
-def seeds_used(claim: Entry) -> str:
-    if not claim.get("conditions"):
-        return "needs no runs"
-    looks = claim.get("looks")
-    return f"{claim['seeds']} of at most {looks['last']}" if looks else str(claim["seeds"])
+def seeds_used(claim: ClaimEntry, most: int) -> str:
+    """Such as ``3 of at most 8``; ``most`` is the number of seeds at the last look."""
+    return f"{claim.seeds} of at most {most}" if claim.conditions else "needs no runs"
 
 
-def control_outcome(control: Entry) -> str:
-    """``passed`` where its effects were told apart from what it must not be, ``undefined`` where there were none.
+def control_outcome(control: ControlEntry) -> str:
+    """Whether the control passed. A control without a defined effect shows little, and is "undefined".
 
-    An untrained network has no steps to half its ceiling: that no claim on them is supported there shows little.
+    An untrained network, for example, never reaches half its ceiling. No claim on that step can be supported there.
     """
-    if not control["passed"]:
-        return "✗ failed"
-    judges = [part for part in control.get("parts", ()) if part["judges"]]
-    lacking = any(part["stuck"] for part in judges) and all(
-        part["stuck"] or part["verdict"] == "SUPPORTED" for part in judges
-    )
-    return "○ undefined" if lacking and control["verdict"] == "INCONCLUSIVE" else "✓ passed"
+    if not control.passed:
+        return FAILED
+    return UNDEFINED if control.stuck else PASSED
 
 
-def controls_count(claim: Entry, word: str = "") -> str:
-    """Such as ``2/3``: how many of the controls tried have passed, and how many were undefined; empty without any."""
-    outcomes = [control_outcome(control) for control in claim.get("controls") or ()]
-    if not outcomes:
+def controls_count(claim: ClaimEntry, word: str = "") -> str:
+    """Such as ``2/3, 1 undefined``: passed and tried controls. Empty where none was tried."""
+    if not claim.controls:
         return ""
-    undefined = outcomes.count("○ undefined")
-    return f"{outcomes.count('✓ passed')}/{len(outcomes)}{word}{f', {undefined} undefined' if undefined else ''}"
+    outcomes = [control_outcome(control) for control in claim.controls]
+    undefined = outcomes.count(UNDEFINED)
+    return f"{outcomes.count(PASSED)}/{len(outcomes)}{word}{f', {undefined} undefined' if undefined else ''}"
 
 
-def controls_passed(claim: Entry) -> str:
-    return controls_count(claim, " passed") or ("not run" if claim.get("conditions") else "none needed")
+def controls_passed(claim: ClaimEntry) -> str:
+    return controls_count(claim, " passed") or ("not run" if claim.conditions else "none needed")
 
 
-def surprise(claim: Entry) -> str:
-    """The verdict that was expected, where another came out."""
-    expected = claim.get("expected")
-    return expected["verdict"] if expected and expected["verdict"] != claim["verdict"] else ""
+def surprise(entry: Entry) -> str:
+    """The accepted verdict, where the claim has another one; else empty."""
+    expected = entry.expected if isinstance(entry, ClaimEntry) else None
+    return expected.verdict if expected is not None and expected.verdict != entry.verdict else ""
 
 
-def error_rate(body: Entry) -> str:
-    """How the family's error rate is split over claims and looks."""
-    looks = Looks(body["seeds"], body.get("max_seeds", body["seeds"]))
-    claims = suite.claims(suite.OURS)
-    sharing, certain = ([claim.id for claim in claims if claim.certain is bare] for bare in (False, True))
-    each = looks.alpha
-    text = (
-        f"Each of the {len(sharing)} claims with chance in them may spend an equal part of it, {each:.3g}; "
-        f"{', '.join(certain)}, in which nothing is drawn at random, spends none. "
-    )
+def error_rate(report: Report) -> str:
+    """How the suite's error rate is split over claims and looks."""
+    assert report.looks is not None  # of a report that is being written
+    looks = report.looks
+    alpha = looks.alpha
+    certain = [claim.claim for claim in report.claims if claim.judged and not claim.seeds]
+    sharing = round(report.family_alpha / alpha)
+    text = f"The {sharing} claims with chance in them share it equally, {alpha:.3g} each. "
+    if certain:
+        text += f"Nothing is drawn at random for {', '.join(certain)}, which spends none of it. "
     if looks.first == looks.last:
-        return f"{text}Claims are looked at once, with {looks.last} seeds."
-    last, before = each * looks.share(looks.last), each * looks.share(looks.first)
+        return f"{text}Each claim is looked at once, with {looks.last} seeds."
+    last, earlier = alpha * looks.share(looks.last), alpha * looks.share(looks.first)
     return (
-        f"{text}A claim is looked at with {looks.first} seeds, then with one more at a time until its verdict is "
-        f"settled or there are {looks.last}. Its part is split over these looks: {100 * KEPT_FOR_THE_LAST:.0f} % for "
-        f"the last ({last:.3g}) and {before:.3g} for each one before. By the union bound, adding seeds until a verdict "
-        "is reached stays within it."
+        f"{text}A claim is looked at with {looks.first} seeds, then after each further seed. The looks end when its "
+        f"verdict is settled or it has {looks.last} seeds. Its share is split over these looks: "
+        f"{100 * KEPT_FOR_THE_LAST:.0f} % for the last ({last:.3g}) and {earlier:.3g} for each earlier one. By the "
+        "union bound, adding seeds until a verdict is reached stays within the share."
     )
 
 
-def savings(body: Entry) -> str:
-    """What stopping at the first settled look has saved against always going to the last one; empty if unknown."""
-    saved = body.get("saved")
-    if not saved or not saved["steps_at_last_look"]:
+def savings(report: Report) -> str:
+    """What was saved by ending at the first settled look. Empty where it is unknown or nothing was trained."""
+    saved, looks = report.saved, report.looks
+    if saved is None or looks is None or not saved.steps_at_last_look:
         return ""
-    share = 1 - saved["steps_used"] / saved["steps_at_last_look"]
+    runs = saved.runs_at_last_look - saved.runs_used
+    share = 1 - saved.steps_used / saved.steps_at_last_look
     return (
-        f"Claims and their controls were settled with {saved['runs_used']} training runs; always training "
-        f"{body['max_seeds']} seeds would have taken {saved['runs_at_last_look']}. That saved "
-        f"{saved['runs_at_last_look'] - saved['runs_used']} runs, {100 * share:.0f} % of the training steps."
+        f"Claims and their controls were settled with {saved.runs_used} training runs. With {looks.last} seeds for "
+        f"each they would have taken {saved.runs_at_last_look}. That saved {runs} runs, {100 * share:.0f} % of the "
+        "training steps."
     )
 
 
 FUNCTIONS = {
-    f.__name__: f
-    for f in (
+    function.__name__: function
+    for function in (
         number,
         estimate,
         limits,
         deciding,
+        withdrawn,
         seed_effects,
         datum_note,
         noise_note,
@@ -182,4 +168,4 @@ FUNCTIONS = {
         savings,
     )
 }
-"""What the templates may call."""
+"""The functions that templates may call."""

@@ -1,22 +1,39 @@
 """Which figures stand in a report, in a claim's section and in a folder, and what is said below them."""
 
+import base64
 import re
 import shutil
 import sys
 from html import unescape
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from bumplab import profiles
+from bumplab.data.bumps import render
 from bumplab.measure.accuracy import TOLERANCE
 from bumplab.measure.names import SHOWN
 from bumplab.profiles import QUICK
 from bumplab.report import charts, figures
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.suite import OURS, claims
-from tests.report.planted import HOSTILE, OWN, REPORT, claim_of, rows_of, runs_of, section_of, shown, write
+from tests.report.planted import (
+    DENSITY,
+    HOSTILE,
+    OWN,
+    PAPER_FIGURES,
+    REPORT,
+    claim_of,
+    part_of,
+    report_of,
+    rows_of,
+    runs_of,
+    section_of,
+    shown,
+    write,
+)
 
 
 @pytest.mark.slow
@@ -33,25 +50,21 @@ def test_a_figure_is_not_written_through_a_link(tmp_path):
     assert not any(path.is_symlink() for path in figures_made)
 
 
-def test_figures_are_written_for_a_paper(tmp_path, monkeypatch):
-    drawn_once, draw = [], figures.learning_curves
-    monkeypatch.setattr(figures, "learning_curves", lambda *given: drawn_once.append(given) or draw(*given))
-    write(tmp_path, REPORT, tmp_path / "figures")
-    assert len(drawn_once) == 5  # three claims and two controls: the page and the folder share what is drawn
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
+def test_figures_are_written_for_a_paper(report_files):
+    assert report_files.drawn == 5  # three claims and two controls: the page and the folder share what is drawn
+    paths = list(report_files.figures.iterdir())
     drawn = {
         "claims", "phases", "phases-control-1", "density", "density-paper", "density-control-1",
-        "density-control-1-paper",
-        "density-effects", "phases-effects", "overlap-paper", "seeds", "artefacts", "manifold-seed-10",
-        "manifold-seed-11",
+        "density-control-1-paper", "density-effects", "phases-effects", "overlap-paper", "seeds", "artefacts",
+        "manifold-seed-10", "manifold-seed-11",
     }  # fmt: skip
-    assert names == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
-    assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in (tmp_path / "figures").iterdir())
+    assert {path.name for path in paths} == {f"{name}.{suffix}" for name in drawn for suffix in ("svg", "png")}
+    assert all(path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml") for path in paths)
 
 
-@pytest.mark.parametrize("claim", ["density", "sigma", "hole"])
-def test_a_claim_without_conditions_has_no_figure_of_its_runs(claim):
-    assert list(charts.of_claim(claim_of(claim, "INCONCLUSIVE"), {})) == []
+def test_a_claim_without_conditions_has_no_figure_of_its_runs():
+    for claim in ("density", "hole"):
+        assert list(charts.of_claim(claim_of(claim), {}, PAPER_FIGURES[claim])) == [], claim
 
 
 def test_a_chart_that_cannot_be_drawn_is_a_line_and_costs_nothing_else(tmp_path, monkeypatch):
@@ -61,22 +74,25 @@ def test_a_chart_that_cannot_be_drawn_is_a_line_and_costs_nothing_else(tmp_path,
     monkeypatch.setattr(charts.paper, "artefacts", broken)
     monkeypatch.setattr(charts.effects, "forest", broken)
     monkeypatch.setattr(charts.figures, "learning_curves", broken)
-    text = write(tmp_path, REPORT, tmp_path / "figures").read_text()
-    said = shown(text)
-    assert "The deciding effect of each claim: cannot be drawn (ValueError: no <such> number)" in said
-    assert "What raw accuracy hides: cannot be drawn (ValueError: no <such> number)" in said
-    assert said.count("Learning curves: cannot be drawn") == 5
-    assert "d=0.1 0.5 0.5 1 1 0.25 0.75" in said  # the artefacts' table
+    text = write(tmp_path, report_of(DENSITY), tmp_path / "figures").read_text()
+    lines = shown(text)
+    assert "The deciding effect of each claim: cannot be drawn (ValueError: no <such> number)" in lines
+    assert "What raw accuracy hides: cannot be drawn (ValueError: no <such> number)" in lines
+    assert lines.count("Learning curves: cannot be drawn") == 2
+    assert "d=0.1 0.5 0.5 1 1 0.25 0.75" in lines  # the artefacts' table
     assert 'aria-label="The paper' in text
     names = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert "density-paper" in names
-    assert not names & {"claims", "density", "artefacts"}
+    assert names == {"density-paper", "density-control-1-paper", "density-effects"}
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
-    claim = claim_of("phases", "SUPPORTED", curves={"on_grid.correct": "$cost"}, conditions=runs_of("$\\d_{$", OWN))
-    claim["parts"][0]["name"] = "$\\no_{$"
-    text = unescape(write(tmp_path, {**REPORT, "claims": [claim]}).read_text())
+    claim = claim_of(
+        "phases",
+        parts=[part_of("$\\no_{$")],
+        curves={"on_grid.correct": "$cost"},
+        conditions=runs_of("$\\d_{$", OWN),
+    )
+    text = unescape(write(tmp_path, report_of(claim)).read_text())
     assert "cannot be drawn" not in text
     assert all(f">{name}<" in text for name in ("$cost", "$\\d_{$", "phases: $\\no_{$"))
 
@@ -92,66 +108,46 @@ def test_learning_curves_go_on_where_one_seed_failed():
     assert axis.get_ylim()[0] < -0.4
 
 
-@pytest.mark.parametrize(
-    ("names", "label"),
-    [
-        (("on_grid.correct", "on_grid.none"), "share of samples"),
-        (("up1.umap_r2", "up1.pca_r2"), "R^2"),
-        (("on_grid.correct", "up1.umap_r2", "up1.pca_r2"), "share of samples or R^2"),
-    ],
-)
-def test_learning_curves_say_what_they_measure(names, label):
-    run = Curves([dict.fromkeys(("step", *names), 0.5)])
-    first, second = figures.learning_curves(
-        {"a": [run], "b": [run]}, dict.fromkeys(names, "t"), {"a": ["k"], "b": ["l"]}
-    ).axes
-    assert (first.get_ylabel(), second.get_ylabel()) == (label, "")  # both have one axis
+def test_learning_curves_say_what_they_measure():
+    labels = {
+        ("on_grid.correct", "on_grid.none"): "share of samples",
+        ("up1.umap_r2", "up1.pca_r2"): "R^2",
+        ("on_grid.correct", "up1.umap_r2", "up1.pca_r2"): "share of samples or R^2",
+    }
+    for names, label in labels.items():
+        run, titles = Curves([dict.fromkeys(("step", *names), 0.5)]), dict.fromkeys(names, "t")
+        first, second = figures.learning_curves({"a": [run], "b": [run]}, titles, {"a": ["k"], "b": ["l"]}).axes
+        assert (first.get_ylabel(), second.get_ylabel()) == (label, ""), "both have one axis"
 
 
-def test_captions_of_controls_say_what_they_are(written):
-    captions = re.findall(r"<figcaption>.*?</figcaption>", section_of(written, "density"), re.S)
-    said = [shown(caption) for caption in captions if "Control: " in caption]
-    assert [unescape(text) for text in said] == [f"Control: one name. {HOSTILE}"] * 2
-
-
-def test_captions_say_what_a_figure_leaves_out(written):
-    density = shown(section_of(written, "density"))
-    assert "Colours are raw accuracy" in density
-    assert "a seed that never does has no dot" in density
-    assert "or at the nearest checkpoint whose samples this page holds" in density
-    assert "Accuracy over its ceiling passes 1" not in density
-    assert "Accuracy over its ceiling passes 1" in shown(section_of(written, "phases"))
-    artefacts = shown(section_of(written, "artefacts"))
-    assert "Seeds that failed are left out" in artefacts
-    assert "UMAP tears them into islands" in artefacts
-    hole = next(claim.figure.note for claim in claims(OURS) if claim.id == "hole")
-    for said in ("first 25 samples", "2,000 each at quick", "at least a pixel inside", "failed are left out"):
-        assert said in hole
+def test_captions_say_whose_runs_are_shown_and_what_is_left_out(written):
+    density = section_of(written, "density")
+    captions = [shown(caption) for caption in re.findall(r"<figcaption>.*?</figcaption>", density, re.S)]
+    controls = [unescape(caption) for caption in captions if "Control: " in caption]
+    assert controls == [f"Control: one name. {HOSTILE}"] * 2, "the paper's figure and the learning curves"
+    assert sum(caption.startswith(charts.CLAIMS_RUNS) for caption in captions) == 2
+    assert charts.CURVES_NOTE in shown(density)
+    assert PAPER_FIGURES["density"].note in shown(density)
+    assert charts.CEILING_NOTE not in shown(density)
+    assert charts.CEILING_NOTE in shown(section_of(written, "phases"))
+    assert "left out" in shown(section_of(written, "artefacts"))
+    for words in ("first 25 samples", "2,000 each at quick", "at least a pixel inside", "failed are left out"):
+        assert words in PAPER_FIGURES["hole"].note
     assert (SHOWN, QUICK.hole_samples, TOLERANCE) == (25, 2_000, 1.0), "the caption of the hole's map says so"
-    assert "where none was designed (overlap)" in shown(written.read_text().partition("<h2")[0])
 
 
 def test_what_raw_accuracy_hides_is_drawn_and_in_numbers(written):
     dense, sparse = rows_of(section_of(written, "artefacts"), "Increment")
     assert dense == "d=0.1 0.5 0.5 1 1 0.25 0.75"
     assert sparse.startswith("d=1 ")
-    own = shown(section_of(written, "density")).count("The claim's own runs.")
-    control = section_of(written, "density").count("Control: one name.")
-    assert (own, control) == (2, 2)  # the paper's figure and the learning curves
+    assert '<a href="#density">' in section_of(written, "artefacts")
 
 
-def test_a_control_with_runs_of_its_own_has_its_curves_beside_the_claims(written):
-    captions = [
-        shown(caption) for caption in re.findall(r"<figcaption>.*?</figcaption>", section_of(written, "phases"), re.S)
-    ]
-    assert [caption.split(".")[0] for caption in captions[:2]] == [
-        "The claim's own runs",
-        f"Control: {HOSTILE}".split(".")[0],
-    ]
-
-
-def test_every_control_stands_beside_its_claim_whatever_it_changes(written):
+def test_a_control_stands_beside_its_claim_whatever_it_changes(written):
     phases = section_of(written, "phases")
+    captions = [shown(caption) for caption in re.findall(r"<figcaption>.*?</figcaption>", phases, re.S)]
+    own, control = (caption.split(".")[0] for caption in captions[:2])
+    assert (f"{own}.", control) == (charts.CLAIMS_RUNS, f"Control: {HOSTILE}".split(".")[0])
     drawn = phases.partition('aria-label="Effects beside those of its controls')[2].partition("</figure>")[0]
     assert ">planted<" in drawn  # it changes measurements alone, and has no runs of its own to draw
     assert drawn.count(">(a world where it is ") == 2
@@ -160,13 +156,6 @@ def test_every_control_stands_beside_its_claim_whatever_it_changes(written):
 
 def test_samples_are_marked_where_the_bump_should_be():
     """A bump rendered at its label lies under its mark on the sheet."""
-    import base64
-
-    import cv2
-    import torch
-
-    from bumplab.data.bumps import render
-
     spec = profiles.get("smoke").run(0)
     labels = torch.tensor([[4.0, 9.0], [12.0, 3.0]])
     record = RunRecord(spec, [{"step": 0}])

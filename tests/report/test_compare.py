@@ -1,8 +1,6 @@
 """What moved between two reports, and the page over many."""
 
-import copy
 import json
-import math
 import os
 import re
 import subprocess
@@ -14,36 +12,38 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from msgspec.structs import replace
 
 from bumplab import __main__ as command
-from bumplab.report import compare
+from bumplab.report import compare, document
 from tests.folders import nested
+from tests.report import planted
+from tests.report.planted import claim_of, report_of
 
 HUGE = ("NaN", "Infinity", "-Infinity", "1e999", "1" + 400 * "0", "1" + 5_000 * "0")
 HOSTILE = "</script><script>window.hacked = 1</script>"
 
 
-def part(name="rate", verdict="SUPPORTED", estimate=1.0, low=0.5, high=1.5, judges=True):
-    return {
-        "name": name, "verdict": verdict, "estimate": estimate, "low": low, "high": high, "effects": [[1.0, 1.0]] * 2,
-        "judges": judges, "reason": "r", "unit": "u",
-    }  # fmt: skip
+def part(name="rate", verdict="SUPPORTED", **changes):
+    return planted.part_of(name, verdict, **{"low": 0.5, "high": 1.5, "effects": [[1.0, 1.0]] * 2} | changes)
 
 
-def report(*parts, verdict="SUPPORTED", written="2026-01-01", profile="quick", claim="density"):
-    claims = [{"claim": claim, "verdict": verdict, "reason": HOSTILE, "parts": list(parts)}]
-    return {"schema": 3, "profile": profile, "written": written, "code": HOSTILE, "claims": claims}
+def report(*parts, verdict="SUPPORTED", claim="density", **fields):
+    return report_of(claim_of(claim, verdict, parts=list(parts)), **{"written": "2026-01-01", "code": HOSTILE} | fields)
 
 
 def save(folder, name, body):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(body))
+    (folder / f"{name}.json").write_bytes(document.encode(body))
     return folder / f"{name}.html"
 
 
-@pytest.mark.parametrize(
-    ("after", "moved"),
-    [
+def lines_of(capsys):
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_part_has_moved_when_its_verdict_is_another_or_its_estimate_outside_the_old_limits():
+    changes = [
         ({}, False),
         ({"estimate": 1.49}, False),
         ({"estimate": 1.51}, True),
@@ -51,89 +51,75 @@ def save(folder, name, body):
         ({"estimate": None}, True),
         ({"verdict": "INCONCLUSIVE"}, True),
         ({"low": -9.0, "high": 9.0}, False),
-    ],
-)
-def test_a_part_has_moved_when_its_verdict_is_another_or_its_estimate_outside_the_old_limits(after, moved):
-    claim, found = compare.differences(report(part()), report(part(**after)))
-    assert (claim.moved, found.moved) == (False, moved)
-
-
-def test_open_limits_bound_nothing():
-    old = part(estimate=1.0, low=None, high=None)
-    assert not list(compare.differences(report(old), report(part(estimate=1e6))))[1].moved
+    ]
+    for change, moved in changes:
+        of_claim, of_part = compare.differences(report(part()), report(part(**change)))
+        assert (of_claim.moved, of_part.moved) == (False, moved), change
+    open_limits = report(part(low=None, high=None))
+    assert not list(compare.differences(open_limits, report(part(estimate=1e6))))[1].moved
+    undefined = report(part(estimate=None))
+    assert [change.moved for change in compare.differences(undefined, report(part()))] == [False, True]
+    assert [change.moved for change in compare.differences(undefined, undefined)] == [False, False]
 
 
 def test_claims_and_parts_that_come_and_go_have_moved():
-    found = list(compare.differences(report(part("a")), report(part("b"), claim="hole")))
-    assert [(d.claim, d.part, d.old is None, d.new is None) for d in found] == [
-        ("density", "", False, True), ("density", "a", False, True),
+    old, new = report(part("a")), report(part("b"), part("shown", judges=False), claim="hole")
+    changes = list(compare.differences(old, new))
+    assert [(d.claim, d.part, d.old is None, d.new is None) for d in changes] == [
         ("hole", "", True, False), ("hole", "b", True, False),
-    ]  # fmt: skip
-    assert all(d.moved for d in found)
-
-
-def test_parts_that_are_only_shown_are_not_compared():
-    assert len(list(compare.differences(report(part(judges=False)), report(part(judges=False))))) == 1
+        ("density", "", False, True), ("density", "a", False, True),
+    ], "in the new report's order; what is only shown is not compared"  # fmt: skip
+    assert all(change.moved for change in changes)
 
 
 def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     old = save(tmp_path, "old", report(part(), part("same"), written="[/x]"))  # no markup of the terminal's library
-    new = save(
-        tmp_path, "new", report(part(verdict="CONTRADICTED", estimate=-1.0), part("same"), verdict="CONTRADICTED")
-    )
-    assert command.main(["report", "--compare", str(old), str(new)]) == 0
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    moved = report(part(verdict="CONTRADICTED", estimate=-1.0), part("same"), verdict="CONTRADICTED", profile="quick")
+    assert command.main(["report", "--compare", str(old), str(save(tmp_path, "new", moved))]) == 0
+    lines = lines_of(capsys)
     assert "density SUPPORTED CONTRADICTED moved" in lines
     assert "rate SUPPORTED 1 (0.5 to 1.5) CONTRADICTED -1 (0.5 to 1.5) moved" in lines
     assert "same SUPPORTED 1 (0.5 to 1.5) SUPPORTED 1 (0.5 to 1.5)" in lines
+    assert "smoke and quick" in lines[0], "verdicts of two profiles may differ"
+    other = save(tmp_path, "other", report(part(), claim="hole"))
+    assert command.main(["report", "--compare", str(old), str(other)]) == 0
+    lines = lines_of(capsys)
+    assert "density SUPPORTED absent" in lines, "as in the report of a single claim beside that of all"
+    assert sum("moved" in line for line in lines) == 1, "the head of the column"
 
 
-def test_a_claim_that_one_report_is_not_about_is_absent_and_has_not_moved(tmp_path, capsys, monkeypatch):
-    """As in the report of a single claim beside that of all."""
-    monkeypatch.setenv("COLUMNS", "160")
-    old, new = (save(tmp_path, name, report(part(), claim=name)) for name in ("density", "hole"))
-    assert command.main(["report", "--compare", str(old), str(new)]) == 0
-    said = capsys.readouterr().out
-    assert "density SUPPORTED absent" in [" ".join(line.split()) for line in said.splitlines()]
-    assert said.count("moved") == 1, "the head of the column"
+def test_a_folder_without_a_name_is_not_this_one(capsys):
+    for option in ("report --history", "runs --runs-dir"):
+        with pytest.raises(SystemExit, match="2"):
+            command.main([*option.split(), ""])
+        assert "must name a folder" in capsys.readouterr().err, option
 
 
-@pytest.mark.parametrize("option", ["report --history", "runs --runs-dir"])
-def test_a_folder_without_a_name_is_not_this_one(option, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        command.main([*option.split(), ""])
-    assert "must name a folder" in capsys.readouterr().err
+def no_reports():
+    """Texts of no report, each with a word of its message."""
+    text = document.encode(report(part())).decode()
+    body = json.loads(text)
+    yield from (("{", "truncated"), ("[]", "object"), ('{"schema": 5}', "profile"), ("[" * 100_000, "is no report"))
+    yield text.replace('"schema": 5', '"schema": 99'), "schema 99: must be one of 2, 3, 4, 5"
+    yield text.replace('"purpose": "test"', f'"purpose": {"[" * 100_000}'), "is no report"
+    yield text.replace('"reason": "r"', '"reason": "\\ud800 is half a pair"'), "is no report"
+    yield text.replace('"reason": "r"', '"reason": "\xe9"').encode("latin-1"), "utf-8"
+    for number in HUGE:
+        yield text.replace('"estimate": 1.0', f'"estimate": {number}'), "is no report"
+    for wrong in ({"low": "a"}, {"verdict": "MAYBE" * 100}, {"judges": None}, {"name": ["x"]}, {"effects": 3}, 1):
+        planted_part = {**body["claims"][0]["parts"][0], **wrong} if isinstance(wrong, dict) else wrong
+        yield json.dumps({**body, "claims": [{**body["claims"][0], "parts": [planted_part]}]}), "claims[0].parts[0]"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "is no report"),
-        ("[]", "is no report"),
-        ('{"schema": 3}', "is no report"),
-        ('{"schema": 99, "claims": [], "profile": "p", "written": "w"}', "schema 99: must be one of 2, 3"),
-        ('{"schema": 3, "profile": "p", "written": "w", "claims": [{"claim": "c", "parts": [1]}]}', "is no report"),
-        ("[" * 100_000, "is no report"),
-        *(
-            (json.dumps(report({**part(), **wrong})), "is no report")
-            for wrong in ({"low": "a"}, {"verdict": "MAYBE"}, {"judges": None}, {"name": ["x"]}, {"effects": 3})
-        ),
-        *((json.dumps(report(part())).replace("1.0", number), f"{number:.20} is no finite number") for number in HUGE),
-        (json.dumps(report(part("\ud800"))), "is no report"),
-        *(
-            (json.dumps(body | {"claims": [body["claims"][0] | {"estimate": given}]}), "a claim in the form of a part")
-            for body in [report(part())]
-            for given in (1, None, "x")
-        ),
-    ],
-)
-def test_what_is_no_report_is_one_line_and_exit_code_2(tmp_path, capsys, text, said):
-    (tmp_path / "bad.json").write_text(text)
-    assert command.main(["report", "--compare", str(tmp_path / "bad.html"), str(tmp_path / "bad.json")]) == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1
+def test_what_is_no_report_is_one_line_and_exit_code_2(tmp_path, capsys):
+    path = tmp_path / "bad.json"
+    for text, words in no_reports():
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        assert command.main(["report", "--compare", str(tmp_path / "bad.html"), str(path)]) == 2, text[:60]
+        error = capsys.readouterr().err
+        assert words in error
+        assert (error.count("\n"), len(error) < 400) == (1, True), error[:500]
 
 
 def test_a_missing_report_and_an_empty_folder_say_what_to_give(tmp_path, capsys):
@@ -144,43 +130,46 @@ def test_a_missing_report_and_an_empty_folder_say_what_to_give(tmp_path, capsys)
 
 
 PLANTED = {
-    "a pipe": os.mkfifo,
-    "a link": lambda path: path.symlink_to("good.json"),
-    "a folder": Path.mkdir,
-    "a large file": lambda path: (path.touch(), os.truncate(path, compare.LARGEST + 1)),
-    "no number": lambda path: path.write_text(json.dumps(report(part(estimate=math.nan)))),
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("good.json"),
+    "folder": Path.mkdir,
+    "large": lambda path: (path.touch(), os.truncate(path, compare.MOST_BYTES + 1)),
+    "nan": lambda path: path.write_text('{"schema": 3, "elapsed": NaN}'),
 }
 
 
-@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
-def test_what_is_no_file_of_ours_is_not_waited_for_and_named(tmp_path, plant):
+def test_what_is_no_file_of_ours_is_not_waited_for_and_named(tmp_path, capsys, monkeypatch):
     save(tmp_path, "good", report(part()))
-    plant(tmp_path / "bad.json")
-    ask = [sys.executable, "-m", "bumplab", "report"]
-    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    compared = run([*ask, "--compare", "good.json", "bad.html"])
-    assert (compared.returncode, compared.stderr.count("\n")) == (2, 1)
-    assert compared.stderr.startswith("python -m bumplab: bad.json: ")
-    listed = run([*ask, "--history", "."])
-    assert (listed.returncode, listed.stdout) == (0, "index.html: 1 reports\n")
-    assert listed.stderr == compared.stderr.replace("python -m bumplab", "passed over")
+    for name, plant in PLANTED.items():
+        plant(tmp_path / f"{name}.json")
+    history = [sys.executable, "-m", "bumplab", "report", "--history", "."]
+    run = partial(subprocess.run, history, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    listed = run()  # in a process of its own, which may be stopped where it waits for the pipe
+    assert (listed.returncode, listed.stdout) == (0, "index.html: 1 reports\n"), listed.stderr
+    problems = listed.stderr.splitlines()
+    assert [problem.split(".json: ")[0] for problem in problems] == [f"passed over: {name}" for name in sorted(PLANTED)]
+    monkeypatch.chdir(tmp_path)
+    for name, problem in zip(sorted(PLANTED), problems, strict=True):
+        assert command.main(["report", "--compare", "good.json", f"{name}.html"]) == 2
+        assert capsys.readouterr().err == problem.replace("passed over", "python -m bumplab") + "\n"
     (tmp_path / "good.json").unlink()
-    alone = run([*ask, "--history", "."])
-    assert alone.returncode == 2
-    assert "bad.json: " in alone.stderr.splitlines()[0]
-    assert alone.stderr.splitlines()[1] == "python -m bumplab: .: holds no report of bumplab"
+    assert command.main(["report", "--history", "."]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == "python -m bumplab: .: holds no report of bumplab"
 
 
 def test_the_history_has_every_report_and_says_what_moved_within_the_newest_profile(tmp_path, capsys):
-    save(tmp_path / "monday", "claims", report(part(), written="2026-01-01"))
-    save(tmp_path / "tuesday", "claims", report(part(estimate=7.0, verdict="INCONCLUSIVE"), written="2026-01-02"))
-    save(tmp_path, "other", report(part(), written="2026-01-01T12", profile="smoke"))
+    monday, tuesday = report(part()), report(part(estimate=7.0, verdict="INCONCLUSIVE"), written="2026-01-02")
+    save(tmp_path / "monday", "claims", monday)
+    save(tmp_path / "tuesday", "claims", tuesday)
+    save(tmp_path, "other", report(part(), written="2026-01-01T12", profile="quick", claim="hole"))
     (tmp_path / "settings.json").write_text('{"not": "a report"}')
     assert command.main(["report", "--history", str(tmp_path)]) == 0
     html = (tmp_path / "index.html").read_text()
     assert re.findall(r'href="([^"]+\.html)"', html) == ["tuesday/claims.html", "other.html", "monday/claims.html"]
     assert HOSTILE not in html
     assert HOSTILE in unescape(html)
+    assert html.index('"col">density<') < html.index('"col">hole<'), "in the order of the newest"
     moved = " ".join(re.sub("<[^>]*>", " ", html.partition("What moved last")[2]).split())
     assert "2026-01-01 against 2026-01-02" in moved
     assert "density rate SUPPORTED 1 (0.5 to 1.5) INCONCLUSIVE 7 (0.5 to 1.5)" in moved
@@ -197,22 +186,35 @@ def test_the_history_links_to_a_report_whatever_its_name(tmp_path):
     assert not {"?", "#"} & set(link)
 
 
+def test_a_history_holds_little_of_each_report(tmp_path):
+    (tmp_path / "full.json").write_bytes(document.encode(planted.REPORT))
+    (listed,) = compare.reports_in(tmp_path, pytest.fail)
+    for claim, full in zip(listed.report.claims, planted.REPORT.claims, strict=True):
+        assert (claim.claim, claim.verdict, claim.unchecked) == (full.claim, full.verdict, full.unchecked)
+        assert (claim.controls, claim.variations, claim.conditions) == ([], [], {})
+    many = report(part(low=1.0, high=1.0, effects=[[1.0, 1.0]] * 5))
+    (tmp_path / "full.json").write_bytes(document.encode(many))
+    (listed,) = compare.reports_in(tmp_path, pytest.fail)
+    assert compare.effect(listed.report.claims[0].parts[0]) == "1 (1 to 1)", "not exact: there are several seeds"
+
+
 @pytest.mark.slow
 def test_a_history_keeps_of_a_report_what_it_shows(tmp_path):
     """All of one may take gigabytes, and there may be hundreds."""
+    many = planted.control_of("control", "CONTRADICTED", parts=[part()])
+    large = report(part(effects=[[1.0, 1.0] for _ in range(200_000)]))
+    run = document.RunEntry("run", {}, [{"step": 1.0} for _ in range(200_000)], {}, {}, None)
+    claim = replace(large.claims[0], controls=[many] * 2_000)
     for number in range(3):
-        body = report(part()) | {"runs": [[] for _ in range(200_000)]}
-        body["claims"][0]["controls"] = [[] for _ in range(200_000)]
-        body["claims"][0]["parts"][0]["effects"] = [[1.0, 1.0] for _ in range(200_000)]
-        save(tmp_path, f"large{number}", body)
+        save(tmp_path, f"large{number}", replace(large, claims=[claim], runs={"0" * 20: run}))
     tracemalloc.start()
     try:
-        found = compare.reports_in(tmp_path, lambda error: None)
+        listed = compare.reports_in(tmp_path, lambda error: None)
         assert tracemalloc.get_traced_memory()[0] < 1 << 20
     finally:
         tracemalloc.stop()
-    assert len(found) == 3
-    assert "SUPPORTED" in compare.history_page(found)
+    assert len(listed) == 3
+    assert "SUPPORTED" in compare.history_page(listed)
 
 
 def test_a_history_of_folders_too_deep_is_one_line(tmp_path, capsys):
@@ -222,6 +224,6 @@ def test_a_history_of_folders_too_deep_is_one_line(tmp_path, capsys):
 
 
 def test_a_history_in_which_nothing_moved_says_so():
-    same = [{**copy.deepcopy(report(part(), written=str(day))), "link": f"{day}.html"} for day in (2, 1)]
-    assert "Nothing: since 1 every verdict" in compare.history_page(same)
+    same = [compare.ListedReport(f"{day}.html", report(part(), written=f"day {day}")) for day in (2, 1)]
+    assert "Nothing. " in compare.history_page(same)
     assert "no earlier report" in compare.history_page(same[:1])

@@ -5,44 +5,35 @@ import math
 import pytest
 
 from bumplab.report import effects
+from tests.report import planted
 
 
-@pytest.mark.parametrize(
-    ("bounds", "designed", "placed"),
-    [
+def test_on_the_common_axis_0_is_the_edge_of_support_and_1_the_design():
+    cases = [
         ((0.1, None), 0.5, {0.1: 0, 0.5: 1, -0.3: -1, math.inf: math.inf}),
         ((None, 0.2), 0.1, {0.2: 0, 0.1: 1, 0.4: -2, math.inf: -math.inf}),
-        ((-0.25, 0.25), 0.0, {-0.25: 0, 0.0: 1, 0.25: 2, 0.5: 3}),
+        ((-0.25, 0.25), 0.0, {-0.25: 0, 0.0: 1, 0.25: 2, 0.5: 3, math.inf: math.inf}),
         ((None, 1.1), None, {1.1: 0, 0.1: 1}),
         ((0.0, None), None, {0.0: 0, 2.0: 2}),
-    ],
-)
-def test_on_the_common_axis_0_is_the_edge_of_support_and_1_the_design(bounds, designed, placed):
-    part = {"bounds": list(bounds), "designed": designed}
-    for value, where in placed.items():
-        given = (None, value) if math.isinf(value) else (value, math.nan)
-        assert effects.on_common_axis(part, *given) == pytest.approx(where)
+        ((0.5, None), 0.5, {2.5: 2}),
+    ]
+    for bounds, designed, places in cases:
+        part = planted.part_of(bounds=bounds, designed=designed)
+        for value, place in places.items():
+            arguments = (None, value) if math.isinf(value) else (value, math.nan)
+            assert effects.on_common_axis(part, *arguments) == pytest.approx(place), (bounds, designed, value)
 
 
-def part_of(
-    name="rate", verdict="SUPPORTED", estimate=1.0, limits=(0.5, 1.5), seeds=((0.75, 0.75), (1.25, 1.25)), **given
-):
-    return {
-        "name": name, "unit": "u", "verdict": verdict, "reason": "too few", "judges": True, "datum": "",
-        "bounds": [0.0, None], "designed": 2.0, "effects": [seed and list(seed) for seed in seeds],
-        "estimate": estimate, "low": limits[0], "high": limits[1], **given,
-    }  # fmt: skip
+def part_of(name="rate", verdict="SUPPORTED", limits=(0.5, 1.5), seeds=((0.75, 0.75), (1.25, 1.25)), **changes):
+    low, high = limits
+    fields = {"designed": 2.0, "effects": [seed and list(seed) for seed in seeds], "low": low, "high": high}
+    return planted.part_of(name, verdict, **fields | changes)
 
 
 def panels_of(*controls, own=(), positive=False):
     """The axes of a claim whose parts are `own` and whose controls have these lists of parts."""
-    claim = {
-        "parts": list(own) or [part_of()],
-        "controls": [
-            {"name": f"control {i}", "positive": positive, "parts": parts} for i, parts in enumerate(controls)
-        ],
-    }
-    return effects.beside_controls(claim).axes
+    tried = [planted.control_of(f"control {i}", "SUPPORTED", positive, parts=parts) for i, parts in enumerate(controls)]
+    return effects.beside_controls(planted.claim_of("density", parts=list(own) or [part_of()], controls=tried)).axes
 
 
 def at_row(axis, y, marker):
@@ -95,6 +86,6 @@ def test_without_an_interval_the_reason_stands_in_its_place():
 
 
 def test_numbers_of_a_seed_that_are_no_effect_are_not_drawn_as_one():
-    (axis,) = panels_of([part_of(datum="two delays", seeds=((300.0, 900.0),))])
+    (axis,) = panels_of([part_of(datum="two delays", datum_form="pair", seeds=((300.0, 900.0),))])
     assert all(math.isnan(x) for (x,) in at_row(axis, 1, "."))
     assert axis.get_xlim()[1] < 10

@@ -7,8 +7,10 @@ import pytest
 
 from bumplab import profiles
 from bumplab.report import charts, paper
+from bumplab.report.document import RunReference
 from bumplab.report.paper_figures import phase_diagram
 from bumplab.runs.store import RunRecord
+from tests.report import planted
 
 SMOKE = profiles.get("smoke")
 
@@ -99,33 +101,28 @@ def test_artefacts_show_an_r2_below_zero():
     assert axis.get_ylim()[0] < -0.4
 
 
-def claim_of(conditions):
-    """The claim of increments and its records, for `charts`."""
-    runs = {name: [{"key": record.key} for record in records] for name, records in conditions.items()}
-    return [{"claim": "density", "conditions": runs}], {r.key: r for records in conditions.values() for r in records}
+def by_increment(conditions):
+    """The conditions of a claim of increments, with all of their records stored."""
+    references = {name: [RunReference(record.key, {}) for record in records] for name, records in conditions.items()}
+    stored = {record.key: record for records in conditions.values() for record in records}
+    return charts.by_increment(planted.claim_of("density", conditions=references), stored)
 
 
 def test_increments_are_sorted_by_their_number():
-    conditions = charts.by_increment(*claim_of({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]}))
-    assert list(conditions) == ["d=2", "d=10"]
+    assert list(by_increment({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]})) == ["d=2", "d=10"]
 
 
-def test_a_condition_that_is_no_increment_is_none():
-    for name in ("d=1.2.3", "d=.", "d=", "dense"):
-        conditions = {name: BY_INCREMENT["d=1"], "d=0.1": BY_INCREMENT["d=0.1"]}
-        assert charts.by_increment(*claim_of(conditions)) is None, name
-
-
-def test_increments_of_which_only_one_finished_are_not_compared():
-    assert charts.by_increment(*claim_of({"d=1": [diverged(dx=1.0)], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
-
-
-def test_without_several_increments_there_is_nothing_to_compare():
-    run = BY_INCREMENT["d=1"][0]
-    claims = [{"claim": "density", "conditions": {"d=1": [{"key": run.key}]}}]
-    assert charts.by_increment(claims, {run.key: run}) is None
-    claims[0]["conditions"]["d=0.1"] = [{"key": "missing"}]
-    assert charts.by_increment(claims, {run.key: run}) is None
+def test_conditions_that_are_not_several_stored_increments_are_not_compared():
+    dense, sparse = BY_INCREMENT.values()
+    cases = {
+        "no numbers": {"dense": dense, "sparse": sparse},
+        "one increment": {"d=1": sparse},
+        "one finished": {"d=1": [diverged(dx=1.0)], "d=0.1": dense},
+        "one stored": {"d=1": sparse, "d=0.1": []},
+        **{name: {name: sparse, "d=0.1": dense} for name in ("d=1.2.3", "d=.", "d=")},
+    }
+    for case, conditions in cases.items():
+        assert by_increment(conditions) is None, case
 
 
 def test_a_figure_is_drawn_where_all_runs_hold_its_numbers():

@@ -1,109 +1,111 @@
-"""How numbers, seeds and error rates are put into words."""
+"""How numbers, seeds, controls and error rates are put into words."""
 
 import pytest
+from msgspec.structs import replace
 
 from bumplab.report import wording
+from bumplab.report.document import Expected, Noise, Saved
 from bumplab.verdicts.error_rate import FAMILY_ALPHA, Looks
 from bumplab.verdicts.suite import OURS, claims
-
-PART = {"low": 0.5, "high": 1.5, "estimate": 1.0, "datum": "", "effects": []}
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [(0.5, 1.5, "0.5 to 1.5"), (None, 1.5, "open to 1.5"), (None, None, "none"), (1.0, 1.0, "1 to 1")],
-)
-def test_limits(low, high, said):
-    assert wording.limits({**PART, "low": low, "high": high}) == said
+from tests.report.planted import ERROR, OVERLAP, claim_of, control_of, part_of, report_of
 
 
-def test_what_is_not_drawn_at_random_is_exact():
-    assert wording.limits({**PART, "low": 1.0, "high": 1.0, "effects": [[1.0, 1.0]]}) == "exact"
+def test_limits_and_estimates_that_are_open_missing_or_exact():
+    cases = {
+        (0.5, 1.0, 1.5): ("1", "0.5 to 1.5"),
+        (None, None, 1.5): ("open", "open to 1.5"),
+        (None, None, None): ("none", "none"),
+        (1.0, 1.0, 1.0): ("1", "1 to 1"),
+    }
+    for (low, estimate, high), words in cases.items():
+        part = part_of(low=low, estimate=estimate, high=high)
+        assert (wording.estimate(part), wording.limits(part)) == words, (low, estimate, high)
+    assert wording.limits(part_of(low=1.0, high=1.0, effects=[[1.0, 1.0]])) == "exact", "nothing is drawn at random"
 
 
-def test_an_estimate_left_open_is_not_one_that_is_missing():
-    assert wording.estimate({**PART, "estimate": None, "high": None}) == "open"
-    assert wording.estimate({**PART, "estimate": None, "low": None, "high": None}) == "none"
-
-
-@pytest.mark.parametrize(
-    ("datum", "effect", "said"),
-    [
-        ("", [1.0, 1.0], "1"),
-        ("", [0.5, None], "0.5 to open"),
-        ("delays", [0.5, 0.5], "0.5, 0.5"),
-        ("delays", [0.5, None], "0.5, open"),
-        ("three", [1.0, 2.0, 3.0], "1, 2, 3"),
-        ("levels, outcomes", [-1.0, 0.0, 2.0, 0.0, 1.0, 1.0], "failed at 1, 4"),
-        ("levels, outcomes", [-1.0, 2.0, 0.0, 0.0], "none failed"),
-        ("no outcomes", [-1.0, 2.0, 0.0, 0.5], "-1, 2, 0, 0.5"),
-        ("", None, "undefined"),
-        ("delays", None, "undefined"),
-    ],
-)
-def test_what_a_seed_says(datum, effect, said):
-    assert wording.seed_effects({**PART, "datum": datum, "effects": [effect]}) == [said]
-
-
-def test_seeds_in_a_row_that_say_the_same_share_a_line():
+def test_a_seeds_line_is_as_the_form_of_its_numbers_says():
+    cases = [
+        ("bounds", [1.0, 1.0], "1"),
+        ("bounds", [0.5, None], "0.5 to open"),
+        ("pair", [0.5, 0.5], "0.5, 0.5"),
+        ("pair", [0.5, None], "0.5, open"),
+        ("outcomes", [-1.0, 0.0, 2.0, 0.0, 1.0, 1.0], "failed at 1, 4"),
+        ("outcomes", [-1.0, 2.0, 0.0, 0.0], "none failed"),
+        ("outcomes", [-1.0, 1.0], "failed at 0.5"),
+        *((form, None, "undefined") for form in ("bounds", "pair", "outcomes")),
+    ]
+    for form, effect, line in cases:
+        part = part_of(datum="" if form == "bounds" else "its numbers", datum_form=form, effects=[effect])
+        assert wording.seed_effects(part) == [line], (form, effect)
+        note = {"bounds": "", "pair": "its numbers", "outcomes": "conditions whose run failed"}[form]
+        assert wording.datum_note(part) == note
     effects = [[-1.0, 2.0, *failed] for failed in ([0.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0])]
-    lines = wording.seed_effects({**PART, "datum": "levels, outcomes", "effects": effects})
-    assert lines == ["none failed (2 seeds)", "failed at 4", "none failed"]
+    lines = wording.seed_effects(part_of(datum="d", datum_form="outcomes", effects=effects))
+    assert lines == ["none failed (2 seeds)", "failed at 4", "none failed"], "neighbours share a line"
 
 
-def judged(*verdicts, **entry):
-    return {"parts": [{"name": i, "judges": True, "verdict": v} for i, v in enumerate(verdicts)], **entry}
+def judged(*verdicts, **fields):
+    return claim_of("density", parts=[part_of(str(i), verdict) for i, verdict in enumerate(verdicts)], **fields)
 
 
-def test_the_deciding_part_is_the_first_with_the_verdict():
-    assert wording.deciding(judged("SUPPORTED", "CONTRADICTED", verdict="CONTRADICTED"))["name"] == 1
-    shown = {"name": "shown", "judges": False, "verdict": "CONTRADICTED"}
-    assert wording.deciding({"parts": [shown], "verdict": "CONTRADICTED"}) is None
-    assert wording.deciding({"verdict": "ERROR"}) is None
+def test_the_deciding_part_is_the_first_with_the_verdict_that_was_reached():
+    contradicted = judged("SUPPORTED", "CONTRADICTED", "CONTRADICTED", verdict="CONTRADICTED")
+    assert wording.deciding(contradicted).name == "1"
+    withdrawn = replace(contradicted, verdict="INCONCLUSIVE", unchecked="CONTRADICTED")
+    assert wording.deciding(withdrawn).name == "1"
+    assert (wording.withdrawn(contradicted), wording.withdrawn(withdrawn)) == ("", "CONTRADICTED")
+    assert wording.deciding(judged("SUPPORTED", verdict="INCONCLUSIVE")).name == "0", "no part has the verdict"
+    assert wording.deciding(claim_of("density", parts=[part_of(judges=False)])) is None
+    assert wording.deciding(ERROR) is None
 
 
-def test_a_withdrawn_verdict_still_has_the_part_that_decided_it():
-    withdrawn = judged("SUPPORTED", "CONTRADICTED", verdict="INCONCLUSIVE", unchecked="CONTRADICTED")
-    assert wording.deciding(withdrawn)["name"] == 1
-
-
-@pytest.mark.parametrize(
-    ("noise", "said"),
-    [
-        ({"noise": 0.01, "spread": 0.02, "ratio": 0.5}, "sampling noise is 50 % of the spread between seeds"),
-        ({"noise": 0.01, "spread": 0.0, "ratio": None}, "sampling noise is 0.01; these seeds do not differ"),
+def test_noise_is_a_share_of_the_spread():
+    cases = [
+        (Noise(noise=0.01, spread=0.02, ratio=0.5), "sampling noise is 50 % of the spread between seeds"),
+        (Noise(noise=0.01, spread=0.0, ratio=None), "sampling noise is 0.01; these seeds do not differ"),
+        (Noise(noise=None, spread=None, ratio=None), ""),
         (None, ""),
-    ],
-)
-def test_noise(noise, said):
-    assert wording.noise_note({**PART, "noise": noise}) == said
-    assert wording.noise_note(PART) == ""
+    ]
+    for noise, words in cases:
+        assert wording.noise_note(part_of(noise=noise)) == words
+
+
+def test_a_control_without_effects_is_not_said_to_have_passed():
+    """Where nothing is trained nothing can be measured. That the claim is not supported there shows little."""
+    cases = {(True, False): wording.PASSED, (True, True): wording.UNDEFINED, (False, False): wording.FAILED}
+    counts = {wording.PASSED: "2/2", wording.UNDEFINED: "1/2, 1 undefined", wording.FAILED: "1/2"}
+    other = control_of("d", "CONTRADICTED")
+    for (passed, stuck), outcome in cases.items():
+        control = control_of("c", "INCONCLUSIVE", passed=passed, stuck=stuck)
+        assert wording.control_outcome(control) == outcome
+        assert wording.controls_count(claim_of("density", controls=[control, other])) == counts[outcome]
+    assert wording.controls_passed(claim_of("density", controls=[other])) == "1/1 passed"
 
 
 def test_the_error_rate_is_split_as_it_is_spent():
-    text = wording.error_rate({"seeds": 3, "max_seeds": 8})
-    each = FAMILY_ALPHA / sum(not claim.certain for claim in claims(OURS))
+    text = wording.error_rate(report_of(OVERLAP, ERROR, looks=Looks(3, 8)))
+    sharing = sum(not claim.certain for claim in claims(OURS))
+    each = FAMILY_ALPHA / sharing
     looks = Looks(3, 8)
-    for spent in (each, each * looks.share(3), each * looks.share(8)):
-        assert f"{spent:.3g}" in text
+    for spent in (f"{sharing} claims", each, each * looks.share(3), each * looks.share(8)):
+        assert (spent if isinstance(spent, str) else f"{spent:.3g}") in text
     assert "union bound" in text
-    assert "overlap, in which nothing is drawn at random, spends none" in text
+    assert "for overlap, " in text
+    assert "hole" not in text, "it was not judged at 0 seeds but not at all"
     assert sum(looks.share(seeds) for seeds in looks) == pytest.approx(1)
-
-
-def test_one_look_is_not_split():
-    text = wording.error_rate({"seeds": 5})
-    assert "looked at once, with 5 seeds" in text
-    assert "union bound" not in text
+    once = wording.error_rate(report_of(claim_of("phases"), looks=Looks(5, 5)))
+    assert "once, with 5 seeds" in once
+    assert "union bound" not in once
+    assert "at random" not in once
 
 
 def test_savings_are_silent_where_nothing_was_trained():
-    saved = {"runs_used": 0, "runs_at_last_look": 0, "steps_used": 0, "steps_at_last_look": 0}
-    assert wording.savings({"max_seeds": 8, "saved": saved}) == wording.savings({}) == ""
+    nothing = Saved(runs_used=0, runs_at_last_look=0, steps_used=0, steps_at_last_look=0)
+    assert wording.savings(report_of(saved=nothing)) == wording.savings(report_of(saved=None)) == ""
 
 
 def test_a_surprise_is_a_verdict_that_was_not_expected():
-    expected = {"verdict": "SUPPORTED", "why": "w"}
-    assert wording.surprise({"verdict": "CONTRADICTED", "expected": expected}) == "SUPPORTED"
-    assert wording.surprise({"verdict": "SUPPORTED", "expected": expected}) == ""
-    assert wording.surprise({"verdict": "SUPPORTED", "expected": None}) == wording.surprise({"verdict": "ERROR"}) == ""
+    expected = Expected("SUPPORTED", "w")
+    assert wording.surprise(claim_of("density", "CONTRADICTED", expected=expected)) == "SUPPORTED"
+    assert wording.surprise(claim_of("density", "SUPPORTED", expected=expected)) == ""
+    assert wording.surprise(claim_of("density", "SUPPORTED")) == wording.surprise(ERROR) == ""

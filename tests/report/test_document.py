@@ -1,0 +1,72 @@
+"""A report's JSON: what is written can be read, earlier forms can be read, and its schema says what it holds."""
+
+import json
+import math
+
+import jsonschema
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from bumplab import __main__ as command
+from bumplab.report import document
+from bumplab.runs.store import run_key
+from tests.report.planted import ERROR, OWN, REPORT, SPECS, claim_of, earlier, part_of, report_of
+
+
+def test_a_report_reads_back_as_it_was_written(written):
+    report = document.decode(written.with_suffix(".json").read_bytes())
+    assert (report.schema, report.claims, report.saved, report.looks) == (5, REPORT.claims, REPORT.saved, REPORT.looks)
+    assert set(report.runs) == set(SPECS), "runs of controls and variations too"
+    trained = [run for run in report.runs.values() if run.spec["training"]["steps"] > 1]
+    assert [len(run.rows) for run in trained] == [3] * (len(SPECS) - 1)
+    assert "bottleneck.signal" in report.runs[run_key(OWN[0])].rows[-1]
+
+
+def test_the_command_prints_a_schema_that_the_json_of_a_report_follows(written, capsys):
+    assert command.main(["report", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    checker = jsonschema.Draft202012Validator(schema)
+    checker.check_schema(schema)
+    body = json.loads(written.with_suffix(".json").read_text())
+    assert [f"{error.json_path}: {error.message}" for error in checker.iter_errors(body)] == []
+    assert set(body) == set(schema["$defs"]["Report"]["properties"])
+    for name, kind in schema["$defs"].items():
+        silent = [field for field, form in kind["properties"].items() if "description" not in form]
+        assert silent == ([] if name != "Looks" else ["first", "last", "alpha"]), name
+    del body["claims"][0]["parts"][0]["unit"]
+    assert not checker.is_valid(body), "the schema lets anything through"
+
+
+@pytest.mark.parametrize("schema", [2, 3, 4])
+def test_a_report_of_an_earlier_schema_can_be_read(schema):
+    text = earlier(REPORT, schema)
+    report = document.decode(text.encode())
+    assert (report.schema, report.looks, report.code) == (schema, None, REPORT.code if schema > 2 else "")
+    for claim, old in zip(REPORT.claims, report.claims, strict=True):
+        assert (old.claim, old.verdict, old.unchecked) == (claim.claim, claim.verdict, claim.unchecked)
+        for part, old_part in zip(claim.parts, old.parts, strict=True):
+            assert (old_part.estimate, old_part.low, old_part.effects) == (part.estimate, part.low, part.effects)
+            assert old_part.bounds == (part.bounds if schema > 2 else (None, None))
+            assert old_part.datum_form == ("pair" if part.datum else "bounds"), "its numbers are no bounds"
+
+
+def test_what_no_reader_could_take_is_not_written():
+    for wrong in ({"alpha": math.nan}, {"alpha": 1.5}, {"reason": "\ud800"}, {"seeds": -1}, {"verdict": "MAYBE"}):
+        with pytest.raises(ValueError):  # noqa: PT011
+            document.encode(report_of(claim_of("density", **wrong)))
+    open_part = part_of(estimate=math.nan, low=-math.inf)
+    (claim,) = document.decode(document.encode(report_of(claim_of("density", parts=[open_part])))).claims
+    assert (claim.parts[0].estimate, claim.parts[0].low) == (None, None)
+    with pytest.raises(msgspec.ValidationError, match="key"):
+        document.encode(report_of(claim_of("d", conditions={"a": [document.RunReference("../x", {})]})))
+
+
+def test_claims_are_in_the_papers_order():
+    sources = {
+        "seeds": "Appendix C.1", "overlap": "Appendix B.5, Fig. 7b", "representation": "Section 3, Fig. 4",
+        "density": "Section 3, Fig. 4", "phases": "Section 3, Fig. 3", "coupling": "Section 3, Fig. 5",
+    }  # fmt: skip
+    entries = [replace(ERROR, claim=claim, source=source) for claim, source in sources.items()]
+    order = [entry.claim for entry in document.in_paper_order(entries)]
+    assert order == ["phases", "density", "representation", "coupling", "overlap", "seeds"]
