@@ -124,7 +124,7 @@ def move(folder: Path, to: Path) -> Path:
 
 def discard(folder: Path) -> None:
     """Removes a folder, or as much of it as can be removed. Leaves a symbolic link alone."""
-    with suppress(OSError, RecursionError):  # RecursionError: thousands of folders in one another
+    with suppress(OSError):
         shutil.rmtree(folder)
 
 

@@ -50,7 +50,7 @@ class TrainState:
 
 
 class Data(NamedTuple):
-    """Training labels ``[K, 2]``, the bump's position in each one's image ``[K, 2]``, noise levels alpha_bar ``[T]``."""
+    """Training labels ``[K, 2]``, the bump's position in each image ``[K, 2]``, noise levels alpha_bar ``[T]``."""
 
     labels: Tensor
     drawn_at: Tensor
