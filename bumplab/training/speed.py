@@ -150,8 +150,8 @@ def capture(
     """On a GPU, ``function`` as one CUDA graph. On a CPU and in exact mode, ``function`` itself.
 
     ``example`` holds tensors of the shapes that calls will have. ``changes`` holds the tensors that a call changes:
-    capturing calls ``function`` a few times, and then restores them. A graph launches hundreds of kernels at once. Singly,
-    the CPU would launch them more slowly than the GPU runs them.
+    capturing calls ``function`` a few times, and then restores them. A graph launches hundreds of kernels at once. The
+    CPU would take longer to launch them one by one than the GPU takes to run them.
 
     Each call overwrites the result of the last. A call may pass fewer rows than ``example`` has; ignore the result's
     rows beyond them.

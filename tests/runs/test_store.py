@@ -300,11 +300,10 @@ def test_a_disk_that_fills_at_any_write_leaves_the_checkpoint_before(tmp_path, m
         room[0] = writes
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
+            write = store.publish if is_last else store.save_partial
+            record = make_record(checkpoints=None if is_last else 2)
             with pytest.raises(OSError, match="No space"):
-                if is_last:
-                    store.publish(make_record(), WEIGHTS)
-                else:
-                    store.save_partial(make_record(checkpoints=2), WEIGHTS)
+                write(record, WEIGHTS)
         assert store.load(SPEC) is None, (writes, is_last)
         record, weights = store.load_partial(SPEC)
         assert [row["step"] for row in record.rows] == SPEC.measured_steps()[:1], (writes, is_last)
