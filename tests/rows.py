@@ -20,6 +20,18 @@ def evidence_of(spec):
     """All arrays of all measured steps, of zeros."""
     arrays = {}
     for step in spec.measured_steps():
-        for name, (dtype, shape) in array_forms(spec, step).items():
-            arrays[f"{step}/{name}"] = np.zeros(shape, dtype)
+        arrays |= {f"{step}/{name}": array for name, array in arrays_of(spec, step).items()}
     return arrays
+
+
+def arrays_of(spec, step):
+    """All arrays of a measured step, of zeros."""
+    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in array_forms(spec, step).items()}
+
+
+def made_up(network, spec, device, step):
+    """In place of `bumplab.measure.evaluate.evaluate`, which takes seconds: each number is 0.5."""
+    from bumplab.measure.evaluate import Measurement
+
+    row = row_of(spec, step)
+    return Measurement({name: row[name] for name in row if name not in ("step", "loss")}, arrays_of(spec, step))
