@@ -8,10 +8,8 @@ import json
 import os
 import pickle
 import shutil
-import socket
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,12 +20,12 @@ import pytest
 import safetensors.numpy
 
 from bumplab import profiles
-from bumplab.runs import board, execute, progress, record, sealed, space
+from bumplab.runs import execute, space
 from bumplab.runs.board import Board, at_work
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.progress import replace_text
-from bumplab.runs.sealed import MANIFEST, Damaged, read_file
+from bumplab.runs.sealed import MANIFEST
 from bumplab.runs.store import FILES, RESULTS_FORMAT, RunRecord, RunStore, require_real_folders, run_key
 from tests.folders import assert_refused, assert_set_aside, reseal
 from tests.rows import evidence_of, row_of
@@ -317,6 +315,7 @@ def test_weights_that_cannot_be_loaded_are_refused(store):
 def test_a_header_of_a_million_names_is_neither_parsed_nor_written(store, monkeypatch):
     """The file is small on disk, but each name is an object in memory."""
     content = many_arrays(1 << 22)
+    assert len(safetensors.numpy.load(many_arrays(1000))) > 10, "such a file is valid"
     store.save_partial(record_of(1), WEIGHTS)
     with pytest.raises(OSError, match=r"weights.safetensors .*measure less often"):
         store.save_partial(record_of(2), content)
@@ -342,23 +341,6 @@ def test_a_file_over_its_limit_is_neither_read_nor_written(store, monkeypatch):
             with pytest.raises(OSError, match=f"{name} of .* over 1 bytes"):
                 store.publish(record_of(), WEIGHTS)
         assert not store.has(SPEC), name
-
-
-def test_only_a_regular_file_of_bounded_size_is_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a socket's path is short
-    os.mkfifo("pipe")
-    socket.socket(socket.AF_UNIX).bind("socket")
-    os.mkdir("folder")
-    (tmp_path / "small").write_text("y" * 100)
-    os.symlink("small", "link")
-    with open("large", "wb") as file:
-        file.truncate(1 << 40)  # a sparse file that fits no memory
-    for name in ("pipe", "socket", "folder", "link", "large", "absent", "small/x"):
-        with pytest.raises(Damaged, match=rf"^{name.split('/')[-1]} "):
-            read_file(tmp_path / name, 100)
-    assert read_file(tmp_path / "small", 100) == b"y" * 100
-    with pytest.raises(Damaged, match="100 bytes"):
-        read_file(tmp_path / "small", 99)
 
 
 LOAD = """
@@ -390,33 +372,6 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     labels = [SPEC.label() if root.name != "spec.json" else "unknown" for root in roots]
     assert done.stdout.splitlines() == [f"[] ['{label}'] None" for label in labels], done.stderr
     assert [len(list((root / "damaged").iterdir())) for root in roots] == [1] * len(roots)
-
-
-def test_limits_leave_room_for_a_paper_scale_run_and_bound_memory():
-    spec = profiles.get("paper").run(0)
-    steps = len(spec.measured_steps())
-    rows = [{f"a.rather.long.name.{k}": 0.12345678901234567 for k in range(150)}] * steps
-    assert 4 * len(json.dumps(rows)) < FILES["rows.json"]
-    images = 3 * 25 * spec.data.image_size**2 * steps
-    embeddings = 2 * 3 * 2 * spec.measure.samples * steps
-    assert 4 * (images + embeddings) < FILES["evidence.safetensors"]
-    entry = '"320000/up1-features.embedding":{"dtype":"F16","shape":[500,3],"data_offsets":[1234567890,1234567890]},'
-    assert 4 * steps * 20 * len(entry) < record.HEADER_BYTES
-    assert len(safetensors.numpy.load(many_arrays(1000))) > 10, "the files of many arrays are valid"
-    assert sum(FILES.values()) < 1.4e9
-    assert max(record.HEADER_BYTES, sealed.MANIFEST_BYTES, progress.PROGRESS_BYTES) <= 1 << 22
-    assert board.BOARD_BYTES <= 1 << 26
-
-
-def test_reading_a_run_takes_no_more_memory_than_its_size(store):
-    """The limit of a file is a gigabyte, which a machine may not have."""
-    store.publish(record_of(), WEIGHTS)
-    tracemalloc.start()
-    try:
-        assert store.load(SPEC) is not None
-        assert tracemalloc.get_traced_memory()[1] < 1 << 22
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_linked_folder_of_a_store_ends_every_command(tmp_path, outside):

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.runs import sealed
-from bumplab.runs.sealed import MANIFEST, Damaged, move, seal, sweep, sync, unseal
+from bumplab.runs.sealed import MANIFEST, Damaged, move, read_file, seal, sweep, sync, unseal
 
 FILES = {
     "spec.json": b'{"a":1}',
@@ -251,3 +252,20 @@ def test_a_manifest_over_its_limit_is_refused(folder, monkeypatch):
     assert unseal(folder, LIMITS) == FILES
     monkeypatch.setattr(sealed, "MANIFEST_BYTES", (folder / MANIFEST).stat().st_size - 1)
     assert_damaged(folder, "a manifest of one byte too many")
+
+
+def test_only_a_regular_file_of_bounded_size_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    os.mkfifo("pipe")
+    socket.socket(socket.AF_UNIX).bind("socket")
+    os.mkdir("folder")
+    (tmp_path / "small").write_text("y" * 100)
+    os.symlink("small", "link")
+    with open("large", "wb") as file:
+        file.truncate(1 << 40)  # a sparse file that fits no memory
+    for name in ("pipe", "socket", "folder", "link", "large", "absent", "small/x"):
+        with pytest.raises(Damaged, match=rf"^{name.split('/')[-1]} "):
+            read_file(tmp_path / name, 100)
+    assert read_file(tmp_path / "small", 100) == b"y" * 100
+    with pytest.raises(Damaged, match="100 bytes"):
+        read_file(tmp_path / "small", 99)

@@ -4,12 +4,11 @@ Files made on purpose to harm are in test_hostile.py.
 """
 
 import errno
-import json
 import math
 import os
 import shutil
 import warnings
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from itertools import count, product
 
 import numpy as np
@@ -18,10 +17,7 @@ import safetensors.numpy
 from filelock import Timeout
 
 from bumplab import profiles
-from bumplab.config import DataSpec, RunSpec
-from bumplab.runs import record as record_module
 from bumplab.runs import store as store_module
-from bumplab.runs.record import arithmetic
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
 from tests.folders import assert_refused, assert_set_aside
@@ -45,60 +41,6 @@ def make_record(spec=SPEC, checkpoints=None, **changes):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path)
-
-
-def test_the_arithmetic_names_products_and_libraries():
-    for asked, cuda, exact, bf16 in product(("bf16", "float32"), *[(False, True)] * 3):
-        spec = replace(SPEC, training=replace(SPEC.training, precision=asked))
-        environment = {"instructions": "cuda" if cuda else "AVX2", "exact": exact, "bf16": bf16}
-        expected = "TF32" if cuda and not exact else "float32"
-        if asked == "bf16" and bf16:
-            expected = "bf16"
-        libraries = {"umap-learn": "0.5", "opencv": "5.0"}
-        text = arithmetic(spec, environment | libraries)
-        assert text == f"{expected}, with umap-learn 0.5 and OpenCV 5.0", (asked, environment)
-        assert arithmetic(spec, environment | {"umap-learn": "0.6", "opencv": "5.0"}) != text
-        assert arithmetic(spec, environment | {"umap-learn": "0.5", "opencv": "5.1"}) != text
-    assert arithmetic(SPEC, {}) == "float32, with umap-learn of some version and OpenCV of some version"
-
-
-def leaves(part, path=()):
-    for field in fields(part):
-        value = getattr(part, field.name)
-        if is_dataclass(value):
-            yield from leaves(value, (*path, field.name))
-        else:
-            yield (*path, field.name), value
-
-
-def with_leaf(part, path, value):
-    inner = value if len(path) == 1 else with_leaf(getattr(part, path[0]), path[1:], value)
-    return replace(part, **{path[0]: inner})
-
-
-# another valid value for each field whose double is not valid
-OTHER = {
-    "image_size": 24, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
-    "sampler": "ancestral", "precision": "bf16", "ema_decay": 0.5, "weight_decay": 0.5, "timesteps": 2000,
-    "pairing": "shuffled", "kind": "factorized", "source": "true", "last_samples": 1000, "seed": 1,
-}  # fmt: skip
-
-
-def test_the_key_changes_with_every_field_and_the_format_and_with_nothing_else(monkeypatch):
-    base = with_leaf(RunSpec(), ("diffusion",), replace(RunSpec().diffusion, sampler="ddim", sampler_steps=20))
-    assert len(dict(leaves(base))) > 20
-    for path, value in leaves(base):
-        other = OTHER[path[-1]] if path[-1] in OTHER else value * 2
-        changed = with_leaf(base, path, other)
-        assert other != value, path
-        assert run_key(changed) != run_key(base), path
-        assert run_key(with_leaf(changed, path, value)) == run_key(base), path
-    assert run_key(RunSpec(data=DataSpec(dx=1, sigma=2))) == run_key(RunSpec(data=DataSpec(dx=1.0, sigma=2.0)))
-    assert run_key(RunSpec.from_dict(json.loads(SPEC.to_json()))) == KEY
-    assert len(KEY) == 20
-    assert set(KEY) <= set("0123456789abcdef")
-    monkeypatch.setattr(record_module, "RESULTS_FORMAT", record_module.RESULTS_FORMAT + 1)
-    assert run_key(SPEC) != KEY
 
 
 def assert_equal(loaded, record):
