@@ -163,6 +163,8 @@ def test_a_number_is_finite_and_its_square_too(store):
     for seconds in (1e10, 1e9, -1.0, None):
         plant_rows(store, lambda body, seconds=seconds: body["seconds"].update(training=seconds))
         assert_refused(store, SPEC, seconds, "finite" if seconds is None else "seconds")
+    plant_rows(store, lambda body: body["seconds"].update(training=0))
+    assert store.load(SPEC).seconds == {"training": 0}
 
 
 def test_what_was_counted_is_a_share_of_what_was_drawn(store):
@@ -206,10 +208,13 @@ def test_a_run_that_lacks_a_number_is_refused(store):
 
 def test_a_reason_and_an_environment_are_lines_of_text(store):
     """With an empty reason a run that ended early would pass as whole. Two lines would forge a log."""
-    texts = ["x" * 1001, "", "two\nlines", "two\r\nlines", "a\u2028b", "\ud800"]
+    texts = ["x" * 1001, "\u00e9" * 501, "", "two\nlines", "two\r\nlines", "a\u2028b", "\ud800"]
     cases = [
         *({"failed": value} for value in (*texts, 3, True, ["x"], ["<b>"])),
-        *({"environment": {"torch": value}} for value in (*texts, None, ["x"], [], float("inf"), 10**400)),
+        *(
+            {"environment": {"torch": value}}
+            for value in (*texts, None, ["x"], [], float("inf"), float("nan"), 10**400)
+        ),
         *({"environment": {name: 1}} for name in texts),
         *({"environment": value} for value in ([], None, "x", {f"{name}": 1 for name in range(1_001)})),
     ]

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import sys
 import threading
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_file_system_without_working_locks_is_refused(tmp_path, monkeypatch):
             patch.setattr(fcntl, "flock", flock)
             with pytest.raises(OSError, match=r"locks there|file locks|No locks available"):
                 require_locks(tmp_path / str(number))
+
+
+def test_a_second_process_that_cannot_try_the_lock_is_an_error(tmp_path, monkeypatch):
+    for program, reason in (("exit 1", "it was killed"), ("echo one >&2; echo two >&2; exit 3", "two")):
+        other = tmp_path / "python"
+        other.write_text(f"#!/bin/sh\n{program}\n")
+        other.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(other))
+        with pytest.raises(OSError, match=rf"\({reason}\)") as raised:
+            require_locks(tmp_path)
+        assert raised.value.errno == errno.ENOLCK
 
 
 def test_the_command_says_it_in_one_line(tmp_path, monkeypatch, capsys):

@@ -265,3 +265,23 @@ def test_room_that_a_killed_writer_took_is_freed_before_more_is_written(store, m
     monkeypatch.setattr(store_module, "seal", watched_seal)
     store.save_partial(make_record(checkpoints=2), WEIGHTS)
     assert orphan_existed == [False]
+
+
+def test_each_folder_that_exists_is_tried_before_anything_is_trained(store, monkeypatch):
+    store.require_writable()
+    assert list(store.root.iterdir()) == []
+    folders = [store.root / name for name in ("results", "partial", "locks", "progress")]
+    for folder in folders:
+        folder.mkdir()
+    store.require_writable()
+    assert not any(list(folder.iterdir()) for folder in folders)
+
+    def forbidden(dir):
+        if dir == forbidden_folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(dir))
+        return open(os.devnull)
+
+    monkeypatch.setattr(store_module, "TemporaryFile", forbidden)
+    for forbidden_folder in folders:
+        with pytest.raises(PermissionError, match=forbidden_folder.name):
+            store.require_writable()
