@@ -62,6 +62,7 @@ def fill_and_free(disk):
     shutil.copytree(disk / "runs", disk.parent / "copy")
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_room(tmp_path, monkeypatch):
     monkeypatch.setattr(execute_module, "evaluate", made_up)

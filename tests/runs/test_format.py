@@ -105,8 +105,8 @@ def test_umap_is_the_packages_own(monkeypatch):
 
     monkeypatch.setattr(umap, "UMAP", Watched)
     embedding = umap_embedding(np.random.default_rng(0).normal(size=(24, 8)), 7)
-    ours = {"n_components": 3, "random_state": 7, "n_jobs": 1}
-    assert made == [umap.UMAP().get_params() | ours]
+    settings = {"n_components": 3, "random_state": 7, "n_jobs": 1}
+    assert made == [umap.UMAP().get_params() | settings]
     assert (embedding.shape, embedding.dtype) == ((24, 3), np.float32)
 
 

@@ -175,13 +175,13 @@ def test_nothing_goes_while_a_session_is_at_work(store):
 
 def test_a_session_that_begins_while_runs_go_finds_what_is_left(store, monkeypatch):
     """It waits: what it finds stored is not removed before its report."""
-    began, found = threading.Event(), []
+    began, listed = threading.Event(), []
 
     def session():
         board = Board(store.root, "session")
         began.set()
         board.open()
-        found.extend(labels(space.stored(store.root)))
+        listed.extend(labels(space.stored(store.root)))
         board.close()
 
     thread = threading.Thread(target=session)
@@ -196,7 +196,7 @@ def test_a_session_that_begins_while_runs_go_finds_what_is_left(store, monkeypat
     monkeypatch.setattr(space, "_remove", removed)
     assert labels(space.prune(store, older_than=25 * DAY)) == LABELS[:2]
     thread.join(10)
-    assert found == LABELS[2:]
+    assert listed == LABELS[2:]
 
 
 def test_a_prune_that_was_stopped_is_waited_for_not_for_ever(store, monkeypatch, capsys):
