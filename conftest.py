@@ -1,6 +1,6 @@
-"""Makes `pytest claims` the suite's command line: options, fixtures, progress and the report live in the plugin.
+"""Loads the plugin behind `pytest claims`: options, the `experiment` fixture, progress and the report.
 
-Accepted verdicts, reports and runs lie below the folder of this file, however the claims are reached.
+Accepted verdicts, reports and runs lie below this file's folder, whatever the working folder is.
 """
 
 pytest_plugins = ["bumplab.pytest_plugin.plugin"]

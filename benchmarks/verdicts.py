@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import runpy
 import time
 from dataclasses import replace
 from functools import cache
@@ -21,18 +20,18 @@ import numpy as np
 from scipy import special, stats
 
 from bumplab.verdicts.decision import decide_in_looks
-from bumplab.verdicts.error_rate import CERTAIN, CLAIMS, Looks, alpha_of
+from bumplab.verdicts.error_rate import Looks, alpha_at
 from bumplab.verdicts.intervals import Undefined
+from bumplab.verdicts.suite import OURS, claims, in_the_papers_order
 from bumplab.verdicts.worlds import judged, world
 
-FOLDER = Path(__file__).parents[1] / "claims"
 LEVEL = 0.99
 MOST_FALSE, LEAST_POWER = 0.065, 0.8
-"""What must hold: the 99 % limit of every rate of false SUPPORTED is below the first, every power above the second."""
+"""Bounds that must hold: for the 99 % limit of each rate of false SUPPORTED, and for each power."""
 
 
 def once_a_seed(effect):
-    """The same effect, read once from a seed's runs: looks ask for it again and again."""
+    """The same effect, computed once for each seed's runs, as every look asks for it again."""
     known = {}
 
     def remembered(runs):
@@ -41,7 +40,7 @@ def once_a_seed(effect):
             if len(known) > 100:
                 known.clear()
             try:
-                known[key] = runs, effect(runs), None  # runs are kept, so that no others can have their ids
+                known[key] = runs, effect(runs), None  # keeps the runs, so that no other runs can get their ids
             except Undefined as undefined:
                 known[key] = runs, None, undefined
         _, datum, problem = known[key]
@@ -58,25 +57,25 @@ def rate(hits, draws):
 
 
 def simulate(claim, effects, simulations, looks):
-    """Rates of both decided verdicts and the mean number of seeds, where the named parts have these effects."""
+    """Rates of SUPPORTED and CONTRADICTED and the mean number of seeds, where the named parts have these effects."""
     parts = tuple(replace(part, effect=once_a_seed(part.effect)) for part in judged(claim))
     reduced = replace(claim, parts=parts)
     random = np.random.default_rng([len(claim.id), *map(ord, "".join(effects))])
-    found = []
+    decided = []
     for _ in range(simulations):
         runs = world(claim, effects, random, looks.last)
 
         def first(seeds, runs=runs):
             return {condition: each[:seeds] for condition, each in runs.items()}
 
-        found.append(decide_in_looks(reduced, first, looks))
-    verdicts = [verdict.verdict for verdict in found]
+        decided.append(decide_in_looks(reduced, first, looks))
+    verdicts = [verdict.verdict for verdict in decided]
     return {
         "claim": claim.id,
         "effects": dict(effects),
         "supported": rate(verdicts.count("SUPPORTED"), simulations),
         "contradicted": rate(verdicts.count("CONTRADICTED"), simulations),
-        "seeds": float(np.mean([verdict.seeds for verdict in found])),
+        "seeds": float(np.mean([verdict.seeds for verdict in decided])),
     }
 
 
@@ -85,19 +84,19 @@ def percent(rate):
 
 
 def judge_everything(simulations, looks):
-    claims = [runpy.run_path(str(FOLDER / f"test_{name}.py"))["CLAIM"] for name in CLAIMS if name not in CERTAIN]
+    random_claims = [claim for claim in in_the_papers_order(claims(OURS)) if not claim.certain]
     edges, designed = [], []
     print(f"\n{simulations:,} simulations a row, looks at {looks.first} to {looks.last} seeds, 99 % intervals\n")
     print("| claim | part at the edge of its region | its effect | false SUPPORTED | 99 % interval |")
     print("| --- | --- | --- | --- | --- |")
-    for claim in claims:
+    for claim in random_claims:
         for part in judged(claim):
             for edge in filter(math.isfinite, (part.region.low, part.region.high)):
                 edges.append(simulate(claim, {part.name: edge}, simulations, looks))
                 print(f"| `{claim.id}` | {part.name} | {edge:g} | {percent(edges[-1]['supported'])} |", flush=True)
     print("\n| claim as designed | SUPPORTED (power) | 99 % interval | false CONTRADICTED | 99 % interval |", end="")
     print(f" seeds used | training saved against {looks.last} |\n| --- | --- | --- | --- | --- | --- | --- |")
-    for claim in claims:
+    for claim in random_claims:
         designed.append(simulate(claim, {}, simulations, looks))
         row = designed[-1]
         saved = f"{row['seeds']:.1f} | {100 * (1 - row['seeds'] / looks.last):.0f} %"
@@ -119,7 +118,7 @@ def t_at_looks(samples, numbers):
 
 
 def compare_spending(simulations, looks, effect=2.0):
-    """One Student's t test of an effect given in standard deviations between seeds, under three ways to share alpha."""
+    """One t test of an effect in standard deviations between seeds, under three ways to share alpha among looks."""
     numbers = np.array(list(looks))
     schemes = {
         "equal": np.full(len(numbers), 1 / len(numbers)),
@@ -129,13 +128,13 @@ def compare_spending(simulations, looks, effect=2.0):
     samples = np.random.default_rng(0).normal(effect, 1, (simulations, looks.last))
     t = t_at_looks(samples, numbers)
     rows = []
-    print(f"\nOne t test, effect {effect:g} standard deviations, alpha {alpha_of('phases'):g}", end=", ")
+    print(f"\nOne t test, effect {effect:g} standard deviations, alpha {looks.alpha:g}", end=", ")
     print(f"{simulations:,} simulations\n")
     print("| share of alpha for each look | power | seeds used |\n| --- | --- | --- |")
     for name, shares in schemes.items():
-        found = t > special.stdtrit(numbers - 1, 1 - alpha_of("phases") * shares)
-        used = np.where(found.any(axis=1), numbers[found.argmax(axis=1)], looks.last)
-        rows.append({"scheme": name, "power": float(found.any(axis=1).mean()), "seeds": float(used.mean())})
+        significant = t > special.stdtrit(numbers - 1, 1 - looks.alpha * shares)
+        used = np.where(significant.any(axis=1), numbers[significant.argmax(axis=1)], looks.last)
+        rows.append({"scheme": name, "power": float(significant.any(axis=1).mean()), "seeds": float(used.mean())})
         print(f"| {name} | {rows[-1]['power']:.2f} | {rows[-1]['seeds']:.1f} |")
     return {"spending": rows}
 
@@ -143,7 +142,7 @@ def compare_spending(simulations, looks, effect=2.0):
 def compare_shapes(simulations, looks):
     """False SUPPORTED of one t test through all looks, its mean at the edge, where effects are not normal."""
     numbers = np.array(list(looks))
-    alpha = np.array([alpha_of("phases") * looks.share(n) for n in numbers])
+    alpha = np.array([alpha_at(n, looks) for n in looks])
     random, size = np.random.default_rng(0), (simulations, looks.last)
     shapes = {
         "normal": random.normal(0, 1, size),
@@ -153,11 +152,11 @@ def compare_shapes(simulations, looks):
         "one run in ten collapses (by 9 spreads)": random.normal(0.9, 1, size) - 9 * (random.random(size) < 0.1),
     }
     rows = []
-    print(f"\nOne t test, its mean at the edge, alpha {alpha_of('phases'):g}, {simulations:,} simulations\n")
+    print(f"\nOne t test, its mean at the edge, alpha {looks.alpha:g}, {simulations:,} simulations\n")
     print("| effects between seeds | false SUPPORTED |\n| --- | --- |")
     for name, samples in shapes.items():
-        found = (t_at_looks(samples, numbers) > special.stdtrit(numbers - 1, 1 - alpha)).any(axis=1)
-        rows.append({"shape": name, "supported": float(found.mean())})
+        significant = (t_at_looks(samples, numbers) > special.stdtrit(numbers - 1, 1 - alpha)).any(axis=1)
+        rows.append({"shape": name, "supported": float(significant.mean())})
         print(f"| {name} | {100 * rows[-1]['supported']:.2f} % |")
     return {"shapes": rows}
 
@@ -168,18 +167,18 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
     parser.add_argument("--spending", action="store_true", help="compare ways to share alpha among looks instead")
     parser.add_argument("--shapes", action="store_true", help="compare effects that are not normal instead")
-    given = parser.parse_args()
+    options = parser.parse_args()
     began = time.perf_counter()
-    stats.t.ppf = cache(stats.t.ppf)  # a third of the time: the same few quantiles are asked for at every look
-    if given.spending:
-        found = compare_spending(100 * given.simulations, Looks())
-    elif given.shapes:
-        found = compare_shapes(100 * given.simulations, Looks())
+    stats.t.ppf = cache(stats.t.ppf)  # every look asks for the same few quantiles; this saves a third of the time
+    if options.spending:
+        numbers = compare_spending(100 * options.simulations, Looks())
+    elif options.shapes:
+        numbers = compare_shapes(100 * options.simulations, Looks())
     else:
-        found = judge_everything(given.simulations, Looks())
+        numbers = judge_everything(options.simulations, Looks())
     print(f"\n{time.perf_counter() - began:.0f} s")
-    if given.json:
-        given.json.write_text(json.dumps({"simulations": given.simulations, **found}, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps({"simulations": options.simulations, **numbers}, indent=1))
 
 
 if __name__ == "__main__":

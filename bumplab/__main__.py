@@ -1,4 +1,4 @@
-"""``python -m bumplab``: what there is beside `pytest claims`, by which claims are tried."""
+"""``python -m bumplab``: commands on runs, stores and reports. Claims are judged by `pytest claims`."""
 
 from __future__ import annotations
 
@@ -24,69 +24,69 @@ from bumplab.runs.store import RunStore, run_key
 from bumplab.terminal import cell, keep_streams, line, warnings_as_usual
 
 DAY = 86_400.0
-MOST = 1e6
-"""Days or GB."""
+LARGEST_AMOUNT = 1e6
+"""Upper bound of days and of GB in the options of ``prune``."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; 0, or 2 with one line on what was wrong. `doctor` gives 1 where it found a failure."""
+    """Runs one command and returns its exit status: 0, or 2 with one line of error. ``doctor`` gives 1 on a failure."""
     keep_streams()
     with warnings_as_usual():
         return _main(arguments)
 
 
 def _main(arguments: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bumplab", description="What there is beside `pytest claims`.")
+    parser = argparse.ArgumentParser(prog="python -m bumplab", description="Commands on runs, stores and reports.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="compare reports, or list all of a folder on one page")
-    what = report.add_mutually_exclusive_group(required=True)
-    what.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print what moved between the two")
-    what.add_argument("--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html over its reports")
+    report = commands.add_parser("report", help="compare two reports, or list the reports of a folder on one page")
+    task = report.add_mutually_exclusive_group(required=True)
+    task.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print the differences")
+    task.add_argument(
+        "--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html with a list of its reports"
+    )
     report.set_defaults(run=_report)
-    train = commands.add_parser("train", help="train and measure one run, as a report names it, unless it is stored")
-    train.add_argument("spec", help="the run's RunSpec as JSON")
+    train = commands.add_parser("train", help="train and measure one run unless it is stored")
+    train.add_argument("spec", help="the run's RunSpec as JSON, copied from a report")
     train.add_argument("--gpu", action="store_true", help="train on the first GPU")
     train.set_defaults(run=_train)
-    runs = commands.add_parser("runs", help="list the runs of a store with their size and age, the oldest first")
+    runs = commands.add_parser("runs", help="list the runs of a store with size and age, the oldest first")
     runs.set_defaults(run=_runs)
-    prune = commands.add_parser("prune", help="remove runs from a store by age or size, the oldest first")
-    prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs written longer ago")
-    prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove the oldest until no more is left")
-    prune.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    prune = commands.add_parser("prune", help="remove the oldest runs from a store, by age or by size")
+    prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
+    prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
+    prune.add_argument("--dry-run", action="store_true", help="list the runs and remove none")
     prune.set_defaults(run=_prune)
-    check = commands.add_parser(
-        "doctor", help="try in seconds what a session needs, and say what to do; trains nothing"
-    )
-    check.add_argument("--quiet", action="store_true", help="print only what is not well")
-    check.add_argument("--json", action="store_true", help="print all findings as JSON")
-    check.add_argument("--reports", type=_folder, default=Path("reports"), metavar="DIR", help="for reports (reports)")
-    check.set_defaults(run=_doctor)
-    for command in (train, runs, prune, check):
+    doctor = commands.add_parser("doctor", help="check in seconds what a session needs; trains nothing")
+    doctor.add_argument("--quiet", action="store_true", help="print warnings and failures only")
+    doctor.add_argument("--json", action="store_true", help="print all findings as JSON")
+    doctor.add_argument("--reports", type=_folder, default=Path("reports"), metavar="DIR", help="of reports (reports)")
+    doctor.set_defaults(run=_doctor)
+    for command in (train, runs, prune, doctor):
         command.add_argument("--runs-dir", type=_folder, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
         status: int | None = options.run(options)
     except ImportError as error:
-        _complain(f"{parser.prog}: {error}: {parser.prog} doctor says what to do")
+        _print_error(f"{parser.prog}: {error}: {parser.prog} doctor says what to do")
         return 2
     except (ValueError, OSError) as error:
-        _complain(f"{parser.prog}: {error}")
+        _print_error(f"{parser.prog}: {error}")
         return 2
     except RecursionError:
-        _complain(f"{parser.prog}: a folder there holds too many in one another: remove it")
+        _print_error(f"{parser.prog}: the folders of the store are nested too deeply: remove them")
         return 2
     return status or 0
 
 
-def _complain(said: str) -> None:
-    print(line(said), file=sys.stderr)
+def _print_error(message: str) -> None:
+    print(line(message), file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:
     console = Console()
     if options.history:
         page = options.history / "index.html"
-        reports = compare.reports_in(options.history, lambda error: _complain(f"passed over: {error}"))
+        reports = compare.reports_in(options.history, lambda error: _print_error(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
         console.print(cell(f"{page}: {len(reports)} reports"))
         return
@@ -120,7 +120,7 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
     print(f"{'trained' if trained else 'stored'}: {store.path(record.key)}, {spec.label()}")
     if record.failed is not None:
-        print(line(f"failed, and counts as a seed that did: {record.failed}; its last measurement before that:"))
+        print(line(f"failed: {record.failed}. Claims count it as a failed seed. Its last measurement before:"))
     for name, value in record.rows[-1].items():
         print(f"  {line(name):<32} {value:.6g}")
 
@@ -148,11 +148,11 @@ def _prune(options: argparse.Namespace) -> None:
         raise ValueError("prune: say what may go, with --older-than DAYS, --keep-gb GB or both")
     older_than = None if options.older_than is None else options.older_than * DAY
     keep = None if options.keep_gb is None else int(options.keep_gb * 1e9)
-    stuck: list[OSError] = []
-    _list(space.prune(_store(options), older_than, keep, options.dry_run, stuck.append))
+    errors: list[OSError] = []
+    _list(space.prune(_store(options), older_than, keep, options.dry_run, errors.append))
     print("would be removed; nothing was" if options.dry_run else "removed")
-    if stuck:
-        raise OSError(f"{len(stuck)} could not be removed: {'; '.join(map(str, stuck))}")
+    if errors:
+        raise OSError(f"{len(errors)} could not be removed: {'; '.join(map(str, errors))}")
 
 
 def _list(runs: Sequence[space.Stored]) -> None:
@@ -167,7 +167,7 @@ def _list(runs: Sequence[space.Stored]) -> None:
 
 def _store(options: argparse.Namespace) -> RunStore:
     if not options.runs_dir.is_dir():
-        raise ValueError(f"--runs-dir {options.runs_dir}: is no folder; name the store of some pytest claims")
+        raise ValueError(f"--runs-dir {options.runs_dir}: is no folder; name the store of a session")
     return RunStore(options.runs_dir)
 
 
@@ -185,8 +185,8 @@ def _amount(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 to {MOST:g}")
+    if not 0 <= value <= LARGEST_AMOUNT:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 to {LARGEST_AMOUNT:g}")
     return value
 
 

@@ -1,6 +1,6 @@
-"""What one training run is: `RunSpec` and its parts, validated when they are made.
+"""One training run as data: `RunSpec` and its parts, validated at construction.
 
-Every choice the paper leaves open is a named field here, so that a user can test whether a verdict hangs on it.
+Every choice that the paper leaves open is a named field here. So a user can test whether a verdict depends on it.
 Nothing below this module reads options or the environment.
 """
 
@@ -14,19 +14,18 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 
 Tap = Literal["down3", "bottleneck", "up1-features", "up1"]
 LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
-"""The two taps of the paper's "layer 4", followed through training: before and after its own label injection."""
+"""Taps of the paper's "layer 4" (Fig. 6), before and after its own label injection. Every checkpoint measures them."""
 LAST_TAPS: tuple[Tap, Tap] = ("down3", "bottleneck")
-"""Taps looked at when training ends: what they would add earlier is not worth a UMAP at every checkpoint."""
+"""Taps that only the last step measures. A UMAP of them at every checkpoint would cost more than it tells."""
 
 TOLERANCE = 1.0
-"""A position is right when it is less than this many pixels off on both axes (eq. 1)."""
+"""A position is right when its error on each axis is below this many pixels (eq. 1)."""
 
 NON_TRIVIAL_OVERLAP = 0.1
-"""Two bumps that overlap more are neighbours (Fig. 7b; `bumplab.data.overlap`)."""
+"""Two bumps are neighbours when their overlap exceeds this share (Fig. 7b; `bumplab.data.overlap`)."""
 
 OFF_GRID_MARGIN = 2.0
 """Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
-
 
 LARGEST = 1e300
 """Upper bound for numbers in a spec: a JSON integer can overflow a float."""
@@ -47,25 +46,27 @@ MOST = {
 }
 """Upper bounds, 16 times the paper's values or more, so that a typo cannot start an endless run."""
 MOST_MEASUREMENTS = 2_000
-"""Upper bound for the measurements of a run: its files grow too large to read at 3,000 (`bumplab.runs.store`)."""
-
+"""Upper bound for the measurements of a run. With 3,000 its files are too large to read (`bumplab.runs.store`)."""
 
 LINEAR_BETAS = (1e-4, 0.02)
-"""The first and the last beta of the linear schedule (Ho et al. 2020), made for 1,000 timesteps."""
+"""First and last beta of the linear schedule (Ho et al. 2020), which was made for 1,000 timesteps."""
 MOST_SIGNAL_LEFT = 0.1
-"""Largest share of the image, by amplitude, that the last timestep may hold. At 1,000 timesteps it is 0.006."""
+"""Largest share of the image's amplitude that may remain at the last timestep. At 1,000 timesteps 0.006 remain."""
 
 
 def linear_signal_left(timesteps: int) -> float:
-    """``sqrt(prod(1 - beta))`` over betas evenly spaced between `LINEAR_BETAS`, to a thousandth of itself."""
+    """Share of the image's amplitude that remains at the last timestep of the linear schedule, 0 to 1.
+
+    It is ``sqrt(prod(1 - beta))`` over betas evenly spaced between `LINEAR_BETAS`, to a relative error of 0.001.
+    """
     low, high = LINEAR_BETAS
     mean, square = (low + high) / 2, (low**2 + low * high + high**2) / 3
     return math.exp(-timesteps * (mean + square / 2) / 2)
 
 
-def _require(ok: bool, what: str, given: object, allowed: str) -> None:
+def _require(ok: bool, name: str, value: object, allowed: str) -> None:
     if not ok:
-        raise ValueError(f"{what} = {given!r}: must be {allowed}")
+        raise ValueError(f"{name} = {value!r}: must be {allowed}")
 
 
 def _count(name: str, value: object, least: int = 1) -> None:
@@ -73,9 +74,10 @@ def _count(name: str, value: object, least: int = 1) -> None:
     _require(type(value) is int and least <= value <= most, name, value, f"a whole number from {least} to {most}")
 
 
-def _require_fields(name: str, part: type, given: Any) -> None:
+def _require_fields(name: str, part: type, fields: Any) -> None:
+    """Raises ValueError unless ``fields`` is a dictionary with exactly the fields of this part of a spec."""
     known = [field.name for field in dataclasses.fields(part)]
-    names = list(given) if isinstance(given, dict) else []
+    names = list(fields) if isinstance(fields, dict) else []
     missing = [field for field in known if field not in names]
     unknown = [field for field in names if field not in known]
     if missing or unknown:
@@ -84,9 +86,10 @@ def _require_fields(name: str, part: type, given: Any) -> None:
 
 
 class _Part:
-    """A part of a spec. Its fields are checked by their declared types, then by `validate`.
+    """A part of a spec. Construction checks the declared types of its fields, then calls `validate`.
 
-    Fields declared float are stored as float, so that 1 and 1.0 make the same run.
+    Both raise ValueError with one line: field, value, and what is allowed. A field declared float is stored as float:
+    1 and 1.0 make the same run.
     """
 
     declared_types: ClassVar[dict[str, Any]]
@@ -113,16 +116,16 @@ class _Part:
 
 @dataclass(frozen=True)
 class DataSpec(_Part):
-    """Images of one bump (Section 2): canvas side, label increments, spread and held-out square, all in pixels."""
+    """Images of one bump (Section 2). Side, increments, spread and hole are in pixels."""
 
     image_size: int = 32
     dx: float = 0.1
     dy: float = 0.1
     sigma: float = 1.0
     hole: float = 0.0
-    """Side of the centred square of labels left out of training (Appendix C.2); 0 for none."""
+    """Side of the centred square of labels that training leaves out (Appendix C.2); 0 for no hole."""
     pairing: Literal["true", "shuffled"] = "true"
-    """Control: shuffled gives each image the label of another, the same one for the whole run."""
+    """Control: shuffled gives each image the label of another image, the same one for the whole run."""
 
     def validate(self) -> None:
         _count("image_size", self.image_size)
@@ -137,8 +140,8 @@ class DataSpec(_Part):
             self.hole == 0 or 2 * TOLERANCE < self.hole < most,
             "hole",
             self.hole,
-            f"0, or above {2 * TOLERANCE:g} (nothing inside is untrained otherwise) and below {most:g} (no whole bump "
-            f"is left outside otherwise)",
+            f"0, or above {2 * TOLERANCE:g} (a smaller hole has training labels within the tolerance everywhere) and "
+            f"below {most:g} (a larger one leaves no whole bump outside)",
         )
 
 
@@ -148,16 +151,16 @@ class ModelSpec(_Part):
 
     width: int = 64
     encoding_dim: int = 256
-    """Length of each of the three positional encodings (t, x, y)."""
+    """Length of each of the three positional encodings (timestep, x, y)."""
     attention_heads: int = 4
     attention_max_size: int = 1024
-    """Largest feature map (side, in pixels) followed by self-attention. The paper interlaces it everywhere."""
+    """Self-attention follows feature maps of up to this side (pixels). In the paper it follows every block."""
     norm_groups: int = 1
     kind: Literal["joint", "factorized"] = "joint"
-    """Control: factorized is two such networks that each see one coordinate; their product is the image (Fig. 1a)."""
+    """Control: factorized is two such networks, one for x and one for y, whose product is the image (Fig. 1a)."""
 
     def attended(self, image_size: int) -> list[int]:
-        """The sides of the feature maps that self-attention follows, in pixels."""
+        """Sides, in pixels, of the feature maps that self-attention follows."""
         sides = [image_size >> halvings for halvings in range(4)]
         return [side for side in sides if side <= self.attention_max_size]
 
@@ -180,7 +183,7 @@ class DiffusionSpec(_Part):
     prediction: Literal["epsilon", "v"] = "epsilon"
     sampler: Literal["ancestral", "ddim"] = "ancestral"
     sampler_steps: int = 1000
-    """Fewer than ``timesteps`` are evenly spaced among them (respacing, Nichol and Dhariwal 2021)."""
+    """At most ``timesteps``, and evenly spaced among them (respacing, Nichol and Dhariwal 2021)."""
 
     def validate(self) -> None:
         _count("timesteps", self.timesteps, least=2)
@@ -205,9 +208,9 @@ class TrainingSpec(_Part):
     learning_rate: float = 3e-4
     weight_decay: float = 0.01
     ema_decay: float = 0.0
-    """Decay of the averaged weights that are measured; 0 measures the weights themselves."""
+    """Decay of the average of the weights, which is measured. 0 measures the weights themselves."""
     precision: Literal["float32", "bf16"] = "float32"
-    """bf16: of products and convolutions, where the processor has it; a run's environment says whether it had."""
+    """bf16: of products and convolutions, where the processor has it. A run's environment tells whether it has."""
 
     def validate(self) -> None:
         _count("steps", self.steps)
@@ -219,17 +222,17 @@ class TrainingSpec(_Part):
 
 @dataclass(frozen=True)
 class MeasureSpec(_Part):
-    """What is measured, and when (Appendix B.3, B.6). A measurement is also a checkpoint to resume from."""
+    """What is measured, and when (Appendix B.3, B.6). Each measured step is also a checkpoint to resume from."""
 
     every: int = 6_400
-    """Steps between measurements; step 0 and the last step are always measured."""
+    """Steps between measurements. Step 0 and the last step are always measured."""
     samples: int = 500
     """Images drawn for each label set (training labels, off-grid, in the hole)."""
     last_samples: int = 0
-    """Images drawn at the last step for the sets off-grid and in the hole, where more are wanted there; 0: no more."""
+    """Images drawn at the last step off-grid and in the hole. 0 draws ``samples`` there too."""
     source: Literal["network", "nearest-label", "true"] = "network"
-    """Control: what is measured in place of the network's samples: true images of the nearest training labels, as a
-    generator would draw that only copies, or those of the labels asked for."""
+    """Control: images measured in place of the network's samples. nearest-label measures true images of the nearest
+    training labels, as a generator draws that only copies. true measures true images of the asked labels."""
 
     def validate(self) -> None:
         _count("every", self.every)
@@ -242,7 +245,7 @@ class MeasureSpec(_Part):
 
 @dataclass(frozen=True)
 class RunSpec(_Part):
-    """One training run: the unit of replication. Two runs with equal specs are the same run."""
+    """One training run, the unit of replication. Equal specs are the same run."""
 
     data: DataSpec = field(default_factory=DataSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
@@ -261,17 +264,17 @@ class RunSpec(_Part):
         _require(self.measure.every >= least, "every", self.measure.every, allowed)
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no white space, so that equal specs have equal text."""
+        """Canonical JSON, with sorted keys and no white space. Equal specs have equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_dict(cls, given: Any) -> Self:
-        """The spec that `to_json` wrote. Raises ValueError for missing, unknown or invalid fields."""
-        _require_fields("the run", cls, given)
-        parts: dict[str, Any] = {"seed": given["seed"]}
+    def from_dict(cls, fields: Any) -> Self:
+        """The spec of parsed `to_json` text. Raises ValueError for missing, unknown or invalid fields."""
+        _require_fields("the run", cls, fields)
+        parts: dict[str, Any] = {"seed": fields["seed"]}
         for name, kind in _PARTS.items():
-            _require_fields(name, kind, given[name])
-            parts[name] = kind(**given[name])
+            _require_fields(name, kind, fields[name])
+            parts[name] = kind(**fields[name])
         return cls(**parts)
 
     def measured_steps(self) -> list[int]:
@@ -279,17 +282,14 @@ class RunSpec(_Part):
         return [*range(0, self.training.steps, self.measure.every), self.training.steps]
 
     def label(self) -> str:
-        """A short name for progress lines and plots, such as ``d=0.1 hole=3 seed 2``."""
+        """A short name for progress lines and plots, such as ``d=0.1 hole=3 seed 2``. It is not unique."""
         d = self.data
         size = f"d={d.dx:g}" if d.dx == d.dy else f"dx={d.dx:g} dy={d.dy:g}"
         sigma = "" if d.sigma == 1 else f" sigma={d.sigma:g}"
         hole = f" hole={d.hole:g}" if d.hole else ""
-        control = " ".join(
-            word
-            for word, ordinary in ((d.pairing, "true"), (self.model.kind, "joint"), (self.measure.source, "network"))
-            if word != ordinary
-        )
-        return f"{size}{sigma}{hole}{f' {control}' if control else ''} seed {self.seed}"
+        choices = ((d.pairing, "true"), (self.model.kind, "joint"), (self.measure.source, "network"))
+        controls = "".join(f" {choice}" for choice, usual in choices if choice != usual)
+        return f"{size}{sigma}{hole}{controls} seed {self.seed}"
 
 
 _PARTS: dict[str, type] = {

@@ -1,4 +1,4 @@
-"""``python -m bumplab doctor``: tries in seconds what a session needs, and trains nothing."""
+"""``python -m bumplab doctor``: checks in seconds what a session needs. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MODULES = (
     *("torch", "numpy", "scipy", "sklearn", "threadpoolctl", "safetensors", "filelock"),
     *("pytest", "xdist", "hypothesis", "jinja2", "matplotlib", "PIL", "rich", "tomlkit"),
 )
-"""One module of each library that the project needs. OpenCV and UMAP have checks of their own."""
+"""One module of each library that the project needs, except OpenCV and UMAP, which have checks of their own."""
 LITTLE_DISK, NO_DISK = 2 * 10**9, 2 * 10**8
-"""Bytes: a store of `quick` with controls takes 0.4 GB, its largest run 10 MB."""
+"""Free bytes below which a warning and a failure are reported. A store of `quick` with controls takes 0.4 GB."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; ``message`` says what is so and, unless all is well, what to do."""
+    """The result of one check. Unless ``state`` is ok, ``message`` also says what to do."""
 
     check: str
     state: State
@@ -40,7 +40,10 @@ class Finding:
 
 
 def examine(runs_dir: Path, reports: Path, constraints: Path) -> list[Finding]:
-    """All findings, in the order of the checks. Nothing stays behind in the folders."""
+    """All findings, in the order of the checks. The folders and the file of pinned versions may be missing.
+
+    Nothing stays behind in the folders.
+    """
     checks: dict[str, Callable[[], tuple[State, str]]] = {
         "libraries": _libraries,
         "opencv": _opencv,
@@ -58,7 +61,7 @@ def examine(runs_dir: Path, reports: Path, constraints: Path) -> list[Finding]:
     for name, check in checks.items():
         try:
             state, message = check()
-        except Exception as error:  # one broken part must not hide the others
+        except Exception as error:  # one broken check must not hide the others
             state, message = "failure", f"{type(error).__name__}: {error}"
         findings.append(Finding(name, state, " ".join(message.split())))
     return findings
@@ -73,7 +76,7 @@ def _libraries() -> tuple[State, str]:
             broken.append(f"{name} ({error})")
     if broken:
         return "failure", f"cannot be imported: {'; '.join(broken)}: install the project again (make setup)"
-    return "ok", f"{len(MODULES)} import"
+    return "ok", f"{len(MODULES)} libraries can be imported"
 
 
 def _opencv() -> tuple[State, str]:
@@ -81,10 +84,10 @@ def _opencv() -> tuple[State, str]:
         import cv2
     except Exception as error:
         return "failure", (
-            f"OpenCV cannot be imported ({error}): delete .venv and run make setup, which takes the headless build "
-            "where a desktop's libraries are missing; all claims but overlap need it"
+            f"OpenCV cannot be imported ({error}): delete .venv and run make setup, which installs the headless build "
+            "where a desktop's libraries are missing; claims that train need it"
         )
-    return "ok", f"OpenCV {cv2.__version__} imports"
+    return "ok", f"OpenCV {cv2.__version__} can be imported"
 
 
 def _umap() -> tuple[State, str]:
@@ -94,30 +97,33 @@ def _umap() -> tuple[State, str]:
     try:
         require_umap()
     except ImportError as error:
-        return "failure", f"{error}: install the project again (make setup); all claims but overlap need it"
+        return "failure", f"{error}: install the project again (make setup); claims that train need it"
     if os.environ.get("NUMBA_CACHE_DIR") != before:
         return "warning", (
-            "numba can keep compiled code neither beside UMAP nor in the user's cache, so that every worker compiles "
-            "for 20 s more: set NUMBA_CACHE_DIR to a folder that can be written"
+            "numba can write compiled code neither beside UMAP nor into the user's cache, so every worker compiles for "
+            "20 s: set NUMBA_CACHE_DIR to a folder that can be written"
         )
-    return "ok", f"UMAP {version('umap-learn')} imports, and numba keeps its compiled code"
+    return "ok", f"UMAP {version('umap-learn')} can be imported, and numba stores its compiled code"
 
 
 def _versions(constraints: Path) -> tuple[State, str]:
-    """Installed versions against the pinned ones, with which the project's figures were made."""
+    """Compares the installed versions with the pinned ones, which computed the project's published numbers."""
     if not constraints.is_file():
         return "ok", "no constraints.txt here to compare with"
     differ, pinned = [], 0
     for requirement in constraints.read_text(encoding="utf-8").splitlines():
         name, _, wanted = requirement.partition("==")
-        with_local = _installed(name)
-        if wanted and with_local is not None:  # tools for tests need not be there
+        installed = _installed(name)
+        if wanted and installed is not None:  # tools for tests may be missing
             pinned += 1
-            if with_local.partition("+")[0] != wanted:
-                differ.append(f"{name} {with_local} (pinned {wanted})")
+            if installed.partition("+")[0] != wanted:  # without a local part such as +cpu
+                differ.append(f"{name} {installed} (pinned {wanted})")
     if differ:
-        return "warning", f"not as pinned: {', '.join(differ)}: numbers may differ; make setup installs the pinned ones"
-    return "ok", f"{pinned} libraries as pinned"
+        return (
+            "warning",
+            f"other versions: {', '.join(differ)}: numbers may differ; make setup installs the pinned ones",
+        )
+    return "ok", f"{pinned} libraries have the pinned version"
 
 
 def _installed(name: str) -> str | None:
@@ -128,7 +134,7 @@ def _installed(name: str) -> str | None:
 
 
 def _store(runs_dir: Path) -> tuple[State, str]:
-    """Does there what a store does: writes, syncs, renames, locks against another process."""
+    """Does in the folder what a store does: writes, syncs, renames, and locks out a second process."""
     try:
         with _folder_at(runs_dir) as folder:
             (folder / "new").mkdir()
@@ -141,11 +147,11 @@ def _store(runs_dir: Path) -> tuple[State, str]:
     except OSError as error:
         return (
             "failure",
-            f"runs cannot be stored in {runs_dir} ({error}): name a folder on a local disk with --runs-dir",
+            f"{runs_dir} cannot hold runs ({error}): name a folder on a local disk with --runs-dir",
         )
     if not synced:
-        return "warning", f"{runs_dir} cannot be synced: after a power cut the last checkpoint may be trained again"
-    return "ok", f"{runs_dir} can be written, synced and locked between processes"
+        return "warning", f"{runs_dir} cannot be synced: a power cut may cost the last checkpoint of each run"
+    return "ok", f"{runs_dir} can be written, synced and locked"
 
 
 def _reports(reports: Path) -> tuple[State, str]:
@@ -153,59 +159,63 @@ def _reports(reports: Path) -> tuple[State, str]:
         with _folder_at(reports):
             return "ok", f"{reports} can be written"
     except OSError as error:
-        return "failure", f"no report can be written to {reports} ({error}): name another file with --report"
+        return "failure", f"{reports} cannot hold reports ({error}): name another file with --report"
 
 
 @contextmanager
-def _folder_at(place: Path) -> Iterator[Path]:
-    """A temporary folder in this one or, while it does not exist, where it would be made."""
-    if os.path.lexists(place) and not place.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(place))
-    with tempfile.TemporaryDirectory(prefix=".bumplab-doctor-", dir=_nearest_folder(place)) as folder:
+def _folder_at(path: Path) -> Iterator[Path]:
+    """A temporary folder inside this folder. Where that does not exist, inside the nearest one around it."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(path))
+    with tempfile.TemporaryDirectory(prefix=".bumplab-doctor-", dir=_nearest_folder(path)) as folder:
         yield Path(folder)
 
 
-def _nearest_folder(place: Path) -> Path:
-    """The place itself or, while it does not exist, the innermost folder around it that does."""
-    place = place.absolute()
-    return next(folder for folder in (place, *place.parents) if folder.exists())
+def _nearest_folder(path: Path) -> Path:
+    """The folder itself. Where it does not exist, the innermost existing folder around it."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _disk(runs_dir: Path) -> tuple[State, str]:
     free = shutil.disk_usage(_nearest_folder(runs_dir)).free
-    said = f"{free / 1e9:.1f} GB are free for {runs_dir}"
+    space = f"{free / 1e9:.1f} GB are free for {runs_dir}"
     if free < LITTLE_DISK:
-        advice = "free some, or name another disk with --runs-dir; python -m bumplab prune removes old runs"
-        return ("failure" if free < NO_DISK else "warning"), f"{said}: {advice}"
-    return "ok", said
+        advice = "name another disk with --runs-dir, or remove old runs with python -m bumplab prune"
+        return ("failure" if free < NO_DISK else "warning"), f"{space}: {advice}"
+    return "ok", space
 
 
 def _workers() -> tuple[State, str]:
     processors, memory, workers = machine.processors(), machine.memory(), machine.workers()
-    said = f"{processors} processors and {memory / 1e9:.1f} GB of memory are available: -n auto takes {workers} workers"
+    available = (
+        f"{processors} processors and {memory / 1e9:.1f} GB of memory are available: -n auto takes {workers} workers"
+    )
     if memory < machine.BYTES_A_WORKER:
-        return "warning", f"{said}; a worker takes 1 GB: close other programs, or raise the container's limit"
-    return "ok", said
+        return "warning", f"{available}; a worker needs 1 GB: close other programs, or raise the container's limit"
+    return "ok", available
 
 
 def _bf16() -> tuple[State, str]:
     from bumplab.training.speed import has_bf16
 
-    return "ok", "the processor has it" if has_bf16("cpu") else "the processor has none: profiles with it take float32"
+    if has_bf16("cpu"):
+        return "ok", "the processor computes in bf16"
+    return "ok", "the processor has no bf16: it computes profiles with bf16 in float32"
 
 
 def _gpu() -> tuple[State, str]:
     import torch
 
     if not torch.cuda.is_available():
-        return "ok", f"torch {torch.__version__} finds none: runs are trained on the CPU"
+        return "ok", f"torch {torch.__version__} finds no GPU: runs are trained on the CPU"
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return "ok", f"{', '.join(names)}: --gpu trains there"
+    return "ok", f"{', '.join(names)}: --gpu trains on it"
 
 
 def _terminal() -> tuple[State, str]:
     encoding = getattr(sys.stdout, "encoding", None) or "none"
     kind = "a terminal" if sys.stdout.isatty() else "no terminal: progress comes as lines"
     if "utf" not in encoding.lower():
-        return "warning", f"{kind}, encoding {encoding}: set PYTHONUTF8=1 for whole tables and names"
+        return "warning", f"{kind}, encoding {encoding}: set PYTHONUTF8=1, or tables and names hold escapes"
     return "ok", f"{kind}, encoding {encoding}"

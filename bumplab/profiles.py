@@ -1,4 +1,4 @@
-"""The scales at which the claims are tried: smoke (seconds, for tests), quick (CPU), nightly (one GPU), paper."""
+"""Profiles, the scales at which claims are judged: smoke (for tests), quick (a CPU), nightly (one GPU), paper."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
 
 REPLICATES = 1000
-"""From a claim's seed to that of its `Profile.replicate`."""
+"""A claim's seed plus this is the seed of its `Profile.replicate`."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A scale: the run that claims vary, and the settings they vary it over (pixels)."""
+    """A scale: a base run, and the values that claims give its data. Lengths are in pixels."""
 
     name: str
     purpose: str
@@ -21,61 +21,63 @@ class Profile:
     increments: tuple[float, ...]
     """Increments of the density claim, from dense to sparse."""
     imbalances: tuple[tuple[float, float], ...]
-    """Pairs (dense dx, sparse dy) of the coupling claim; both also occur in ``increments``."""
+    """Pairs (dense dx, sparse dy) of the coupling claim. Both values also occur in ``increments``."""
     holes: tuple[float, float]
-    """Sides of the small (about 3.5 % of the canvas) and the large (about 10 %) hole."""
+    """Sides of the small hole (about 3.5 % of the canvas) and the large one (about 10 %), as in Appendix C.2."""
     hole_samples: int
-    """Images drawn in the hole and around it when training ends: sampling noise is to stay under a third of the
+    """Images drawn off-grid and in the hole at the last step. Their number keeps sampling noise below a third of the
     spread between seeds."""
     sigmas: tuple[float, ...]
-    """Spreads of the sigma claim, the base run's among them."""
+    """Spreads of the sigma claim, including the base run's."""
 
     def run(
         self, seed: int, *, dx: float | None = None, dy: float | None = None, hole: float = 0.0, sigma: float = 1.0
     ) -> RunSpec:
-        """The base run with this seed and data; ``dx`` defaults to the densest increment, ``dy`` to ``dx``."""
+        """The base run with this seed and data. ``dx`` defaults to the densest increment, and ``dy`` to ``dx``."""
         dx = self.increments[0] if dx is None else dx
         data = DataSpec(self.base.data.image_size, dx, dx if dy is None else dy, sigma, hole)
         measure = replace(self.base.measure, last_samples=self.hole_samples if hole else 0)
         return replace(self.base, data=data, measure=measure, seed=seed)
 
     def replicate(self, seed: int) -> RunSpec:
-        """Control: another training of the base run, whose seed no run of a claim has; claims share it."""
+        """Control: another training of the base run. Claims share it, and none of their runs has its seed."""
         return self.run(seed + REPLICATES)
 
     def shuffled(self, run: RunSpec) -> RunSpec:
-        """Control: the run with its labels shuffled against the images."""
+        """Control: the run trained with each image under the label of another image."""
         return replace(run, data=replace(run.data, pairing="shuffled"))
 
     def untrained(self, run: RunSpec) -> RunSpec:
-        """Control: the run after a single step."""
+        """Control: the run with one step of training."""
         return replace(run, training=replace(run.training, steps=1), measure=replace(run.measure, every=1))
 
     def factorized(self, run: RunSpec) -> RunSpec:
-        """Control: the run by two networks, each of which sees one coordinate."""
+        """Control: the run with two networks, one for x and one for y (Fig. 1a)."""
         return replace(run, model=replace(run.model, kind="factorized"))
 
     def rendered(self, run: RunSpec, source: Literal["nearest-label", "true"]) -> RunSpec:
-        """Control: the run with perfect images measured in place of its samples; nothing needs to be trained."""
+        """Control: the run with true images measured in place of its samples, after one step of training."""
         untrained = self.untrained(run)
         return replace(untrained, measure=replace(untrained.measure, source=source))
 
 
-# Chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md), so that nine claims at up to
-# 8 seeds and their controls, some 70 to 80 such runs, are what 2 cores finish in less than half an hour:
-# v-prediction, the cosine schedule and DDIM because epsilon with the linear schedule needs ten times the steps.
-# The paper's batch of 16, because a batch of 32 learns less a minute, and so do 12 and 8. Attention on maps of up to 4
-# pixels, because it learns no worse than on those of 8, which cost a tenth of the step. Float32, because at width 8
-# bf16 is no faster. Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000
-# steps. 8 groups of normalisation, because with 1, 2 or 4 it learns less a minute. 1,000 steps, for power: with 800 the
-# mean accuracy is what 600 of batch 32 gave, but seeds 0 to 6 spread three times as widely in a hole (inside minus
-# outside by 0.11, then 0.033), with 1,000 about as widely (0.039). 5 sampling steps: the same accuracy as 10 at every
-# checkpoint, for half of what sampling costs.
-# Increments up to 4 because bumps 4 pixels apart no longer overlap: there a density effect can exist at this size.
-# Three of them, because each costs up to 8 runs.
-# 150 images a checkpoint: they place a crossing of one half to about 8 steps, where seeds spread by 100.
-# 2,000 images in a hole: at seeds 0 to 2, inside and outside differ by 0.012, 0.007 and -0.032, each known to 0.005.
-# Spreads from 0.5: below it a bump between two pixels is fainter than a quarter of its depth.
+# Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). All claims at up
+# to 8 seeds and their controls are 70 to 80 such runs, which 2 cores finish in less than half an hour.
+# - v-prediction, cosine schedule, DDIM: epsilon with the linear schedule needs ten times the steps.
+# - Batch 16, as in the paper: batches of 8, 12 and 32 learn less a minute.
+# - Attention on maps of up to 4 pixels: on maps of 8 it costs a tenth of the step, and the network learns no better.
+# - Float32: at width 8, bf16 is no faster.
+# - Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000 steps.
+# - 8 groups of normalisation: with 1, 2 or 4 the network learns less a minute.
+# - 1,000 steps, for power. The hole's effect (accuracy inside minus outside) spreads over seeds 0 to 6 by 0.11 after
+#   800 steps and by 0.039 after 1,000. The earlier shape, 600 steps of batch 32, had the mean accuracy of 800 steps
+#   and a spread of 0.033.
+# - 5 sampling steps: they give the accuracy of 10 steps at every checkpoint, for half the cost.
+# - Increments up to 4: bumps 4 pixels apart no longer overlap, so a density effect can exist at this size. There are
+#   three increments, because each costs up to 8 runs.
+# - 150 images a checkpoint: they place a crossing of one half to about 8 steps, and seeds spread by 100 steps.
+# - 2,000 images in a hole: at seeds 0 to 2 the effect is 0.012, 0.007 and -0.032, each known to 0.005.
+# - Spreads from 0.5: at a smaller spread, a bump between two pixels keeps less than a quarter of its depth.
 QUICK = Profile(
     name="quick",
     purpose="the whole suite on 2 CPU cores in half an hour to an hour",
@@ -93,7 +95,7 @@ QUICK = Profile(
     sigmas=(0.5, 0.7, 1.0),
 )
 
-# Far too short to learn anything: it shows that every part runs, and its verdicts are INCONCLUSIVE.
+# Smoke is far too short to learn anything. It shows that every part runs, and its verdicts are INCONCLUSIVE.
 SMOKE = replace(
     QUICK,
     name="smoke",
@@ -111,11 +113,13 @@ SMOKE = replace(
     sigmas=(0.5, 1.0),
 )
 
-# The paper's canvas and network, at half its width, from cost (benchmarks/README.md): all claims at 5 seeds within an
-# hour of one GPU. With epsilon and the linear schedule the baseline draws at chance after the 2,500 steps in which
-# v-prediction and the cosine schedule come to 0.96; fifty runs of ten times the steps do not fit. A batch of 64 is at
-# 0.9 after 6.5 s of GPU, one of 16 after 10 s: the smaller step costs two thirds. 4,000 steps are four times those to
-# one half; measured every 200, so that the crossing lies between two of twenty checkpoints.
+# Nightly has the paper's canvas, and its network at half the width. It was chosen from cost (benchmarks/README.md): all
+# claims at 5 seeds take less than an hour of one GPU.
+# - v-prediction and the cosine schedule reach an accuracy of 0.96 in 2,500 steps. Epsilon with the linear schedule is
+#   still at chance there, and fifty runs of ten times the steps do not fit.
+# - Batch 64 reaches 0.9 after 6.5 s of the GPU, and batch 16 after 10 s, because its step costs two thirds as much.
+# - 4,000 steps are four times the steps to one half. With a measurement every 200 steps, the crossing lies between two
+#   of twenty checkpoints.
 NIGHTLY = Profile(
     name="nightly",
     purpose="the paper's canvas on one GPU, every night",
@@ -145,7 +149,7 @@ ALL = {profile.name: profile for profile in (QUICK, NIGHTLY, PAPER, SMOKE)}
 
 
 def get(name: str) -> Profile:
-    """The profile of that name. Raises ValueError naming those there are."""
+    """The profile of this name. Raises ValueError with the known names."""
     if name not in ALL:
         raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(ALL)}")
     return ALL[name]

@@ -1,4 +1,4 @@
-"""What a terminal is given: text that cannot steer it, by streams that outlive it."""
+"""Safe output: text without control characters, and streams that go on after their terminal has closed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from rich.text import Text
 
 
 def printable(text: object) -> str:
-    """The text with control characters, and those that turn its order round, as escapes; lines stay lines."""
+    """The text with escapes in place of control characters and of those that reverse its order. Line breaks stay."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def line(text: object) -> str:
-    """The same in one line: another would be taken for the program's own."""
+    """`printable` in one line. A second line could pass for a message of the program."""
     return printable(text).replace("\n", "\\n")
 
 
 def cell(text: object, style: str = "") -> Text:
-    """The same for rich, which then finds no markup in it."""
+    """`line` as a text of rich, which reads no markup in it."""
     return Text(line(text), style)
 
 
 class Steady:
-    """A stream of text that never fails its writer.
+    """A text stream whose `write` and `flush` raise no error.
 
-    What its encoding lacks is written as escapes. Where the terminal has gone (a closed pipe or window, a full disk
-    behind it), or takes no more just now, the text is lost. All else is the stream's own.
+    Characters that its encoding lacks are written as escapes. Text is lost where the stream is closed, its disk is full
+    or a pipe takes no more. Every other attribute is that of the wrapped stream.
     """
 
     def __init__(self, stream: TextIO):
@@ -55,13 +55,13 @@ class Steady:
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """The text with what the encoding lacks as escapes."""
+    """The text with escapes in place of characters that the encoding lacks."""
     encoding = encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def keep_streams() -> None:
-    """Makes standard output and error steady. Where one was closed before Python began, it leads nowhere."""
+    """Wraps standard output and error in `Steady`. A stream that was closed before Python began discards its text."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, Steady):
@@ -70,7 +70,7 @@ def keep_streams() -> None:
 
 @contextmanager
 def warnings_as_usual() -> Iterator[None]:
-    """Python's own filters. Warnings are shown and none is raised, so that -W error changes no verdict."""
+    """Sets Python's default filters: warnings are shown and never raised, so that -W error changes no verdict."""
     with warnings.catch_warnings():
         warnings.resetwarnings()
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
@@ -78,8 +78,8 @@ def warnings_as_usual() -> Iterator[None]:
         yield
 
 
-def own_stdout() -> TextIO:
-    """Standard output by a descriptor of its own, which reaches the user while pytest captures descriptor 1."""
+def uncaptured_stdout() -> TextIO:
+    """Standard output through a copy of its descriptor. It reaches the user while pytest captures descriptor 1."""
     original = sys.__stdout__
     try:
         descriptor = os.dup(original.fileno() if original else 1)
@@ -90,11 +90,11 @@ def own_stdout() -> TextIO:
 
 
 def paper(encoding: str | None) -> io.TextIOWrapper:
-    """A text in memory that rich draws on with the characters of this encoding."""
+    """A text stream in memory. rich draws on it with the characters of this encoding."""
     return io.TextIOWrapper(io.BytesIO(), encoding=encoding or "ascii", errors="backslashreplace", newline="\n")
 
 
 def text_on(paper: io.TextIOWrapper) -> str:
-    """What was drawn on it."""
+    """The text on a stream of `paper`."""
     paper.flush()
     return cast(io.BytesIO, paper.buffer).getvalue().decode(paper.encoding)

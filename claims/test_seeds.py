@@ -6,42 +6,67 @@ from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.effects import LEVEL, levels_of
 from bumplab.verdicts.intervals import exact_trend
+from bumplab.verdicts.worlds import LATE, learning, ramp, run
 
 R2 = ("up1-features.umap_r2", "up1-features.pca_r2")
 
 
 def failures(ends_with):
-    """A seed's increments (log2) and, after them, whether its run at each failed: it diverged or ends below a half."""
+    """A seed's increments (log2), and then 1 for each run that failed, otherwise 0.
+
+    A run has failed that diverged, or whose last value ``ends_with(run)`` is not above a half.
+    """
 
     def effect(runs):
-        failed = [float(bool(run.failed) or not ends_with(run) > LEVEL) for run in runs.values()]
+        failed = [float(bool(curves.failed) or not ends_with(curves) > LEVEL) for curves in runs.values()]
         return (*np.log2(levels_of(runs)).tolist(), *failed)
 
     return effect
 
 
 def failing_at(which):
-    """The same runs as if those at one increment had learned no manifold, and all others had."""
+    """The same runs as if those at one increment had learned no manifold, and all others had.
+
+    ``which`` is the index of the increment, the smallest first.
+    """
 
     def change(runs):
         chosen = list(runs)[np.argsort(levels_of(runs))[which]]
-        r2 = {c: np.full(len(run.steps), float(c != chosen)) for c, run in runs.items()}
-        return {c: Curves(run.rows, None, run.seed).replaced(dict.fromkeys(R2, r2[c])) for c, run in runs.items()}
+        changed = {}
+        for condition, curves in runs.items():
+            r2 = np.full(len(curves.steps), float(condition != chosen))
+            changed[condition] = Curves(curves.rows, None, curves.seed).replaced(dict.fromkeys(R2, r2))
+        return changed
 
     return change
 
 
 def drawn(random, effect, spread):
-    """A seed whose log-odds of failing are -2 at increment 1/2, give or take ``spread``, and rise by ``effect``."""
+    """A seed whose log-odds of failing rise by ``effect`` a doubling, from -2 +- ``spread`` at increment 1/2."""
     levels = np.log2([0.1, 1.0, 4.0])
     odds = np.exp(random.normal(-2, spread) + effect * (levels + 1))
     return (*levels.tolist(), *(random.random(len(levels)) < odds / (1 + odds)).astype(float).tolist())
 
 
+def plant(seed, conditions, umap, pca):
+    """Runs that fail by each measure of R^2 as these two data say: levels, and then 1 for each failed run."""
+    failed = zip(umap[len(umap) // 2 :], pca[len(pca) // 2 :], strict=True)
+    made = {}
+    for condition, (failed_umap, failed_pca) in zip(conditions, failed, strict=True):
+        r2 = {R2[0]: (0.9 - 0.7 * failed_umap) * ramp(LATE), R2[1]: (0.9 - 0.7 * failed_pca) * ramp(LATE)}
+        made[condition] = run(seed, learning("on_grid", ramp(LATE)) | r2)
+    return made
+
+
 DATUM = "log2 increments, then 1 for each run that failed"
 UNIT = "log-odds of failing / log2 increment"
 ANY = "Any growth with the increment counts: the paper gives no number."
-DESIGN = Design(1.5, 1.0, "the paper gives no number: a seventh of runs fail at 0.5, two thirds at 2", draw=drawn)
+DESIGN = Design(
+    effect=1.5,
+    spread=1.0,
+    source="the paper gives no number: a seventh of runs fail at 0.5, two thirds at 2",
+    draw=drawn,
+)
 
 CLAIM = Claim(
     id="seeds",
@@ -53,11 +78,11 @@ CLAIM = Claim(
     runs=lambda profile, seed: {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments},
     parts=(
         Part(
-            "no manifold",
-            UNIT,
-            Region(low=0),
-            ANY,
-            failures(lambda run: run["up1-features.umap_r2"][-1]),
+            name="no manifold",
+            unit=UNIT,
+            region=Region(low=0),
+            why=ANY,
+            effect=failures(lambda curves: curves["up1-features.umap_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -65,12 +90,13 @@ CLAIM = Claim(
             design=DESIGN,
         ),
         Part(
-            "no manifold, without UMAP",
-            UNIT,
-            Region(low=0),
-            ANY + " Judged beside the paper's measure, because UMAP may tear labels 4 pixels apart into islands whose "
-            "places say nothing; cross-validated R^2 on principal components cannot.",
-            failures(lambda run: run["up1-features.pca_r2"][-1]),
+            name="no manifold, without UMAP",
+            unit=UNIT,
+            region=Region(low=0),
+            why=ANY
+            + " Judged beside the paper's measure, because UMAP may tear labels 4 pixels apart into islands and "
+            "place them anywhere. Cross-validated R^2 on principal components cannot.",
+            effect=failures(lambda curves: curves["up1-features.pca_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -78,11 +104,11 @@ CLAIM = Claim(
             design=DESIGN,
         ),
         Part(
-            "no right bumps",
-            UNIT,
-            Region(low=0),
-            "Shown and not judged: failing as accuracy at most half its ceiling.",
-            failures(lambda run: run.corrected("on_grid")[-1]),
+            name="no right bumps",
+            unit=UNIT,
+            region=Region(low=0),
+            why="Shown and not judged: here a run fails where its accuracy is at most half its ceiling.",
+            effect=failures(lambda curves: curves.corrected("on_grid")[-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -91,6 +117,7 @@ CLAIM = Claim(
         ),
     ),
     curves={"up1-features.umap_r2": "R^2 (UMAP)", "up1-features.pca_r2": "R^2 (PCA, cross-validated)"},
+    plant=plant,
     controls=(
         Control(
             "failures at the smallest increment",

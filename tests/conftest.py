@@ -1,4 +1,4 @@
-"""Hypothesis: found anew on a desk, the same for every change in CI; UMAP compiled once for all processes."""
+"""Profiles of Hypothesis: random examples at a desk, the same examples for every change in CI. UMAP compiles once."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""RunSpec: validated when made, one text for equal specs."""
+"""RunSpec is validated at construction, and equal specs have equal text. Profiles and their controls."""
 
 import dataclasses
 import json
@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab import profiles
-from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
+from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec, linear_signal_left
+from bumplab.diffusion.schedule import alphas_cumprod
+from tests.errors import error_of
 
 BAD = [
     (DataSpec, {"dx": 0.0}, "dx"),
@@ -48,37 +50,64 @@ BAD = [
     (MeasureSpec, {"last_samples": False}, "last_samples"),
     (MeasureSpec, {"source": "nearest"}, "source"),
     (MeasureSpec, {"every": -5}, "every"),
-    *(
-        (part, {field: value}, field)
-        for part, fields in (
-            (DataSpec, {"image_size": 1032}),
-            (ModelSpec, {"width": 40_000_000, "encoding_dim": 10**6, "attention_max_size": 2**40}),
-            (DiffusionSpec, {"timesteps": 10**6}),
-            (TrainingSpec, {"steps": 10**20, "batch_size": 10**9}),
-            (MeasureSpec, {"every": 10**20, "samples": 10**9, "last_samples": 10**9}),
-        )
-        for field, value in fields.items()
-    ),
+    (DataSpec, {"image_size": 1032}, "image_size"),
+    (ModelSpec, {"width": 40_000_000}, "width"),
+    (ModelSpec, {"encoding_dim": 10**6}, "encoding_dim"),
+    (ModelSpec, {"attention_max_size": 2**40}, "attention_max_size"),
+    (DiffusionSpec, {"timesteps": 10**6}, "timesteps"),
+    (TrainingSpec, {"steps": 10**20}, "steps"),
+    (TrainingSpec, {"batch_size": 10**9}, "batch_size"),
+    (TrainingSpec, {"weight_decay": -0.1}, "weight_decay"),
+    (MeasureSpec, {"every": 10**20}, "every"),
+    (MeasureSpec, {"samples": 10**9}, "samples"),
+    (MeasureSpec, {"last_samples": 10**9}, "last_samples"),
     (RunSpec, {"seed": -1}, "seed"),
     (RunSpec, {"seed": 2**32}, "seed"),
     (RunSpec, {"data": None}, "data"),
 ]
 
 
-@pytest.mark.parametrize(("part", "fields", "named"), BAD)
-def test_bad_input_is_one_line_that_names_field_value_and_what_is_allowed(part, fields, named):
-    with pytest.raises(ValueError, match="must be") as error:
-        part(**fields)
-    message = str(error.value)
-    assert message.startswith(f"{named} = {fields[named]!r}")
-    assert "\n" not in message
+def test_bad_input_is_one_line_that_names_field_value_and_what_is_allowed():
+    for part, fields, field in BAD:
+        message = error_of(part, **fields)
+        assert message.startswith(f"{field} = {fields[field]!r}: must be "), (part, fields)
+        assert "\n" not in message, (part, fields)
 
 
-def test_more_measurements_than_anyone_reads_are_refused():
+def test_bounds_themselves_are_allowed():
+    DataSpec(image_size=1024, dx=1.024, dy=1024.0)
+    DataSpec(hole=2.001)
+    DataSpec(hole=25.999)
+    ModelSpec(width=1024, encoding_dim=4096, attention_heads=1024, attention_max_size=4096, norm_groups=1024)
+    ModelSpec(width=1, encoding_dim=2, attention_heads=1, attention_max_size=1, norm_groups=1)
+    DiffusionSpec(timesteps=100_000, sampler_steps=100_000)
+    DiffusionSpec(timesteps=2, sampler_steps=1, schedule="cosine")
+    TrainingSpec(steps=1, batch_size=1, weight_decay=0.0, ema_decay=0.999)
+    TrainingSpec(batch_size=100_000)
+    MeasureSpec(every=1, samples=20, last_samples=20)
+    MeasureSpec(every=100_000_000, samples=100_000, last_samples=100_000)
+    RunSpec(training=TrainingSpec(steps=100_000_000), measure=MeasureSpec(every=50_000), seed=2**32 - 1)
+
+
+def test_the_linear_schedule_needs_timesteps_enough_to_drown_the_image():
+    """At most 10 % of the amplitude may remain."""
+    remains = [linear_signal_left(timesteps) for timesteps in (454, 456, 1000)]
+    assert remains == [pytest.approx(float(alphas_cumprod("linear", t)[-1] ** 0.5), rel=1e-3) for t in (454, 456, 1000)]
+    assert remains[0] > 0.1 > remains[1]
+    DiffusionSpec(timesteps=456, sampler_steps=10)
+    assert error_of(DiffusionSpec, timesteps=454, sampler_steps=10).startswith("timesteps = 454: ")
+
+
+def test_self_attention_follows_maps_up_to_its_limit():
+    sides = {limit: ModelSpec(attention_max_size=limit).attended(32) for limit in (1, 4, 16, 1024)}
+    assert sides == {1: [], 4: [4], 16: [16, 8, 4], 1024: [32, 16, 8, 4]}
+
+
+def test_too_many_measurements_are_refused():
     measure = MeasureSpec(every=100)
     assert len(RunSpec(training=TrainingSpec(steps=200_000), measure=measure).measured_steps()) == 2_001
-    with pytest.raises(ValueError, match=r"every = 100: must be at least 101 for 200001 steps \(at most 2000 "):
-        RunSpec(training=TrainingSpec(steps=200_001), measure=measure)
+    message = error_of(RunSpec, training=TrainingSpec(steps=200_001), measure=measure)
+    assert message.startswith("every = 100: must be at least 101 for 200001 steps (at most 2000 ")
 
 
 def test_whole_numbers_and_floats_make_the_same_run():
@@ -119,22 +148,25 @@ def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
     assert spec.to_json() == json.dumps(json.loads(spec.to_json()), sort_keys=True, separators=(",", ":"))
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda d: d.pop("seed"), lambda d: d.update(extra=1), lambda d: d["data"].pop("dx")]
-)
-def test_a_spec_with_other_fields_is_refused(damage):
-    given_dict = dataclasses.asdict(RunSpec())
-    damage(given_dict)
-    with pytest.raises(ValueError, match="not a run spec"):
-        RunSpec.from_dict(given_dict)
+def test_a_spec_with_other_fields_is_refused():
+    whole = dataclasses.asdict(RunSpec())
+    for fields, missing, unknown in (
+        ({name: part for name, part in whole.items() if name != "seed"}, "seed", "none"),
+        (whole | {"extra": 1}, "none", "'extra'"),
+        (whole | {"data": {"dy": 1.0}}, "image_size, dx, sigma, hole, pairing", "none"),
+        ([], "data, model, diffusion, training, measure, seed", "none"),
+    ):
+        message = error_of(RunSpec.from_dict, fields)
+        assert message.startswith("not a run spec: "), fields
+        assert message.endswith(f"missing {missing}, unknown {unknown}"), fields
 
 
-@pytest.mark.parametrize("steps", [1, 99, 100, 101, 1000])
-def test_step_0_and_the_last_step_are_measured_once(steps):
-    spec = RunSpec(training=TrainingSpec(steps=steps), measure=MeasureSpec(every=100))
-    measured = spec.measured_steps()
-    assert measured == sorted(set(measured))
-    assert (measured[0], measured[-1]) == (0, steps)
+def test_step_0_and_the_last_step_are_measured_once():
+    for steps in (1, 99, 100, 101, 1000):
+        spec = RunSpec(training=TrainingSpec(steps=steps), measure=MeasureSpec(every=100))
+        measured = spec.measured_steps()
+        assert measured == sorted(set(measured)), steps
+        assert (measured[0], measured[-1]) == (0, steps)
 
 
 LABELS = {
@@ -151,12 +183,23 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize(("label", "parts"), LABELS.items(), ids=LABELS)
-def test_a_label_names_the_data_and_each_control(label, parts):
-    assert RunSpec(**parts).label() == label
+def test_a_label_names_the_data_and_each_control():
+    for label, parts in LABELS.items():
+        assert RunSpec(**parts).label() == label
 
 
-def test_controls_change_what_they_say_and_keep_the_rest():
+def test_a_profile_runs_its_base_with_the_data_of_a_condition():
+    quick = profiles.get("quick")
+    plain, imbalanced, holed = quick.run(3), quick.run(3, dx=1.0, dy=4.0, sigma=0.5), quick.run(3, hole=5.0)
+    assert plain == replace(quick.base, data=DataSpec(16, 0.1, 0.1), seed=3)
+    assert imbalanced.data == DataSpec(16, 1.0, 4.0, sigma=0.5)
+    assert quick.run(3, dx=1.0).data == DataSpec(16, 1.0, 1.0)
+    assert holed.data == DataSpec(16, 0.1, 0.1, hole=5.0)
+    assert (plain.measure.last_samples, holed.measure.last_samples) == (0, 2_000)
+    assert quick.replicate(3) == quick.run(1003)
+
+
+def test_controls_change_one_thing_and_keep_the_rest():
     profile = profiles.get("quick")
     run = profile.run(5, dy=4.0, hole=3.0)
     assert profile.shuffled(run) == replace(run, data=replace(run.data, pairing="shuffled"))
@@ -183,6 +226,6 @@ def test_the_paper_profile_is_the_papers():
     assert profiles.get("paper").increments == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(ValueError, match="quick, nightly, paper, smoke"):
-        profiles.get("huge")
+def test_the_error_of_an_unknown_profile_names_the_known_ones():
+    assert error_of(profiles.get, "huge").endswith(f": choose one of {', '.join(profiles.ALL)}")
+    assert list(profiles.ALL) == ["quick", "nightly", "paper", "smoke"]

@@ -1,4 +1,4 @@
-"""Whoever wrote a store or a report does not steer a terminal, and a terminal that has gone stops nobody."""
+"""The text of a store or a report cannot steer a terminal, and a closed terminal stops no program."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from bumplab.pytest_plugin import display
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.terminal import Steady, cell, line, own_stdout, printable
+from bumplab.terminal import Steady, cell, line, printable, uncaptured_stdout
 from tests.report.test_compare import part, report, save
 from tests.rows import rows_of
 
@@ -27,11 +27,11 @@ SPEC = profiles.get("smoke").run(0)
 
 @given(st.text(st.characters()))  # lone surrogates too: names of files have them
 def test_nothing_but_lines_and_what_can_be_printed_is_left(text):
-    said = printable(text)
-    assert all(unicodedata.category(c)[0] != "C" for c in said.replace("\n", ""))
-    assert said.encode().decode() == said
-    assert said.count("\n") == text.count("\n")
-    assert cell(text).plain == line(text) == said.replace("\n", r"\n")
+    safe = printable(text)
+    assert all(unicodedata.category(c)[0] != "C" for c in safe.replace("\n", ""))
+    assert safe.encode().decode() == safe
+    assert safe.count("\n") == text.count("\n")
+    assert cell(text).plain == line(text) == safe.replace("\n", r"\n")
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], include_characters=" ")))
@@ -44,25 +44,24 @@ def test_each_character_is_shown_as_its_code():
     assert printable(STEERING) == r"\x1b[2J\x9b2J\x00\x07\r\x7f\u202e"
 
 
-def shown(captured):
-    said = captured.out + captured.err
-    assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
-    assert r"\x1b[2J" in said
-    return said
+def checked(text):
+    """The text, which must hold the escapes and no character that steers."""
+    assert not set(text.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
+    assert r"\x1b[2J" in text
+    return text
 
 
-def test_names_of_folders_in_a_store(tmp_path, capsys, monkeypatch):
+def test_names_in_a_store_and_in_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "damaged" / STEERING.replace("\x00", "")).mkdir(parents=True)
-    assert main(["runs", "--runs-dir", str(tmp_path)]) == 0
-    assert "1 run, " in shown(capsys.readouterr())
-
-
-def test_names_of_numbers_in_a_store(tmp_path, capsys):
     rows = [{**row, STEERING: 1.0} for row in rows_of(SPEC)]
     RunStore(tmp_path).publish(RunRecord(SPEC, rows), b"")
     assert main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 0
-    assert shown(capsys.readouterr()).startswith("stored: ")
+    assert checked(capsys.readouterr().out).startswith("stored: ")
+    (tmp_path / "damaged" / STEERING.replace("\x00", "")).mkdir(parents=True)
+    assert main(["runs", "--runs-dir", str(tmp_path)]) == 0
+    assert "2 runs, " in checked(capsys.readouterr().out)
+    assert main(["runs", "--runs-dir", f"nowhere/{STEERING}"]) == 2
+    checked(capsys.readouterr().err)
 
 
 def test_texts_of_a_report(tmp_path, capsys, monkeypatch):
@@ -71,12 +70,7 @@ def test_texts_of_a_report(tmp_path, capsys, monkeypatch):
     save(tmp_path, "old", old)
     save(tmp_path, "new", report(part(), written=STEERING))
     assert main(["report", "--compare", str(tmp_path / "old.json"), str(tmp_path / "new.json")]) == 0
-    assert shown(capsys.readouterr()).count(printable(STEERING)) == 5
-
-
-def test_what_an_error_quotes(capsys):
-    assert main(["runs", "--runs-dir", f"nowhere/{STEERING}"]) == 2
-    shown(capsys.readouterr())
+    assert checked(capsys.readouterr().out).count(printable(STEERING)) == 5
 
 
 @pytest.mark.parametrize("label", [f"{STEERING}[/x]", 3])
@@ -93,9 +87,9 @@ def test_the_name_of_a_run_under_way(tmp_path, monkeypatch, label):
     shower._stream.flush = lambda: (lines.append(shower._stream.getvalue()), shower._stop.set())
     shower.start()
     shower._thread.join(10)
-    for said in (console.file.getvalue(), lines[0]):
-        assert printable(label) in said
-        assert not set(said.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
+    for text in (console.file.getvalue(), lines[0]):
+        assert printable(label) in text
+        assert not set(text.replace("\n", "")) & {c for c in STEERING if not c.isprintable()}
 
 
 def test_why_a_damaged_run_is_set_aside(tmp_path):
@@ -129,22 +123,14 @@ class Gone(io.StringIO):
     flush = close = lambda self, *_: self.write("")
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        BrokenPipeError(),
-        OSError(5, "Input/output error"),
-        ValueError("I/O operation on closed file"),
-        BlockingIOError(),
-    ],
-)
-def test_a_steady_stream_never_fails_its_writer(error):
-    gone = Gone(error)
-    stream = Steady(gone)
-    assert stream.write("x" * 5) == 5
-    stream.flush()
-    print("more", file=stream, flush=True)
-    assert gone.calls
+def test_a_steady_stream_never_fails_its_writer():
+    for error in (BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed file"), BlockingIOError()):
+        gone = Gone(error)
+        stream = Steady(gone)
+        assert stream.write("x" * 5) == 5, error
+        stream.flush()
+        print("more", file=stream, flush=True)
+        assert gone.calls, error
 
 
 def test_a_pipe_that_was_closed_is_no_error_at_the_end_either():
@@ -160,7 +146,7 @@ def test_a_pipe_that_was_closed_is_no_error_at_the_end_either():
 def test_our_own_standard_output_is_none_where_there_is_no_descriptor(monkeypatch):
     for console in (io.StringIO(), None):  # a notebook's, and that of a program without a window
         monkeypatch.setattr(sys, "__stdout__", console)
-        stream = own_stdout()
+        stream = uncaptured_stdout()
         assert isinstance(stream, Steady)
         assert stream.write("") == 0
         stream.close()

@@ -8,10 +8,12 @@ from bumplab.data.bumps import render
 
 
 def overlap(distance: float, sigma: float, image_size: int) -> float:
-    """``||sqrt(a * b)||_2 / ||a||_2`` of two inverted bumps ``distance`` pixels apart in x, the first one centred.
+    """``||sqrt(a * b)||_2 / ||a||_2`` of two inverted bumps (Appendix B.5).
 
-    On an unbounded, continuous canvas it is ``exp(-distance^2 / (16 sigma^2))``, 0 to 1; where pixels are coarse for
-    the bump a little more (1.04 at sigma 0.3, 0.4 pixels apart), since it is divided by the norm of the first alone.
+    The first bump ``a`` is centred on the canvas, and ``b`` lies ``distance`` pixels to its right. On an unbounded,
+    continuous canvas the overlap is ``exp(-distance^2 / (16 sigma^2))``, 0 to 1. It exceeds 1 a little where pixels
+    are coarse for the bump, because only the norm of ``a`` divides it: 1.04 at sigma 0.3, 0.4 pixels apart.
+    Raises ValueError where ``sigma`` is not above 0.
     """
     middle = (image_size + 1) / 2
     labels = torch.tensor([[middle, middle], [middle + distance, middle]], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Positional encoding of the condition (Appendix B.1): continuous, with nothing to train."""
+"""Positional encoding of timestep and label (Appendix B.1). It is continuous and has no weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def sinusoidal(values: Tensor, dim: int) -> Tensor:
-    """Sines, then cosines, of ``values [...]`` at ``dim / 2`` geometric frequencies from 1 to 1e-4: ``[..., dim]``."""
+    """Sines, then cosines, of ``values [...]``: ``[..., dim]`` in [-1, 1]; ``dim`` is even.
+
+    The ``dim / 2`` frequencies fall geometrically from 1 to 1e-4.
+    """
     half = dim // 2
     frequencies = torch.exp(torch.arange(half, device=values.device) * (-math.log(10_000.0) / max(half - 1, 1)))
     angles = values.float()[..., None] * frequencies
@@ -17,5 +20,5 @@ def sinusoidal(values: Tensor, dim: int) -> Tensor:
 
 
 def encode_condition(t: Tensor, labels: Tensor, dim: int) -> Tensor:
-    """Concatenated encodings, each ``dim`` long, of timestep, x and y: ``[B], [B, 2] -> [B, 3 * dim]``."""
+    """The encodings of ``t [B]`` and of x and y in ``labels [B, 2]``, concatenated: ``[B, 3 * dim]`` (Fig. 6)."""
     return sinusoidal(torch.cat([t[:, None], labels], dim=1), dim).flatten(1)

@@ -1,7 +1,8 @@
-"""The two kinds of generator: joint, one network that draws the bump, and factorized, two whose product is the bump.
+"""The two kinds of generator: joint and factorized.
 
-The factorized one is a control (Fig. 1a): a network that is told x alone draws a stripe at x, another that is told y
-alone draws one at y, and nothing passes from one to the other.
+A joint generator is one network that draws the bump. The factorized generator is a control of two networks (Fig. 1a).
+One network gets x alone and draws a stripe at x. The other gets y alone and draws a stripe at y. The bump is the
+product of the stripes. The networks exchange nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bumplab.diffusion.unet import TAPS, UNet
 
 
 class FactorizedUNet(nn.Module):
-    """Two UNets side by side: ``[B, 2, N, N]``, the first channel is told x alone and the second y alone."""
+    """Two UNets side by side: ``[B, 2, N, N] -> [B, 2, N, N]``. The first channel depends on x, the second on y."""
 
     def __init__(self, x: UNet, y: UNet):
         super().__init__()
@@ -27,13 +28,13 @@ class FactorizedUNet(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None
     ) -> Tensor:
-        """As `UNet.forward`; ``record`` is given both networks' activations, one after the other in the channels."""
+        """As `UNet.forward`. ``record`` gets the activations of both networks, concatenated along the channels."""
         taps: dict[str, list[Tensor]] = {tap: [] for tap in TAPS}
-        own = None if record is None else lambda tap, activation: taps[tap].append(activation)
-        unseen = torch.zeros_like(labels[:, 0])
+        collect = None if record is None else lambda tap, activation: taps[tap].append(activation)
+        hidden = torch.zeros_like(labels[:, 0])
         outputs = [
-            self.x(x[:, :1], t, torch.stack([labels[:, 0], unseen], dim=1), own),
-            self.y(x[:, 1:], t, torch.stack([unseen, labels[:, 1]], dim=1), own),
+            self.x(x[:, :1], t, torch.stack([labels[:, 0], hidden], dim=1), collect),
+            self.y(x[:, 1:], t, torch.stack([hidden, labels[:, 1]], dim=1), collect),
         ]
         if record is not None:
             for tap, activations in taps.items():
@@ -42,19 +43,19 @@ class FactorizedUNet(nn.Module):
 
 
 def build(spec: RunSpec) -> UNet | FactorizedUNet:
-    """The untrained network of a run, with weights from torch's global generator."""
+    """The untrained network of a run. Its weights come from torch's global generator."""
     if spec.model.kind == "joint":
         return UNet(spec.model, spec.data.image_size)
     return FactorizedUNet(*(UNet(spec.model, spec.data.image_size) for _ in range(2)))
 
 
 def channels(spec: RunSpec) -> int:
-    """How many images the network draws at once for a label."""
+    """How many images the network draws for one label: the bump, or two stripes."""
     return 1 if spec.model.kind == "joint" else 2
 
 
 def clean(spec: RunSpec, labels: Tensor) -> Tensor:
-    """What the network learns to draw for ``labels [B, 2]``: ``[B, channels, N, N]`` in [-1, 1]."""
+    """The images that the network learns to draw for ``labels [B, 2]``: ``[B, channels, N, N]`` in [-1, 1]."""
     size, sigma = spec.data.image_size, spec.data.sigma
     if spec.model.kind == "joint":
         return to_unit(render(labels, size, sigma)[:, None])
@@ -62,6 +63,6 @@ def clean(spec: RunSpec, labels: Tensor) -> Tensor:
 
 
 def compose(spec: RunSpec, samples: Tensor) -> Tensor:
-    """The images that ``samples [B, channels, N, N]`` in [-1, 1] make: ``[B, N, N]``, grey in [0, 255]."""
+    """The network's samples as images: ``[B, channels, N, N]`` in [-1, 1] -> ``[B, N, N]``, grey in [0, 255]."""
     grey = to_grey(samples)
     return grey[:, 0] if spec.model.kind == "joint" else join_factors(grey)

@@ -1,4 +1,4 @@
-"""Samplers: from noise to images, step by step."""
+"""Samplers: they turn noise into images, step by step (DDPM of Ho et al. 2020; DDIM of Song et al. 2021)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from bumplab.diffusion.objective import split
 from bumplab.diffusion.schedule import alphas_cumprod
 
 Denoiser = Callable[[Tensor, Tensor, bool], Tensor]
-"""``(x_t [B, C, H, W], t [B], is_last_step) -> prediction [B, C, H, W]``, with the labels already bound."""
+"""A network with its labels bound: ``(x_t [B, C, H, W], t [B], is_last_step) -> prediction [B, C, H, W]``."""
 
 
 def sampling_timesteps(timesteps: int, steps: int) -> list[int]:
-    """``steps`` timesteps from T-1 down, evenly spaced; all of them when ``steps`` is T."""
+    """``steps`` evenly spaced timesteps, falling from ``timesteps - 1``: integers of 0 or above.
+
+    1 <= ``steps`` <= ``timesteps``. The last one is about ``timesteps / steps - 1``, as "trailing" in diffusers.
+    """
     return [round(t) for t in torch.linspace(timesteps - 1, timesteps / steps - 1, steps, dtype=torch.float64).tolist()]
 
 
 def ddim_step(x0: Tensor, noise: Tensor, alpha_bar_next: Tensor) -> Tensor:
-    """The deterministic step (DDIM, eta = 0) to the next noise level."""
+    """The deterministic step (DDIM, eta = 0) from image and noise to ``x`` at the next noise level."""
     return alpha_bar_next.sqrt() * x0 + (1 - alpha_bar_next).sqrt() * noise
 
 
 def ancestral_step(x0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, fresh: Tensor) -> Tensor:
-    """A draw from the posterior ``q(x_{t-1} | x_t, x0)`` (DDPM, Ho et al. 2020, eq. 6 and 7), given noise ``fresh``."""
+    """A draw from the posterior ``q(x_next | x_t, x0)`` (Ho et al. 2020, eq. 6 and 7); ``fresh`` is standard normal."""
     beta = 1 - alpha_bar / alpha_bar_next
     mean = (
         alpha_bar_next.sqrt() * beta / (1 - alpha_bar) * x0
@@ -38,9 +41,11 @@ def ancestral_step(x0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_next: T
 
 @torch.inference_mode()
 def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: torch.Generator) -> Tensor:
-    """Images from ``noise [B, C, H, W]``: of the same shape, float32 in [-1, 1].
+    """Images drawn from ``noise [B, C, H, W]``: float32 of the same shape, in [-1, 1].
 
-    ``generator`` supplies the fresh noise of the ancestral sampler; DDIM draws none.
+    A pixel is NaN where a prediction is not finite.
+
+    The ancestral sampler takes fresh noise from ``generator``. DDIM does not use it.
     """
     steps = sampling_timesteps(spec.timesteps, spec.sampler_steps)
     levels = alphas_cumprod(spec.schedule, spec.timesteps).to(noise.device, torch.float32)

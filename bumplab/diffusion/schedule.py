@@ -1,4 +1,4 @@
-"""Noise schedules: how much of the image is left at each timestep."""
+"""Noise schedules: how much of the image remains at each timestep."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from torch import Tensor
 from bumplab.config import LINEAR_BETAS
 
 COSINE_OFFSET = 0.008
+"""The offset s of the cosine schedule (Nichol and Dhariwal 2021, Section 3.2)."""
 MAX_BETA = 0.999
+"""Largest beta of the cosine schedule: an image would vanish at a beta of 1."""
 
 
 @lru_cache(maxsize=16)
 def alphas_cumprod(schedule: Literal["linear", "cosine"], timesteps: int) -> Tensor:
-    """``prod(1 - beta_s, s <= t)`` for ``t = 0 .. T-1``: ``[T]`` float64, falling from near 1 to near 0.
+    """``alpha_bar_t = prod(1 - beta_s, s <= t)`` for ``t = 0 .. timesteps - 1``: ``[timesteps]`` float64.
 
-    Linear betas 1e-4 .. 0.02 are those of Ho et al. (2020) at T = 1000; the cosine schedule is Nichol and
-    Dhariwal's (2021).
+    It falls from near 1 to near 0, strictly between them. The linear schedule is that of Ho et al. (2020), the cosine
+    schedule that of Nichol and Dhariwal (2021).
     """
     if schedule == "linear":
         betas = torch.linspace(*LINEAR_BETAS, timesteps, dtype=torch.float64)

@@ -12,16 +12,19 @@ from bumplab.config import ModelSpec
 from bumplab.diffusion.encoding import encode_condition
 
 TAPS = ("down3", "bottleneck", "up1-features", "up1")
-"""Places whose activations can be recorded. "Layer 4" of the paper is the first up block: ``up1``
-after the block has added its label injection, ``up1-features`` just before."""
+"""Places whose activations can be recorded.
+
+The paper's "layer 4" (Fig. 6) is the first up block. ``up1-features`` is its output before its label injection is
+added, and ``up1`` its output after that."""
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm, ``[B, C, H, W] -> [B, C, H, W]``.
+    """GroupNorm, ``[B, C, H, W] -> [B, C, H, W]``, computed in the fastest way for the device.
 
-    By way of a contiguous copy where a CPU is asked for groups of few channels on a large map: torch's channels-last
-    kernel goes through such groups pixel by pixel, and takes three times as long as the other with both copies.
-    On a GPU by its formula: a compiler takes torch's own apart in such a way that every convolution copies its input.
+    On a CPU, torch's channels-last kernel walks through groups of few channels pixel by pixel. For such groups on a
+    large map it takes three times as long as the contiguous kernel, copies included.
+    On a GPU it is computed by its formula. A compiler splits torch's own GroupNorm so that every convolution copies its
+    input.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class Norm(nn.GroupNorm):
         return super().forward(x)
 
     def formula(self, x: Tensor) -> Tensor:
-        """The same in operations that keep the channels last; sums in float32, the result in the precision of ``x``."""
+        """GroupNorm in operations that keep channels last. Sums are float32; the result has the precision of ``x``."""
         pixels = x.permute(0, 2, 3, 1)
         wide = pixels.float() if x.dtype == torch.bfloat16 else pixels
         grouped = wide.reshape(*wide.shape[:3], self.num_groups, -1)
@@ -46,14 +49,14 @@ class Norm(nn.GroupNorm):
 class DoubleConv(nn.Module):
     """conv3x3 - GroupNorm - GELU - conv3x3 - GroupNorm, ``[B, in, H, W] -> [B, out, H, W]``.
 
-    A residual one adds its input and applies a last GELU (``in == out``).
+    A residual one (``in == out``) adds its input and ends with a GELU.
     """
 
     def __init__(self, inputs: int, outputs: int, groups: int, *, hidden: int | None = None, residual: bool = False):
         super().__init__()
         hidden = hidden or outputs
         self.residual = residual
-        # GroupNorm follows each convolution and has a shift of its own: a bias would be redundant.
+        # Each convolution has no bias, because GroupNorm follows it and adds a shift.
         self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1, bias=False)
         self.norm1 = Norm(groups, hidden)
         self.conv2 = nn.Conv2d(hidden, outputs, 3, padding=1, bias=False)
@@ -65,7 +68,7 @@ class DoubleConv(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Self-attention over all pixels, then a feed-forward layer, both residual; shape is kept."""
+    """Self-attention over all pixels, then a feed-forward layer, both residual: ``[B, C, H, W] -> [B, C, H, W]``."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -79,7 +82,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        pixels: Tensor = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # a view when channels-last
+        pixels: Tensor = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # no copy with channels last
         q, k, v = self.qkv(self.norm(pixels)).view(batch, -1, 3, self.heads, channels // self.heads).unbind(2)
         attended = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         pixels = pixels + self.project(attended.transpose(1, 2).reshape(batch, -1, channels))
@@ -88,10 +91,10 @@ class SelfAttention(nn.Module):
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """``softmax(q k^T / sqrt(d)) v`` over ``[B, heads, L, d]``.
+    """``softmax(q k^T / sqrt(d)) v``: ``q, k, v [B, heads, L, d] -> [B, heads, L, d]``.
 
-    By torch's fused kernel, whose backward is slow in bf16 on a CPU: there by plain products, and with many pixels one
-    head at a time, so that its ``L x L`` scores stay in the cache.
+    The backward pass of torch's fused kernel is slow in bf16 on a CPU. There plain products replace it. With more than
+    256 pixels they take one head at a time, so that its ``L x L`` scores stay in the cache.
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v)
@@ -107,7 +110,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two double convolutions (the first residual), then the condition added per channel."""
+    """Two double convolutions, the first residual, and a number per channel that the condition adds (Fig. 6)."""
 
     def __init__(self, inputs: int, outputs: int, condition: int, groups: int, *, hidden: int | None = None):
         super().__init__()
@@ -116,12 +119,12 @@ class Block(nn.Module):
         self.inject = nn.Sequential(nn.SiLU(), nn.Linear(condition, outputs))
 
     def features(self, x: Tensor) -> Tensor:
-        """What the block makes of its input before it is told the condition: ``[B, out, H, W]``."""
+        """The block's output before the condition is added: ``[B, in, H, W] -> [B, out, H, W]``."""
         mixed: Tensor = self.change(self.mix(x))
         return mixed
 
     def injection(self, condition: Tensor) -> Tensor:
-        """What the condition ``[B, C]`` adds to every pixel: ``[B, out, 1, 1]``."""
+        """The number per channel that the condition ``[B, C]`` adds to every pixel: ``[B, out, 1, 1]``."""
         added: Tensor = self.inject(condition)
         return added[:, :, None, None]
 
@@ -130,11 +133,10 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Three down blocks, a bottleneck of three double convolutions, three up blocks with skips.
+    """Three down blocks, a bottleneck of three double convolutions, and three up blocks with skip connections.
 
-    ``forward(x, t, labels)``: noisy images ``[B, 1, N, N]``, timesteps ``[B]`` in ``0..T-1`` and
-    labels ``[B, 2]`` in pixels -> the network's prediction ``[B, 1, N, N]`` in float32. At width 64 the channels are
-    64 - 128 - 256 - 256, bottleneck 512 - 512 - 256, then 128 - 64 - 64 (science: about 23 M parameters).
+    At width 64 the channels are 64 - 128 - 256 - 256, then 512 - 512 - 256 in the bottleneck, then 128 - 64 - 64. That
+    is about 23 million parameters.
     """
 
     def __init__(self, spec: ModelSpec, image_size: int):
@@ -168,7 +170,14 @@ class UNet(nn.Module):
     def forward(
         self, x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None
     ) -> Tensor:
-        """``record(tap, activation)`` is called at each of `TAPS` when given."""
+        """The network's prediction, ``[B, 1, N, N]`` float32.
+
+        Args:
+            x: noisy images ``[B, 1, N, N]``; N is a multiple of 8.
+            t: timesteps ``[B]``, from 0.
+            labels: ``[B, 2]``, (x, y) in pixels.
+            record: called as ``record(tap, activation [B, C, H, W])`` at each of `TAPS`, in order.
+        """
         c = encode_condition(t, labels, self.encoding_dim)
         x1 = self.stem(x)
         x2 = self.attend_down1(self.down1(F.max_pool2d(x1, 2), c))
@@ -187,6 +196,7 @@ class UNet(nn.Module):
 
 
 def _up(x: Tensor, skip: Tensor) -> Tensor:
+    """``x [B, C, H, W]`` doubled in size by bilinear interpolation, after the channels of ``skip [B, S, 2H, 2W]``."""
     if _on_gpu(x):
         doubled = double(double(x, 2), 3)
     else:
@@ -199,9 +209,9 @@ def _on_gpu(x: Tensor) -> bool:
 
 
 def double(x: Tensor, dim: int) -> Tensor:
-    """Twice as many pixels along ``dim``, linearly in between, as `F.interpolate` makes them.
+    """Doubles the pixels along ``dim`` by linear interpolation, as `F.interpolate` does.
 
-    Its gradient needs no atomic additions: faster on a GPU, and the same bits each time.
+    Its gradient needs no atomic additions. So it is faster on a GPU, and gives the same bits each time.
     """
     size = x.shape[dim]
     before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim)

@@ -1,4 +1,4 @@
-"""One checkpoint -> one row of numbers, with the images and embeddings behind them (Appendix B.3)."""
+"""Measures one checkpoint: one row of numbers, and the images and embeddings behind them (Appendix B.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bumplab.data.bumps import draw_in_hole, draw_off_grid, nearest_labels, rend
 from bumplab.diffusion.generator import FactorizedUNet, channels, compose
 from bumplab.diffusion.sampler import Denoiser, sample
 from bumplab.diffusion.unet import UNet
-from bumplab.measure.accuracy import accuracy, detect, failure_modes
+from bumplab.measure.accuracy import Detections, accuracy, detect, failure_modes
 from bumplab.measure.detector import Image, quantise
 from bumplab.measure.names import MODES, SHOWN, SamplesNotFinite, taps_at
 from bumplab.measure.representation import represent
@@ -25,21 +25,24 @@ from bumplab.randomness import derive, generator
 from bumplab.training.speed import autocast, capture, captures, configure
 
 SAMPLING_BATCH = 256
+"""Images drawn at a time."""
 
 
 @dataclass
 class Measurement:
-    """``row``: named numbers, NaN where undefined. ``evidence``: arrays for the report, by name."""
+    """What one checkpoint gives (`bumplab.measure.names` lists it)."""
 
     row: dict[str, float]
+    """Named numbers; NaN where unknown."""
     evidence: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    """Named arrays that the report shows."""
 
 
 def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:
-    """The labels a run is measured on, ``[samples, 2]`` each: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
+    """The labels that a run is measured on, by set: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
 
-    They are the same at every checkpoint of a run, so that its curves do not jump with the draw; at the last one
-    more of the latter two may follow them (`MeasureSpec.last_samples`).
+    Each set is ``[measure.samples, 2]`` in pixels, and the same at every checkpoint, so that curves do not jump with
+    the draw. At the last step (``last``) more labels may follow, but not on the grid (`MeasureSpec.last_samples`).
     """
     data, count = spec.data, spec.measure.samples
     more = max(0, spec.measure.last_samples - count) if last else 0
@@ -58,10 +61,16 @@ def label_sets(spec: RunSpec, last: bool = False) -> dict[str, Tensor]:
 def draw(
     network: UNet | FactorizedUNet, spec: RunSpec, labels: Tensor, device: str, recorded: int = 0
 ) -> tuple[Image, dict[str, NDArray[np.float32]]]:
-    """Samples for ``labels [B, 2]``: uint8 images ``[B, N, N]``, and the activations ``[recorded, D]`` of each tap.
+    """Images that the network draws for ``labels [B, 2]``, and activations behind them.
 
-    Activations are read at the last sampling step of the first ``recorded`` of these very images. The noise depends
-    on the run's seed alone. Raises `SamplesNotFinite`.
+    The noise depends on the run's seed alone.
+
+    Returns:
+        uint8 images ``[B, N, N]``, and for each tap the activations ``[recorded, D]`` of the first ``recorded`` images
+        at the last sampling step.
+
+    Raises:
+        SamplesNotFinite: an image holds NaN or infinity.
     """
     images: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {tap: [] for tap in (*LAYER_4, *LAST_TAPS)}
@@ -83,16 +92,19 @@ def draw(
 
 
 _captured: WeakKeyDictionary[nn.Module, Callable[..., Tensor]] = WeakKeyDictionary()
-"""The step of each network that is on a GPU, captured: once, since training changes weights where they lie."""
+"""On a GPU, the captured sampling step of each network. It stays valid: training changes weights in place."""
 
 
 def _denoiser(
     network: UNet | FactorizedUNet, spec: RunSpec, labels: Tensor, record: Callable[[str, Tensor], None] | None
 ) -> Denoiser:
-    """The network told ``labels``, its activations recorded at the last step; the steps before it as fast as may be."""
+    """The network with ``labels [B, 2]`` bound. ``record`` gets the activations of the last sampling step.
+
+    On a GPU every other step is a captured one.
+    """
 
     def predict(x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None) -> Tensor:
-        run = network if record is None else network.forward  # not compiled: recording leaves the device
+        run = network if record is None else network.forward  # forward is not compiled: recording leaves the device
         with autocast(spec.training, x.device.type):
             return run(x, t, labels, record)
 
@@ -109,68 +121,85 @@ def _denoiser(
 
 
 def _padded(part: Tensor) -> Tensor:
-    """A chunk of samples filled up to the size that all have, but for a run's last."""
+    """``part [B, ...]`` filled with zeros to `SAMPLING_BATCH` rows. The last chunk of samples may have fewer rows."""
     return torch.cat([part, part.new_zeros(SAMPLING_BATCH - len(part), *part.shape[1:])])
 
 
 def evaluate(network: UNet | FactorizedUNet, spec: RunSpec, device: str, step: int) -> Measurement:
-    """Everything science asks of one checkpoint. Draws no global randomness and leaves the weights as they were.
+    """Everything that is measured at one checkpoint (Appendix B.3), but for ``step`` and ``loss``.
 
-    Raises `SamplesNotFinite`: such a run has failed, and none of its numbers would mean anything.
+    It uses no global randomness and changes no weight. Raises `SamplesNotFinite`.
     """
     configure(device)
-    was_training = network.training
-    network.eval()
     last = step == spec.training.steps
     sets = label_sets(spec, last)
-    taps: dict[str, NDArray[np.float32]] = {}
-    if spec.measure.source == "network":
-        drawn, taps = draw(network, spec, torch.cat(list(sets.values())), device, recorded=spec.measure.samples)
-        images = dict(
-            zip(sets, np.split(drawn, np.cumsum([len(labels) for labels in sets.values()])[:-1]), strict=True)
-        )
-    else:
-        images = {name: _rendered(spec, labels) for name, labels in sets.items()}
-    network.train(was_training)
-
-    row: dict[str, float] = {}
-    evidence: dict[str, NDArray[np.generic]] = {}
+    images, activations = _images(network, spec, sets, device)
     ceilings = _ceilings(spec, last)
+    measurement = Measurement({})
     for name, labels in sets.items():
         asked = labels.double().numpy()
-        found = detect(images[name], spec.data.sigma)
-        modes = failure_modes(found, asked)
-        row |= {f"{name}.{key}": value for key, value in accuracy(found.positions, asked).items()}
-        row |= {f"{name}.{key.replace('accuracy', 'ceiling')}": value for key, value in ceilings[name].items()}
-        row |= {f"{name}.{mode}": float((modes == k).mean()) for k, mode in enumerate(MODES)}
-        row[f"{name}.samples"] = float(len(labels))
-        evidence |= {
-            f"{name}.images": images[name][:SHOWN],
-            f"{name}.labels": asked[:SHOWN].astype(np.float32),
-            f"{name}.positions": found.positions[:SHOWN].astype(np.float32),
-            f"{name}.modes": modes[:SHOWN].astype(np.uint8),
-        }
+        detections = detect(images[name], spec.data.sigma)
+        _add_label_set(measurement, name, images[name], asked, detections, ceilings[name])
         if name == "on_grid":
-            evidence["embedding.labels"] = asked.astype(np.float32)
+            measurement.evidence["embedding.labels"] = asked.astype(np.float32)
             for tap in taps_at(spec, step):
-                activations = taps[tap] if spec.measure.source == "network" else np.full((len(asked), 1), np.nan)
-                measures, embedding = represent(
-                    activations, asked, found.positions, derive(spec.seed, "embedding") % 2**32
-                )
-                row |= {f"{tap}.{key}": value for key, value in measures.items()}
-                evidence[f"{tap}.embedding"] = embedding.astype(np.float16)
-    return Measurement(row, evidence)
+                seed = derive(spec.seed, "embedding") % 2**32
+                tap_activations = activations[tap] if activations else np.full((len(asked), 1), np.nan)
+                representation = represent(tap_activations, asked, detections.positions, seed)
+                measurement.row |= {f"{tap}.{key}": value for key, value in representation.measures.items()}
+                measurement.evidence[f"{tap}.embedding"] = representation.embedding.astype(np.float16)
+    return measurement
+
+
+def _images(
+    network: UNet | FactorizedUNet, spec: RunSpec, sets: dict[str, Tensor], device: str
+) -> tuple[dict[str, Image], dict[str, NDArray[np.float32]]]:
+    """The images ``[B, N, N]`` of each label set, and each tap's activations ``[measure.samples, D]`` on the grid.
+
+    A control that measures rendered images (`MeasureSpec.source`) has no activations.
+    """
+    if spec.measure.source != "network":
+        return {name: _rendered(spec, labels) for name, labels in sets.items()}, {}
+    was_training = network.training
+    network.eval()
+    # on_grid is the first set: its images are the first measure.samples ones
+    drawn, activations = draw(network, spec, torch.cat(list(sets.values())), device, recorded=spec.measure.samples)
+    network.train(was_training)
+    ends = np.cumsum([len(labels) for labels in sets.values()])
+    return dict(zip(sets, np.split(drawn, ends[:-1]), strict=True)), activations
+
+
+def _add_label_set(
+    measurement: Measurement,
+    name: str,
+    images: Image,
+    asked: NDArray[np.float64],
+    detections: Detections,
+    ceiling: dict[str, float],
+) -> None:
+    """Adds the numbers of a label set, and the first `SHOWN` images with what was detected in them."""
+    modes = failure_modes(detections, asked)
+    measurement.row |= {f"{name}.{key}": value for key, value in accuracy(detections.positions, asked).items()}
+    measurement.row |= {f"{name}.{key.replace('accuracy', 'ceiling')}": value for key, value in ceiling.items()}
+    measurement.row |= {f"{name}.{mode}": float((modes == k).mean()) for k, mode in enumerate(MODES)}
+    measurement.row[f"{name}.samples"] = float(len(asked))
+    measurement.evidence |= {
+        f"{name}.images": images[:SHOWN],
+        f"{name}.labels": asked[:SHOWN].astype(np.float32),
+        f"{name}.positions": detections.positions[:SHOWN].astype(np.float32),
+        f"{name}.modes": modes[:SHOWN].astype(np.uint8),
+    }
 
 
 def _rendered(spec: RunSpec, labels: Tensor) -> Image:
-    """The images that stand in for samples: perfect bumps where the labels ask, or at their nearest training labels."""
-    at = nearest_labels(training_labels(spec.data), labels) if spec.measure.source == "nearest-label" else labels
-    return quantise(render(at, spec.data.image_size, spec.data.sigma).numpy())[0]
+    """Controls: true images of ``labels``, or of their nearest training labels, in place of the network's."""
+    shown = nearest_labels(training_labels(spec.data), labels) if spec.measure.source == "nearest-label" else labels
+    return quantise(render(shown, spec.data.image_size, spec.data.sigma).numpy())[0]
 
 
 @lru_cache(maxsize=4)
 def _ceilings(spec: RunSpec, last: bool) -> dict[str, dict[str, float]]:
-    """What the detector scores on the true images of each label set: the same at every checkpoint of a run."""
+    """The detector's accuracy on true images of each label set. It is the same at every checkpoint of a run."""
     ceilings = {}
     for name, labels in label_sets(spec, last).items():
         truth, _ = quantise(render(labels, spec.data.image_size, spec.data.sigma).numpy())

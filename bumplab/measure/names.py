@@ -1,4 +1,7 @@
-"""What is kept of a checkpoint, by name: told without measuring, so that no stored run can lack any of it."""
+"""Names, ranges and shapes of everything that is measured at a checkpoint.
+
+A reader can check a stored run against them without measuring anything.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,19 @@ import math
 from bumplab.config import LAST_TAPS, LAYER_4, RunSpec
 
 SHARES = ("accuracy", "accuracy_x", "accuracy_y")
-"""Of right positions: on both axes, and on each."""
+"""Shares of images whose position is right: on both axes (eq. 1), in x, in y."""
 MODES = ("none", "several", "single-wrong", "correct")
-"""No bump, more than one, one at a wrong place, one at the right place: every image is exactly one of these."""
+"""Failure modes (Section 3): no bump, several bumps, one bump at a wrong place, one bump at the right place.
+
+Every image has exactly one mode."""
 MEASURES = (
     *("umap_r2", "umap_r2_x", "umap_r2_y", "umap_r2_generated"),
     *("pca_r2", "pca_r2_x", "pca_r2_y"),
     *("dimension", "neighbour_order", "signal"),
 )
-"""What `bumplab.measure.representation.represent` measures of one tap, in this order."""
+"""Measures of one tap (`bumplab.measure.representation`)."""
 CEILINGS = tuple(share.replace("accuracy", "ceiling") for share in SHARES)
-"""The same shares of the true images of the same labels: what a perfect generator would reach."""
+"""The same shares, measured on true images of the same labels: what a perfect generator reaches."""
 RANGES = {
     "loss": (0.0, math.inf),
     **dict.fromkeys((*SHARES, *CEILINGS, *MODES), (0.0, 1.0)),
@@ -26,31 +31,29 @@ RANGES = {
     "neighbour_order": (0.0, 1.0),
     "signal": (0.0, 1.0),
 }
-"""The least and the largest value of each number, by the last part of its name. ``samples`` is a count of its own."""
+"""Least and largest value of a number, by the last part of its name. `is_possible` checks ``samples`` and ``step``."""
 ROUNDING = 1e-6
-"""A number may exceed its range by this much: 1.0000000000000002 is 1."""
+"""How far a number may exceed its range: 1.0000000000000002 is 1."""
 SHOWN = 25
-"""Images kept for the report of each label set at each checkpoint, as in Fig. 3."""
+"""Images of each label set that a checkpoint keeps for the report, as in Fig. 3."""
 
 
 class SamplesNotFinite(ValueError):
-    """What a network drew is no image: its weights are finite, what it computes is not. Nothing of it is kept."""
+    """The network drew NaN or infinity from finite weights. The checkpoint is not kept, and the run has failed."""
 
 
 def row_names(spec: RunSpec, step: int) -> set[str]:
-    """The names of all numbers that a run has at this measured step; more taps are looked at when training ends."""
-    of_set = (*SHARES, *CEILINGS, *MODES, "samples")
-    return {
-        *("step", "loss"),
-        *(f"{labels}.{name}" for labels in sample_counts(spec, step) for name in of_set),
-        *(f"{tap}.{name}" for tap in taps_at(spec, step) for name in MEASURES),
-    }
+    """Names of all numbers that the run has at this measured step."""
+    names_of_set = (*SHARES, *CEILINGS, *MODES, "samples")
+    numbers_of_sets = {f"{labels}.{name}" for labels in sample_counts(spec, step) for name in names_of_set}
+    numbers_of_taps = {f"{tap}.{name}" for tap in taps_at(spec, step) for name in MEASURES}
+    return {"step", "loss"} | numbers_of_sets | numbers_of_taps
 
 
 def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
-    """Whether a run can have this value under this name, such as ``on_grid.accuracy``, at this measured step.
+    """Whether a number of this name, such as ``on_grid.accuracy``, can have this value at this measured step.
 
-    NaN is possible for a representation, and for the loss before training. It is not for what was counted.
+    NaN is possible for the measures of a tap, and for the loss at step 0. It is impossible for shares and counts.
     """
     group, _, last = name.rpartition(".")
     if name == "step":
@@ -65,7 +68,7 @@ def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
 
 
 def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The dtype and shape of each array that is kept as evidence of this measured step, by name."""
+    """Dtype and shape of each array that this measured step keeps as evidence, by name."""
     size, samples = spec.data.image_size, spec.measure.samples
     forms: dict[str, tuple[str, tuple[int, ...]]] = {"embedding.labels": ("float32", (samples, 2))}
     forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in taps_at(spec, step)}
@@ -81,12 +84,15 @@ def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...
 
 
 def sample_counts(spec: RunSpec, step: int) -> dict[str, int]:
-    """How many samples are drawn for each label set at this measured step; more of the latter when training ends."""
+    """How many images are drawn for each label set at this measured step.
+
+    The last step may draw more images off the grid and in the hole (`MeasureSpec.last_samples`).
+    """
     samples = spec.measure.samples
     at_end = max(samples, spec.measure.last_samples) if step == spec.training.steps else samples
     return {"on_grid": samples, "off_grid": at_end} | ({"in_hole": at_end} if spec.data.hole else {})
 
 
 def taps_at(spec: RunSpec, step: int) -> tuple[str, ...]:
-    """The taps that are looked at at this measured step."""
+    """Taps measured at this step: `LAYER_4`, and at the last step also `LAST_TAPS`."""
     return (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4

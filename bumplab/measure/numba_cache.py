@@ -1,4 +1,4 @@
-"""UMAP's import. It needs a folder for compiled code, and on some machines there is none where numba looks."""
+"""Imports UMAP, also on a machine where numba finds no writable folder for compiled code."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from types import ModuleType
 
 
 def require_umap() -> ModuleType:
-    """The module ``umap``. Raises ImportError in one line where it cannot be imported.
+    """The module ``umap``. Raises ImportError with one line where it cannot be imported.
 
-    Numba keeps UMAP's compiled code beside the library or in the user's cache. Where neither can be written, the
-    import raises RuntimeError. A temporary folder then serves until the process ends.
+    Numba keeps UMAP's compiled code beside the library or in the user's cache. The import raises RuntimeError where
+    it can write to neither. The import is then repeated with a temporary folder.
     """
-    with warnings.catch_warnings(action="ignore"):  # "Tensorflow not installed": an error under -W error
+    with warnings.catch_warnings(action="ignore"):  # "Tensorflow not installed" is an error under -W error
         try:
             try:
                 import umap
             except RuntimeError:
                 use_temporary_cache()
                 import umap
-        except Exception as error:  # a damaged library raises anything
+        except Exception as error:  # a damaged library may raise any exception
             raise ImportError(f"UMAP cannot be imported ({type(error).__name__}: {error})") from error
     module: ModuleType = umap
     return module
 
 
 def use_temporary_cache() -> None:
-    """Lets numba keep compiled code in a folder of this process, and forgets what was half imported."""
+    """Gives numba a temporary folder for compiled code, deleted when this process ends.
+
+    It also removes half-imported modules, so that the next import starts from the beginning.
+    """
     import numba
 
     folder = tempfile.mkdtemp(prefix="bumplab-numba-")

@@ -1,4 +1,4 @@
-"""Progress while claims train: bars in a terminal, plain lines elsewhere, the same with and without xdist."""
+"""Shows the progress of training: bars in a terminal, plain lines elsewhere. xdist changes nothing in it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from rich.table import Table
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, line, own_stdout
+from bumplab.terminal import cell, line, uncaptured_stdout
 
 REFRESH = 1.0
+"""Seconds between two looks at the store."""
 LINE_EVERY = 30.0
-"""Seconds between two plain lines when the output is no terminal."""
+"""Seconds between two plain lines where the output is no terminal."""
 
 
 class ProgressDisplay:
-    """A thread that shows what the store's progress files say, from `start` to `stop`."""
+    """A thread that reads the store's progress files and shows them, from `start` to `stop`."""
 
     def __init__(self, board: Board):
         self.board, self.store = board, RunStore(board.root)
-        self._stream = own_stdout()
+        self._stream = uncaptured_stdout()
         self.console = Console(file=self._stream)
         self.live = Live(console=self.console, transient=True, auto_refresh=False) if self.console.is_terminal else None
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._began, self.elapsed = time.time(), 0.0
-        self._found: dict[str, int] = {}  # steps of each wanted run that were done when it was first seen
+        self._steps_at_first: dict[str, int] = {}
+        """Steps of each wanted run that were done when the display first saw it, by run key."""
 
     def start(self) -> None:
         self._thread.start()
@@ -78,18 +80,22 @@ class ProgressDisplay:
                     self._stream.flush()
 
     def _status(self, runs: list[Progress]) -> str | None:
-        """Such as ``7 of 21 runs done, about 6 min for the others``; claims that are not settled add runs."""
+        """Such as ``7 of 21 runs done, about 6 min for the others``. Open claims add runs later.
+
+        None while the workers are still collecting.
+        """
         wanted = {run_key(spec): spec.training.steps for spec in self.board.wanted()}
         if not wanted:
-            return None  # the workers have not collected yet
+            return None
         stored = {key for key in wanted if self.store.path(key).is_dir()}
         active = [run for run in runs if run.key in wanted]
         done = {key: wanted[key] for key in stored} | {run.key: run.step for run in active}
         for key in wanted:
-            self._found.setdefault(key, done.get(key, 0))
-        rate = (sum(done.values()) - sum(self._found.values())) / max(time.time() - self._began, 1e-9)
-        left = sum(wanted.values()) - sum(done.values())
-        remaining = f", about {_minutes(left / rate)} for the others" if rate > 0 else ""
+            self._steps_at_first.setdefault(key, done.get(key, 0))
+        steps_since = sum(done.values()) - sum(self._steps_at_first.values())
+        steps_left = sum(wanted.values()) - sum(done.values())
+        rate = steps_since / max(time.time() - self._began, 1e-9)
+        remaining = f", about {_minutes(steps_left / rate)} for the others" if rate > 0 else ""
         return f"{len(stored)} of {len(wanted)} runs done{remaining}"
 
 

@@ -74,7 +74,7 @@ def judged(
         "curves": dict(claim.curves),
         "conditions": conditions(claim, profile, verdict.seeds),
         "expected": None if expected is None else asdict(expected),
-        "looks": asdict(settings.looks),
+        "looks": {"first": settings.looks.first, "last": settings.looks.last},
         "runs_used": len(used),
         "runs_at_last_look": len(at_last_look),
         "process_seconds": seconds,

@@ -1,9 +1,9 @@
-"""`claims/expected.toml`: verdicts that were looked at and accepted. One that moves from there is news, and fails."""
+"""`claims/expected.toml`: the accepted verdict of each claim. A claim fails when its verdict moves from there."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,15 +14,14 @@ from tomlkit.exceptions import TOMLKitError
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
 from bumplab.verdicts.decision import Verdict
-from bumplab.verdicts.error_rate import CLAIMS
 
 VERDICTS = get_args(Verdict)
 FILE = Path("claims") / "expected.toml"
-"""Below the project's folder."""
-MOST_WORDS = 500
-"""Characters of a reason."""
-MOST_BYTES = 1 << 20
-"""Bytes of the file."""
+"""Path from the project's folder."""
+LONGEST_REASON = 500
+"""Most characters of a reason."""
+LARGEST_FILE = 1 << 20
+"""Most bytes of the file."""
 
 Outcome = Literal["passed", "xfailed", "failed"]
 
@@ -35,27 +34,30 @@ class Expected:
     why: str
 
 
-def load(path: Path) -> dict[tuple[str, str], Expected]:
-    """The accepted verdicts by profile and claim; none where there is no such file.
+def load(path: Path, known_ids: Collection[str]) -> dict[tuple[str, str], Expected]:
+    """The accepted verdicts by profile and claim; an empty dictionary where there is no file.
 
-    Raises ValueError, in one line, where the file is not what its header says.
+    ``known_ids`` are the claims that there are. Raises ValueError, in one line, for any other form of the file.
     """
-    return _read(text_of(path))
+    return _read(text_of(path), known_ids)
 
 
 def text_of(path: Path) -> str:
-    """The file's text, with its own ends of lines; empty where there is none. Raises ValueError where it is no file."""
+    """The file's text with its line ends as they are; empty where there is no file.
+
+    Raises ValueError for a folder, a pipe or a file that is too large.
+    """
     if not path.exists():
         return ""
     try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"is no file of at most {MOST_BYTES} bytes")
+        if not path.is_file() or path.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"is no file of at most {LARGEST_FILE} bytes")
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot be read ({' '.join(str(error).split())})") from error
 
 
-def _read(text: str) -> dict[tuple[str, str], Expected]:
+def _read(text: str, known_ids: Collection[str]) -> dict[tuple[str, str], Expected]:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also TOMLDecodeError
@@ -65,13 +67,15 @@ def _read(text: str) -> dict[tuple[str, str], Expected]:
         if profile not in profiles.ALL or not isinstance(claims, dict):
             raise ValueError(f"[{profile}]: tables must be named <profile>.<claim>, profiles {', '.join(profiles.ALL)}")
         for claim, entry in claims.items():
-            accepted[profile, claim] = _expected(f"[{profile}.{claim}]", claim, entry)
+            table = f"[{profile}.{claim}]"
+            if claim not in known_ids:
+                raise ValueError(f"{table}: there is no such claim, only {', '.join(known_ids)}")
+            accepted[profile, claim] = _expected(table, entry)
     return accepted
 
 
-def _expected(name: str, claim: str, entry: object) -> Expected:
-    if claim not in CLAIMS:
-        raise ValueError(f"{name}: there is no such claim, only {', '.join(CLAIMS)}")
+def _expected(name: str, entry: object) -> Expected:
+    """The accepted verdict in the table of this name."""
     if not isinstance(entry, dict) or set(entry) != {"verdict", "why"}:
         raise ValueError(f"{name}: must have verdict and why, and nothing else")
     if entry["verdict"] not in VERDICTS:
@@ -83,7 +87,10 @@ def _expected(name: str, claim: str, entry: object) -> Expected:
 
 
 def outcome(verdict: str, reason: str, accepted: Expected | None) -> tuple[Outcome, str]:
-    """How a claim's test ends, and its message. What is as accepted is no news, whatever the verdict."""
+    """How a claim's test ends, and its message. A test fails where the verdict differs from the accepted one.
+
+    Without an accepted verdict it fails for CONTRADICTED.
+    """
     if accepted is None:
         ends: dict[str, Outcome] = {"SUPPORTED": "passed", "CONTRADICTED": "failed", "INCONCLUSIVE": "xfailed"}
         return ends[verdict], f"{verdict}: {reason}"
@@ -96,28 +103,29 @@ def outcome(verdict: str, reason: str, accepted: Expected | None) -> tuple[Outco
 
 
 def moved(profile: str, verdicts: Mapping[str, str], accepted: Mapping[tuple[str, str], Expected]) -> dict[str, str]:
-    """The verdicts, by claim, that are not the accepted ones or have none."""
+    """The verdicts, by claim, that differ from the accepted ones or have no accepted one."""
     known = {claim: entry.verdict for (name, claim), entry in accepted.items() if name == profile}
     return {claim: verdict for claim, verdict in verdicts.items() if known.get(claim) != verdict}
 
 
-def check_reason(why: str) -> None:
-    """Raises ValueError unless the text can stand as a reason in the file and in one line of a terminal."""
-    if not why.strip() or not why.isprintable() or len(why) > MOST_WORDS:
-        raise ValueError(f"{why[:60]!r}: must say why in one line of 1 to {MOST_WORDS} characters")
+def require_reason(why: str) -> None:
+    """Raises ValueError unless the text is one printable line that is not too long."""
+    if not why.strip() or not why.isprintable() or len(why) > LONGEST_REASON:
+        raise ValueError(f"{why[:60]!r}: must say why in one line of 1 to {LONGEST_REASON} characters")
 
 
-def accept(path: Path, profile: str, verdicts: Mapping[str, str], why: str) -> None:
-    """Writes these verdicts, by claim, for a profile with their reason, and leaves all else in the file as it is.
+def accept(path: Path, profile: str, verdicts: Mapping[str, str], why: str, known_ids: Collection[str]) -> None:
+    """Writes these verdicts, by claim, with their reason into a profile's tables. The rest of the file stays.
 
-    Raises ValueError where the reason or the file is not fit for it, OSError where it cannot be written.
+    Raises ValueError where the reason or the file does not allow it, OSError where the file cannot be written.
     """
-    replace_text(path.resolve(), with_accepted(text_of(path), profile, verdicts, why))
+    text = with_accepted(text=text_of(path), profile=profile, verdicts=verdicts, why=why, known_ids=known_ids)
+    replace_text(path.resolve(), text)
 
 
-def with_accepted(text: str, profile: str, verdicts: Mapping[str, str], why: str) -> str:
-    """The text of such a file with these verdicts in it. Raises ValueError where it cannot take them."""
-    check_reason(why)
+def with_accepted(text: str, profile: str, verdicts: Mapping[str, str], why: str, known_ids: Collection[str]) -> str:
+    """The text of such a file with these verdicts added. Raises ValueError where they cannot be added."""
+    require_reason(why)
     try:
         document = tomlkit.parse(text)
         if profile not in document:
@@ -126,8 +134,8 @@ def with_accepted(text: str, profile: str, verdicts: Mapping[str, str], why: str
             if claim not in document[profile]:
                 document[profile][claim] = tomlkit.table()
             document[profile][claim].update({"verdict": verdict, "why": why})
-        new = tomlkit.dumps(document)
+        new_text = tomlkit.dumps(document)
     except (TOMLKitError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
-    _read(new)  # nothing is written that would be refused
-    return new
+    _read(new_text, known_ids)  # the next session must be able to read it
+    return new_text

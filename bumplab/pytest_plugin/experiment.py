@@ -1,4 +1,4 @@
-"""The `experiment` fixture: one claim tried, its verdict turned into a test's outcome."""
+"""The `experiment` fixture: it judges one claim and turns the verdict into a test's outcome."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ from bumplab.runs.store import Unreadable, run_key
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import ClaimVerdict, check, decide_in_looks
+from bumplab.verdicts.decision import ClaimVerdict, decide_in_looks, with_controls
 from bumplab.verdicts.noise import sampling_noise
 
 
 class MixedArithmetic(ValueError):
-    """Seeds of one claim would differ by more than their seed."""
+    """Runs of one claim were computed in different arithmetics, so they differ by more than their seeds."""
 
 
 class Experiment:
-    """What a claim's test gets: `judge` trains what is missing, decides and turns the verdict into an outcome."""
+    """Judges a claim for its test: trains missing runs, decides, and turns the verdict into an outcome."""
 
     def __init__(self, request: pytest.FixtureRequest):
         session = request.config.pluginmanager.get_plugin(ClaimsSession.NAME)
         assert isinstance(session, ClaimsSession)
         self.settings, self.board, self.item = session.settings, session.board, request.node
+        self.train = session.train
         self._curves: dict[RunSpec, Curves] = {}
         self._seconds: dict[RunSpec, float] = {}
         self._arithmetics: dict[RunSpec, str] = {}
 
     def judge(self, claim: Claim) -> None:
-        """Passes, xfails or fails as `expected.outcome` says: red is a verdict that moved from the accepted one.
-
-        With ``--accept`` what has moved is as if accepted before.
-        """
+        """Passes, xfails or fails by `expected.outcome`. With ``--accept`` it accepts every verdict."""
         __tracebackhide__ = True
         settings = self.settings
         try:
             with warnings_as_usual():
-                verdict = self._try(claim)
+                verdict = self._verdict(claim)
         except ImportError as error:
             pytest.fail(line(f"{error}: python -m bumplab doctor says what to do"), pytrace=False)
         except (OSError, MixedArithmetic, SamplesNotFinite, Unreadable) as error:
@@ -56,11 +54,13 @@ class Experiment:
         if end == "xfailed":
             pytest.xfail(printable(message))
 
-    def _try(self, claim: Claim) -> ClaimVerdict:
+    def _verdict(self, claim: Claim) -> ClaimVerdict:
+        """The verdict after the controls. Stashes the claim's entry for `ClaimsSession`."""
         settings = self.settings
         verdict = self._decide(claim)
         if settings.controls:
-            verdict = check(verdict, [(c, self._try_control(claim, c, verdict)) for c in claim.controls])
+            controls = [(control, self._decide_control(claim, control, verdict)) for control in claim.controls]
+            verdict = with_controls(verdict, controls)
         forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
         varied = [(name, form, self._decide(form)) for name, form in forms]
         noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
@@ -72,31 +72,32 @@ class Experiment:
         }
         return verdict
 
-    def _try_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:
-        """The control after as many seeds as decided the claim: with fewer it may pass for lack of power.
+    def _decide_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:
+        """The control's verdict after as many seeds as the claim's. With fewer it might pass for lack of power.
 
-        Where the claim is undecided there is nothing to guard, and no run is trained beyond the first look.
+        An undecided claim needs no guard, so a control with its own runs then trains only those of the first look.
         """
-        guards = verdict.verdict != "INCONCLUSIVE" or control.runs is None
-        return self._decide(claim.under(control), until=verdict.seeds if guards else self.settings.looks.first)
+        all_seeds = verdict.verdict != "INCONCLUSIVE" or control.runs is None
+        return self._decide(claim.under(control), until=verdict.seeds if all_seeds else self.settings.looks.first)
 
     def _decide(self, claim: Claim, until: int | None = None) -> ClaimVerdict:
+        """The verdict on one form of the claim, after at most ``until`` seeds."""
         return decide_in_looks(claim, lambda seeds: self._runs(claim, seeds), self.settings.looks, until)
 
     def _runs(self, claim: Claim, seeds: int) -> dict[str, list[Curves]]:
-        """The runs of each condition, trained where they are missing."""
+        """The curves of each condition, one a seed. Trains the runs that are missing."""
         settings = self.settings
         plan = claim.plan(settings.profile, seeds)
         needed = [run for runs in plan.values() for run in runs if run not in self._curves]
-        for record in obtain(needed, self.board, settings.store, settings.device):
+        for record in obtain(needed, self.board, settings.store, settings.device, train=self.train):
             self._curves[record.spec] = Curves.of(record)
             self._seconds[record.spec] = sum(record.seconds.values())
             self._arithmetics[record.spec] = record.arithmetic
         computed = {self._arithmetics[run]: run for runs in plan.values() for run in runs}
         if len(computed) > 1:
-            said = " and ".join(f"{how}: {run.label()} ({run_key(run)})" for how, run in sorted(computed.items()))
+            kinds = " and ".join(f"{how}: {run.label()} ({run_key(run)})" for how, run in sorted(computed.items()))
             raise MixedArithmetic(
-                f"runs computed in {said}; one claim never mixes them: try it on one kind of machine, "
+                f"runs computed in {kinds}; a claim cannot mix them: judge it on one kind of machine, "
                 "with a --runs-dir of its own"
             )
         return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
@@ -104,5 +105,5 @@ class Experiment:
 
 @pytest.fixture
 def experiment(request: pytest.FixtureRequest) -> Experiment:
-    """One claim tried at the session's profile, by its looks."""
+    """Judges one claim at the session's profile and looks."""
     return Experiment(request)

@@ -1,11 +1,13 @@
-"""The command line's options, checked: what is wrong is one line, before anything is collected or trained."""
+"""The options of `pytest claims` and the settings made of them.
+
+A wrong option is one line of error, before anything is collected or trained.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,14 @@ from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin import expected
+from bumplab.pytest_plugin.conflicts import PLUGIN, owner_of
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.runs.store import RunStore
 from bumplab.terminal import line
-from bumplab.verdicts import variation
+from bumplab.verdicts import suite, variation
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import CLAIMS, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
+from bumplab.verdicts.error_rate import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
-
-PLUGIN = "bumplab.pytest_plugin.plugin"
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,34 @@ class Settings:
     """The options of one session."""
 
     project: Path
-    """The folder of the project's conftest.py: accepted verdicts, and by default reports and runs, lie below it."""
+    """The folder of the project's conftest.py. It holds the claims and their accepted verdicts.
+
+    By default it also holds the reports and the runs.
+    """
     profile: Profile
     looks: Looks
     controls: bool
+    """Whether the controls of each claim are judged, too."""
     variations: tuple[Variation, ...]
+    """The forms in which each claim is judged, too."""
     accept: str | None
-    """Why verdicts that have moved are accepted; None where they are not."""
+    """The reason for which new verdicts are accepted; None without ``--accept``."""
     expected: Mapping[tuple[str, str], Expected]
     """The accepted verdicts, by profile and claim."""
     store: RunStore
     device: str
+    """Such as ``cpu`` or ``cuda:0``."""
     report: Path
+    """The HTML file of a report on all claims."""
     report_named: bool
+    """Whether ``--report`` named the file."""
     figures: Path | None
+    """The folder for figures as files; None without ``--figures``."""
+
+    @property
+    def claim_ids(self) -> tuple[str, ...]:
+        """The claims of the project."""
+        return suite.ids(self.project / "claims")
 
     @property
     def seeds(self) -> str:
@@ -58,13 +73,16 @@ class Settings:
         return self.expected.get((self.profile.name, claim.id))
 
     def report_of(self, judged: Collection[str]) -> Path:
-        """Where the report on these claims goes: of a few, unless a file was named, not where that of all is."""
-        if self.report_named or set(CLAIMS) <= set(judged):
+        """The file of the report on these claims.
+
+        A report on some claims does not replace one on all claims, unless ``--report`` names the file.
+        """
+        if self.report_named or set(self.claim_ids) <= set(judged):
             return self.report
         return self.report.with_stem(f"{self.report.stem}-subset")
 
     def forms(self, claim: Claim) -> list[Claim]:
-        """The claim and, as far as asked for, its controls and its variations."""
+        """The claim, and its controls and variations where options ask for them."""
         controls = [claim.under(control) for control in claim.controls] if self.controls else []
         return [claim, *controls, *(v.of(claim) for v in self.variations)]
 
@@ -74,70 +92,47 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     group = parser.getgroup("claims", "bumplab: the paper's claims")
 
     def option(name: str, text: str, **how: Any) -> None:
-        try:  # the value has a name of its own: another plugin's `--scale` may be kept as `profile`
+        try:  # dest has our prefix: another plugin may keep a value of its own as `profile`
             group.addoption(name, dest=f"bumplab_{name[2:].replace('-', '_')}", help=text, **how)
         except (ValueError, argparse.ArgumentError) as error:
-            owner = _owner(name, pluginmanager)
+            owner = owner_of(name, pluginmanager)
             raise usage_error(
                 f"{name}: is also an option of the plugin {owner}: leave that out with -p no:{owner}, or uninstall it"
             ) from error
 
     option("--profile", f"scale of the runs: {', '.join(profiles.ALL)} (quick)", default="quick", metavar="NAME")
-    option("--seeds", f"training runs of each condition when a claim is first judged ({FIRST_LOOK})", metavar="N")
-    option("--max-seeds", f"the most there may be, one more at a time while it is open ({LAST_LOOK})", metavar="M")
-    option("--controls", "also try each claim in worlds where its verdict is known", action="store_true")
+    option("--seeds", f"training runs of each condition at a claim's first look ({FIRST_LOOK})", metavar="N")
+    option(
+        "--max-seeds", f"the most training runs: an open claim gets one more at each look ({LAST_LOOK})", metavar="M"
+    )
+    option("--controls", "also judge each claim in worlds where its truth is known", action="store_true")
     option(
         "--vary",
-        "also try each claim with one open choice changed, such as prediction=epsilon; may be repeated",
+        "also judge each claim with one open choice changed, such as prediction=epsilon; may be repeated",
         action="append",
         default=[],
         metavar="CHOICE=VALUE",
     )
     option(
         "--accept",
-        f"write verdicts that have moved into {expected.FILE}, with this reason; tries the controls too",
+        f"write new verdicts and this reason into {expected.FILE}; implies --controls",
         metavar="REASON",
     )
-    option("--power", "print what the claims could find and train nothing", action="store_true")
-    option("--plan", "print what would be trained and its cost; train nothing", action="store_true")
-    option("--gpu", "train on the GPU; each worker takes the next one", action="store_true")
-    option("--exact", "with --gpu: runs repeat bit for bit, slower; kept in DIR/exact", action="store_true")
-    option("--runs-dir", "where runs are stored and found (.runs in the project)", metavar="DIR")
+    option("--power", "print the power of each claim; train nothing", action="store_true")
+    option("--plan", "print the runs that are missing and their cost; train nothing", action="store_true")
+    option("--gpu", "train on the GPU; with several, each worker takes the next one", action="store_true")
+    option("--exact", "with --gpu: slower runs that repeat bit for bit, stored in DIR/exact", action="store_true")
+    option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")
     option(
         "--report",
-        "report to write (reports/claims-PROFILE.html in the project; of some claims claims-PROFILE-subset.html)",
+        "report to write (reports/claims-PROFILE.html in the project, claims-PROFILE-subset.html for some claims)",
         metavar="FILE",
     )
-    option("--figures", "also write each figure there, as SVG and PNG", metavar="DIR")
-
-
-class _OptionNames:
-    """Takes the place of pytest's parser and notes the names of the options that are added to it."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def addoption(self, *names: str, **_: Any) -> None:
-        self.names.update(names)
-
-    def __getattr__(self, name: str) -> Any:
-        return self.addoption if name == "_addoption" else lambda *_, **__: self
-
-
-def _owner(name: str, pluginmanager: pytest.PytestPluginManager) -> str:
-    """The name of the plugin that adds this option: pytest does not keep it, so each is asked again."""
-    for hook in pluginmanager.hook.pytest_addoption.get_hookimpls():
-        noted = _OptionNames()
-        offered = {"parser": noted, "pluginmanager": pluginmanager}
-        with suppress(Exception):  # of a plugin that asks more of its parser
-            hook.function(*(offered[argument] for argument in hook.argnames))
-        if name in noted.names and hook.plugin_name != PLUGIN:
-            return hook.plugin_name
-    return "NAME, of which pytest does not tell more"
+    option("--figures", "also write each figure into this folder, as SVG and PNG", metavar="DIR")
 
 
 def usage_error(message: str) -> pytest.UsageError:
-    """The error in one line, whatever was quoted in it."""
+    """The error as one line. Line breaks and control characters in the message become escapes."""
     return pytest.UsageError(line(message))
 
 
@@ -147,25 +142,49 @@ def value(config: pytest.Config, name: str) -> Any:
 
 
 def only_prints(config: pytest.Config) -> bool:
-    """Whether a table takes the place of the tests."""
+    """Whether the session prints tables of the claims and runs no test."""
     return bool(value(config, "power") or value(config, "plan"))
 
 
-def project_of(config: pytest.Config) -> Path:
-    """The folder of the conftest.py that names this plugin, links resolved.
+def only_lists(config: pytest.Config) -> bool:
+    """Whether an option of pytest lists tests or fixtures and runs no test."""
+    return any(getattr(config.option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
 
-    It is the same however the claims are reached: from another folder, through a link, with --rootdir or -c.
+
+def project_of(config: pytest.Config) -> Path:
+    """The folder of the conftest.py that loads this plugin, with links resolved.
+
+    It does not depend on the working folder, on links in the path, on --rootdir or on -c.
     """
     for plugin in config.pluginmanager.get_plugins():
-        names, file = getattr(plugin, "pytest_plugins", ()), getattr(plugin, "__file__", None)
-        if file and Path(file).name == "conftest.py" and PLUGIN in ([names] if isinstance(names, str) else names):
+        loads, file = getattr(plugin, "pytest_plugins", ()), getattr(plugin, "__file__", None)
+        names = [loads] if isinstance(loads, str) else loads
+        if file and Path(file).name == "conftest.py" and PLUGIN in names:
             return Path(file).resolve().parent
     return config.rootpath.resolve()
 
 
-def check(config: pytest.Config) -> Settings:
-    """Raises `pytest.UsageError`: what was given, what is allowed."""
+def asks_for_claims(config: pytest.Config, project: Path) -> bool:
+    """Whether a path on the command line is the project's claims folder, lies in it or holds it.
+
+    xdist's controller collects nothing, so it has no better sign.
+    """
+    claims = project / "claims"
+    paths = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    return any(path == claims or claims in path.parents or path in claims.parents for path in paths)
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings that the command line asks for.
+
+    Raises `pytest.UsageError` in one line: the value, the allowed values, and what to do.
+    """
     project = project_of(config)
+    known_ids = suite.ids(project / "claims")
+    try:
+        alpha = suite.alpha(project / "claims")
+    except ValueError as error:
+        raise usage_error(str(error)) from error
     try:
         profile = profiles.get(value(config, "profile"))
     except ValueError as error:
@@ -175,22 +194,18 @@ def check(config: pytest.Config) -> Settings:
     except ValueError as error:
         raise usage_error(f"--vary: {error}") from error
     try:
-        accepted = expected.load(project / expected.FILE)
+        accepted = expected.load(project / expected.FILE, known_ids)
     except ValueError as error:
         raise usage_error(f"{expected.FILE}: {error}") from error
-    runs_dir, report, figures = (_place(config, option) for option in ("--runs-dir", "--report", "--figures"))
-    if report is not None and report.suffix != ".html":
-        raise usage_error(f"--report {value(config, 'report')}: must name an .html file")
-    report_named, report = report is not None, report or project / f"reports/claims-{profile.name}.html"
-    for written in (report.with_suffix(suffix) for suffix in (".html", ".json", ".md")):
-        if written.is_dir():
-            raise usage_error(f"--report: {written} is a folder, and a file is to be written there")
+    runs_dir, named_report, figures = (_path_of(config, name) for name in ("--runs-dir", "--report", "--figures"))
+    report = named_report or project / f"reports/claims-{profile.name}.html"
+    _require_report_files(report)
     exact = value(config, "exact")
-    looks = _looks(value(config, "seeds"), value(config, "max_seeds"))
+    looks = _looks(value(config, "seeds"), value(config, "max_seeds"), alpha)
     accept = value(config, "accept")
     if accept is not None:
-        _check_accept(accept, looks, variations)
-        _require_addable(project / expected.FILE, profile.name)
+        _require_acceptable(accept, looks, variations)
+        _require_addable(project / expected.FILE, profile.name, known_ids)
     device = _device(value(config, "gpu"), exact)
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
@@ -198,20 +213,20 @@ def check(config: pytest.Config) -> Settings:
         project=project,
         profile=profile,
         looks=looks,
-        controls=value(config, "controls") or accept is not None,  # none is accepted that its controls have not checked
+        controls=value(config, "controls") or accept is not None,  # no verdict is accepted without its controls
         variations=variations,
         accept=accept,
         expected=accepted,
         store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else "")),
         device=device,
         report=report,
-        report_named=report_named,
+        report_named=named_report is not None,
         figures=figures,
     )
 
 
-def _place(config: pytest.Config, option: str) -> Path | None:
-    """The absolute path that an option names, from the folder the command was given in; None where it was not given."""
+def _path_of(config: pytest.Config, option: str) -> Path | None:
+    """The absolute path that an option names; None without the option. A relative path begins at the working folder."""
     text = value(config, option[2:].replace("-", "_"))
     if text is None:
         return None
@@ -223,52 +238,66 @@ def _place(config: pytest.Config, option: str) -> Path | None:
         raise usage_error(f"{option} {text}: {error}; name the folder in full") from error
 
 
-def _check_accept(why: str, looks: Looks, variations: Collection[Variation]) -> None:
+def _require_report_files(report: Path) -> None:
+    """Raises `pytest.UsageError` where the report's file has another suffix, or a folder lies in its place."""
+    if report.suffix != ".html":
+        raise usage_error(f"--report {report}: must name an .html file")
+    for path in (report.with_suffix(suffix) for suffix in (".html", ".json", ".md")):
+        if path.is_dir():
+            raise usage_error(f"--report: {path} is a folder; the report needs a file of this name")
+
+
+def _require_acceptable(why: str, looks: Looks, variations: Collection[Variation]) -> None:
+    """Raises `pytest.UsageError` where verdicts of such a session cannot be accepted."""
     try:
-        expected.check_reason(why)
+        expected.require_reason(why)
     except ValueError as error:
         raise usage_error(f"--accept: {error}") from error
     if variations:
-        raise usage_error("--accept: does not go with --vary: verdicts are accepted for the profile as it is")
-    if looks != Looks():
+        raise usage_error("--accept: does not go with --vary: verdicts are accepted for the unchanged profile")
+    if (looks.first, looks.last) != (FIRST_LOOK, LAST_LOOK):
         raise usage_error(
-            f"--accept: does not go with other looks: verdicts are accepted for {FIRST_LOOK} to {LAST_LOOK} seeds, "
-            f"and these are {looks.first} to {looks.last}; leave --seeds and --max-seeds away"
+            f"--accept: goes with {FIRST_LOOK} to {LAST_LOOK} seeds only, and these are {looks.first} to {looks.last}: "
+            "leave --seeds and --max-seeds away"
         )
 
 
-def _require_addable(path: Path, profile: str) -> None:
-    """Known now rather than after the training: some forms of TOML can be read, and not be added to."""
+def _require_addable(path: Path, profile: str, known_ids: tuple[str, ...]) -> None:
+    """Tries now what `expected.accept` does after hours of training. Some TOML can be read but not extended."""
+    verdicts = dict.fromkeys(known_ids, "SUPPORTED")
     try:
-        expected.with_accepted(expected.text_of(path), profile, dict.fromkeys(CLAIMS, "SUPPORTED"), "a trial")
+        expected.with_accepted(
+            text=expected.text_of(path), profile=profile, verdicts=verdicts, why="a trial", known_ids=known_ids
+        )
     except ValueError as error:
         advice = "write its tables as [profile.claim]"
         raise usage_error(f"--accept: {expected.FILE} cannot be added to ({error}): {advice}") from error
 
 
 def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -> None:
-    """Raises `pytest.UsageError` where bf16 and float32 would be computed alike: the variation would be the claim."""
+    """Raises `pytest.UsageError` where a change of precision changes nothing, because the device has no bf16."""
     if varied.training.precision == base.training.precision:
         return
     from bumplab.training.speed import has_bf16
 
     if not has_bf16(device):
         raise usage_error(
-            f"--vary: {name}: changes nothing here: this processor has no bf16, and both are computed in float32"
+            f"--vary: {name}: changes nothing here: this processor has no bf16 and computes both in float32"
         )
 
 
-def _looks(seeds: str | None, max_seeds: str | None) -> Looks:
-    """Defaults are 3 to 8. `--seeds 10` alone means exactly 10, `--max-seeds 2` alone exactly 2."""
+def _looks(seeds: str | None, max_seeds: str | None, alpha: float) -> Looks:
+    """Defaults are 3 to 8. ``--seeds 10`` alone means exactly 10, ``--max-seeds 2`` alone exactly 2."""
     first, last = _number("--seeds", seeds), _number("--max-seeds", max_seeds)
     if first is not None and last is not None and last < first:
         raise usage_error(f"--max-seeds {last}: must be at least --seeds, which is {first}")
     if last is None:
         last = max(LAST_LOOK, first or 0)
-    return Looks(min(FIRST_LOOK, last) if first is None else first, last)
+    return Looks(min(FIRST_LOOK, last) if first is None else first, last, alpha)
 
 
 def _number(name: str, text: str | None) -> int | None:
+    """A number of seeds; None for an option that is absent. Raises `pytest.UsageError` for all but plain digits."""
     if text is None:
         return None
     allowed = {str(seeds): seeds for seeds in range(MIN_SEEDS, MAX_SEEDS + 1)}
@@ -278,8 +307,9 @@ def _number(name: str, text: str | None) -> int | None:
 
 
 def _device(gpu: bool, exact: bool) -> str:
+    """torch's name of the device. With ``exact`` torch computes deterministically from here on."""
     if exact and not gpu:
-        raise usage_error("--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway")
+        raise usage_error("--exact: goes with --gpu; on a CPU runs always repeat bit for bit")
     if not gpu:
         return "cpu"
     import torch
@@ -288,7 +318,7 @@ def _device(gpu: bool, exact: bool) -> str:
     if not count:
         raise usage_error("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
     if exact:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by torch, before the GPU is first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at its first use of the GPU
         torch.use_deterministic_algorithms(True)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return f"cuda:{int(worker) % count}"

@@ -1,4 +1,4 @@
-"""``--plan``: what a session would train, what of it is stored, and what the rest would cost."""
+"""``--plan``: the runs that a session needs, how many are stored, and the cost of the others."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from bumplab.verdicts.claim import Claim
 
 
 def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Console) -> None:
-    """Prints a line a claim and the sum: runs shared by several claims count once in it."""
+    """Prints one line for each claim and one for all together. The last counts a run that claims share once."""
     looks = settings.looks
     console.print(f"profile {settings.profile.name}: {settings.profile.purpose}")
     table = Table(box=SIMPLE_HEAD)
     for column in ("claim", f"runs at {looks.first} seeds", f"at {looks.last}", "stored"):
         table.add_column(column, justify="left" if column == "claim" else "right")
     needed: dict[int, dict[RunSpec, None]] = {look: {} for look in (looks.first, looks.last)}
+    """The runs by number of seeds."""
     for claim in claims:
-        of_claim = {look: _runs(claim, settings, look) for look in needed}
-        for look, runs in of_claim.items():
+        runs_by_look = {look: _runs(claim, settings, look) for look in needed}
+        for look, runs in runs_by_look.items():
             needed[look].update(dict.fromkeys(runs))
-        table.add_row(claim.id, *_counts(of_claim, settings))
+        table.add_row(claim.id, *_counts(runs_by_look, settings))
     table.add_section()
     table.add_row("together, each run once", *_counts(needed, settings))
     console.print(table)
-    missing = {look: [run for run in runs if not settings.store.has(run)] for look, runs in needed.items()}
+    stored = {run for runs in needed.values() for run in runs if settings.store.has(run)}
+    missing = {look: [run for run in runs if run not in stored] for look, runs in needed.items()}
     if not missing[looks.last]:
-        console.print("nothing is missing: a session would only judge")
+        console.print("nothing is missing: a session would train nothing")
         return
     cost = trial(settings.profile.base, settings.device)
-    at_once = min(workers, machine.workers()) if settings.device == "cpu" else workers
-    low, high = (cost.seconds(missing[look]) / at_once + cost.once for look in (looks.first, looks.last))
+    parallel_runs = min(workers, machine.workers()) if settings.device == "cpu" else workers
+    low, high = (cost.seconds(missing[look]) / parallel_runs + cost.once for look in (looks.first, looks.last))
     console.print(
         f"missing: {len(missing[looks.first])} to {len(missing[looks.last])} runs. With {workers} "
         f"worker{'s' if workers > 1 else ''} on {settings.device} about {_duration(low)} to {_duration(high)}, and "
@@ -51,14 +53,18 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
 
 
 def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
-    forms = settings.forms(claim)
-    return list(dict.fromkeys(run for form in forms for run in entries.planned(form, settings.profile, seeds)))
+    """The runs of the claim in all its forms, each once."""
+    runs: dict[RunSpec, None] = {}
+    for form in settings.forms(claim):
+        runs.update(dict.fromkeys(entries.planned(form, settings.profile, seeds)))
+    return list(runs)
 
 
-def _counts(by_look: Mapping[int, Collection[RunSpec]], settings: Settings) -> tuple[str, str, str]:
-    looks = settings.looks
-    stored = sum(settings.store.has(run) for run in by_look[looks.last])
-    return str(len(by_look[looks.first])), str(len(by_look[looks.last])), str(stored)
+def _counts(runs_by_look: Mapping[int, Collection[RunSpec]], settings: Settings) -> tuple[str, str, str]:
+    """The numbers of runs at the first and at the last look, and of those that are stored."""
+    first, last = runs_by_look[settings.looks.first], runs_by_look[settings.looks.last]
+    stored = sum(settings.store.has(run) for run in last)
+    return str(len(first)), str(len(last)), str(stored)
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,10 @@
-"""One session of `pytest claims`: what is begun before the first claim is tried, collected meanwhile, and reported."""
+"""One session of `pytest claims`: it begins before the first claim, collects entries, and reports them."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
@@ -17,33 +16,32 @@ from typing import Any
 
 import pytest
 
-from bumplab.pytest_plugin import entries, expected, options, summary
+from bumplab.pytest_plugin import entries, expected, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Entry, Steps
-from bumplab.pytest_plugin.options import Settings, usage_error
+from bumplab.pytest_plugin.options import Settings, asks_for_claims, only_lists, usage_error
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
-from bumplab.runs.planner import help_others
-from bumplab.terminal import line, paper, text_on, warnings_as_usual
+from bumplab.runs.planner import Trainer, help_others, train_here
+from bumplab.terminal import line, warnings_as_usual
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import CLAIMS
 
 SESSION = "bumplab-session"
-"""Under this name the controller tells its workers which session they belong to."""
+"""The key under which xdist's controller sends its workers the name of their session."""
 JUDGED = "bumplab"
 """The attribute of a test's report that carries its claim's entry and costs to the controller, as JSON.
 
-An attribute, because what a test records as a property stands in JUnit files, where nobody reads kilobytes of JSON.
+It is no property of the report: properties end up in JUnit files.
 """
 judged_key = pytest.StashKey[dict[str, Any]]()
-"""Where a claim's test leaves its ``entry``, ``steps`` and ``seconds`` for `ClaimsSession`."""
+"""The key under which a claim's test stashes its ``entry``, ``steps`` and ``seconds`` for `ClaimsSession`."""
 
 
 class ClaimsSession:
-    """The session's settings, its board and what was found, with pytest's hooks on them.
+    """Holds the settings, the board and the entries of one session. Its methods are pytest's hooks.
 
-    The controller shows progress and writes the report. It is the only process without ``-n``; xdist's workers judge.
-    Nothing is written, locked or shown before the first test is about to run: many options of pytest only list.
+    With ``-n`` xdist's workers judge the claims, and the controller shows progress and writes the report. Without it
+    one process does both. Nothing is written, locked or shown before the first test, because many options only list.
     """
 
     NAME = "bumplab-claims"
@@ -51,6 +49,8 @@ class ClaimsSession:
     def __init__(self, config: pytest.Config, settings: Settings):
         workerinput: dict[str, Any] = getattr(config, "workerinput", {})
         self.config, self.settings = config, settings
+        self.train: Trainer = train_here
+        """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
         self.is_controller = not workerinput
         name = workerinput.get(SESSION, uuid.uuid4().hex[:12])
         self.board = Board(settings.store.root, name, workerinput.get("workerid", "main"))
@@ -60,102 +60,66 @@ class ClaimsSession:
         self.seconds: dict[str, float] = {}
         self.display: ProgressDisplay | None = None
         self.closing_lines: list[str] = []
-        """What became of the report and of ``--accept``."""
+        """Lines of the summary about the report and the accepted verdicts."""
+        self._hangup_handler: Any = None
+        """The handler of SIGHUP before the session ignored it."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[SESSION] = self.board.folder.name
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.claims = [claim for item in session.items if (claim := _claim_of(item))]
+        self.claims = [claim for item in session.items if (claim := claim_of(item))]
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Begins the session, or prints a table in place of the tests with ``--power`` or ``--plan``."""
-        option = self.config.option
-        lists = any(getattr(option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
-        if lists or session.testsfailed:
-            return None
-        if options.only_prints(self.config):
-            self._print_tables()
-            return True
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Begins the session: the controller opens it, and each process with claims asks for their runs."""
+        if only_lists(self.config) or session.testsfailed:
+            return
         workers_judge = self.is_controller and self.config.pluginmanager.has_plugin("dsession")
-        if self.claims or (workers_judge and self._asks_for_claims()):
-            with suppress(ValueError):  # only a main thread may
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed costs no verdict
+        if self.claims or (workers_judge and asks_for_claims(self.config, self.settings.project)):
+            with suppress(ValueError):  # only a main thread may set a handler
+                # a terminal that closes must not end the session
+                self._hangup_handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
             if self.is_controller:
                 self._open()
             if self.claims:
                 self._begin()
-        return None
-
-    def _asks_for_claims(self) -> bool:
-        """Whether the command line names claims. xdist's controller, which collects nothing, has no better sign."""
-        claims = self.settings.project / "claims"
-        asked = [(self.config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in self.config.args]
-        return any(path == claims or claims in path.parents or path in claims.parents for path in asked)
 
     def _open(self) -> None:
-        """The store, the places of the report, and the display. Raises UsageError where one cannot be written."""
+        """Tries all folders that are written later, opens the board and starts the display.
+
+        Raises `pytest.UsageError` where a folder cannot be written. Then no lock is held.
+        """
         settings = self.settings
+        _require_writable("--report", settings.report.parent)
+        if settings.accept is not None:
+            _require_writable("--accept", (settings.project / expected.FILE).parent)
+        if settings.figures is not None:
+            _require_writable("--figures", settings.figures)
         try:
             require_locks(self.board.root)
             settings.store.require_writable()
             self.board.open()
         except OSError as error:
             raise usage_error(f"--runs-dir {self.board.root}: cannot be written ({error})") from error
-        _require_writable("--report", settings.report.parent)
-        if settings.accept is not None:
-            _require_writable("--accept", (settings.project / expected.FILE).parent)
-        if settings.figures is not None:
-            _require_writable("--figures", settings.figures)
         self.display = ProgressDisplay(self.board)
         self.display.start()
 
     def _begin(self) -> None:
-        """Asks for what the claims need at their first look: each run once, in the order of the claims."""
+        """Asks on the board for the runs of each claim's first look, in the order of the claims."""
         settings = self.settings
         forms = [form for claim in self.claims for form in settings.forms(claim)]
         plan = [run for form in forms for run in entries.planned(form, settings.profile, settings.looks.first)]
         self.board.begin([entries.about(claim) for claim in self.claims], plan)
 
-    def _print_tables(self) -> None:
-        from rich.console import Console
-
-        claims = sorted(self.claims, key=lambda claim: summary.rank(claim.id))
-        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
-        settings = self.settings
-
-        write_line = terminal.write_line if terminal else print  # there is none with -p no:terminal
-
-        def show(title: str, text: str) -> None:
-            terminal.section(title) if terminal else print(title)
-            write_line(text)
-
-        with warnings_as_usual():
-            if options.value(self.config, "power"):
-                from bumplab.verdicts.power import table
-
-                show(f"power of the claims, {settings.seeds}", table(claims, settings.looks))
-            if options.value(self.config, "plan"):
-                from bumplab.pytest_plugin import plan
-
-                show(
-                    f"plan of the claims, {settings.seeds}",
-                    "(a trial of some seconds or, with UMAP to compile, half a minute where runs are missing)",
-                )
-                workers = getattr(self.config.option, "numprocesses", None) or 1
-                with paper(getattr(sys.stdout, "encoding", None)) as text:
-                    plan.show(claims, settings, workers, Console(file=text, width=120))
-                    write_line(text_on(text))
-
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The claim's entry goes with the report of its test. One that ended in an error has no verdict."""
+        """Attaches the claim's entry to the report of its test. An error gives an entry without a verdict."""
         report = yield
-        claim, judged = _claim_of(item), item.stash.get(judged_key, None)
+        claim, judged = claim_of(item), item.stash.get(judged_key, None)
         if claim and judged is None and call.excinfo and report.failed:
             judged = {"entry": entries.error(entries.about(claim), call.excinfo.exconly())}
         if judged and (report.when == "call" or report.failed):
@@ -185,7 +149,12 @@ class ClaimsSession:
                 self._finish(session, exitstatus)
             elif self.claims and not self.is_controller and exitstatus in (0, pytest.ExitCode.TESTS_FAILED):
                 with suppress(Exception):  # the claim that needs the run meets the same error and reports it
-                    help_others(self.board, self.settings.store, self.settings.device)
+                    help_others(self.board, self.settings.store, self.settings.device, train=self.train)
+
+    def pytest_unconfigure(self) -> None:
+        """Restores the handler of SIGHUP, the signal of a terminal that closes."""
+        if self._hangup_handler is not None:
+            signal.signal(signal.SIGHUP, self._hangup_handler)
 
     def _finish(self, session: pytest.Session, exitstatus: int) -> None:
         assert self.display is not None
@@ -193,7 +162,7 @@ class ClaimsSession:
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         stopped = not ended or bool(session.shouldfail or session.shouldstop)
         tried = set(self.entries)
-        with closing(self.board):  # no other process may remove a run before it is reported
+        with closing(self.board):  # until then no other process may remove runs: the report needs them
             for claim in self.board.claims():
                 reason = "no verdict: its worker died or the session was stopped"
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
@@ -203,12 +172,12 @@ class ClaimsSession:
                 self._report(tried if stopped else set(self.entries), self.display.elapsed)
                 if self.settings.accept is not None and not stopped:
                     self._accept(self.settings.accept)
-            except (ImportError, OSError, ValueError) as error:  # whatever fails must not cost what else was said
+            except (ImportError, OSError, ValueError) as error:  # the summary must still be printed
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
                 self.closing_lines.append(line(error))
 
     def _report(self, tried: set[str], elapsed: float) -> None:
-        """Writes the report, but never one without a verdict in the place of one with verdicts."""
+        """Writes the report. A report without a verdict never replaces one with verdicts."""
         from bumplab.report.compare import holds_verdicts
         from bumplab.report.page import write
 
@@ -238,26 +207,25 @@ class ClaimsSession:
         self.closing_lines.append(f"report: {path} (.json and .md beside it)")
 
     def _accept(self, why: str) -> None:
-        """Writes the verdicts that have moved into the file of accepted ones, and says which."""
+        """Writes the verdicts that have moved into the file of accepted verdicts, and adds a closing line for each."""
         settings, path = self.settings, self.settings.project / expected.FILE
         reached = {claim: e["verdict"] for claim, e in self.entries.items() if e["verdict"] != "ERROR"}
         moved = expected.moved(settings.profile.name, reached, settings.expected)
         try:
             if moved:
-                expected.accept(path, settings.profile.name, moved, why)
+                expected.accept(
+                    path, profile=settings.profile.name, verdicts=moved, why=why, known_ids=settings.claim_ids
+                )
         except (OSError, ValueError) as error:
             raise OSError(f"accepted nothing: {path} cannot be written ({error})") from error
         for claim, verdict in sorted(moved.items(), key=lambda entry: summary.rank(entry[0])):
-            before = settings.expected.get((settings.profile.name, claim))
-            was = before.verdict if before else "no verdict"
-            self.closing_lines.append(f"accepted: {settings.profile.name}.{claim}, {verdict} in place of {was}")
+            earlier = settings.expected.get((settings.profile.name, claim))
+            replaced = earlier.verdict if earlier else "no verdict"
+            self.closing_lines.append(f"accepted: {settings.profile.name}.{claim}, {verdict} in place of {replaced}")
         if not moved:
             self.closing_lines.append(f"accepted: nothing, as no verdict has moved from {path}")
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        keyword = self.config.option.keyword
-        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and keyword and self._asks_for_claims():
-            terminalreporter.write_line(line(f"-k {keyword}: matches no claim; there are {', '.join(CLAIMS)}"))
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.entries:
             return
         settings = self.settings
@@ -269,13 +237,14 @@ class ClaimsSession:
             terminalreporter.write_line(closing_line)
 
 
-def _claim_of(item: pytest.Item) -> Claim | None:
+def claim_of(item: pytest.Item) -> Claim | None:
+    """The claim that a test judges; None for other tests."""
     claim = getattr(getattr(item, "module", None), "CLAIM", None)
     return claim if isinstance(claim, Claim) and "experiment" in getattr(item, "fixturenames", ()) else None
 
 
 def _require_writable(option: str, folder: Path) -> None:
-    """Hours of training come before the report: what cannot be written is to be known now."""
+    """Raises `pytest.UsageError` where no file can be written into the folder. It is known before hours of training."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -286,7 +255,7 @@ def _require_writable(option: str, folder: Path) -> None:
 
 
 def _code(project: Path) -> str:
-    """The version of the code that judged, with its commit where it is a checkout; ``+`` marks a changed one."""
+    """The version of the code, with the commit of a checkout; ``+`` marks uncommitted changes."""
     number = version("bumplab")
     git = ["git", "-C", str(project), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:

@@ -1,4 +1,7 @@
-"""Steady streams before pytest keeps the ones that it gives back in the end. pyproject.toml loads this plugin early."""
+"""Makes standard output steady before pytest stores it. pyproject.toml loads this plugin first.
+
+pytest stores the stream at its start and restores it at its end. Python flushes it once more at exit.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from bumplab.report import wording
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
 from bumplab.terminal import cell, line, paper, printable, text_on
-from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
+from bumplab.verdicts import suite
+from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 COLUMNS = ("claim", "verdict", "effect that decides", "seeds", "controls", "time")
@@ -28,7 +29,8 @@ LEAST_WIDTH = 80
 
 def rank(claim: str) -> int:
     """A claim's place in the paper's order."""
-    return CLAIMS.index(claim) if claim in CLAIMS else len(CLAIMS)
+    ours = [ours.id for ours in suite.in_the_papers_order(suite.claims(suite.OURS))]
+    return ours.index(claim) if claim in ours else len(ours)
 
 
 def write(

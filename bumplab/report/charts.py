@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from bumplab.report import effects, figures, paper, wording
 from bumplab.runs.store import RunRecord
+from bumplab.verdicts import suite
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.effects import levels_of
 
@@ -118,10 +119,10 @@ def of_claim(claim: Mapping[str, Any], records: Records) -> Iterator[Chart]:
 def _of_runs(
     name: str, control: Mapping[str, Any] | None, claim: Mapping[str, Any], stored: paper.Conditions
 ) -> Iterator[Chart]:
-    draw, note = paper.FIGURES.get(claim["claim"], (None, ""))
-    if draw is not None and "parts" in claim and paper.measured(draw, stored):
-        said = f"{OWN} {note}" if stored else note
-        yield _drawn(f"{name}-paper", lambda: draw(stored), "The paper's figure", said, control)
+    figure = {ours.id: ours.figure for ours in suite.claims(suite.OURS)}.get(claim["claim"])
+    if figure is not None and "parts" in claim and paper.measured(figure, stored):
+        note = f"{OWN} {figure.note}" if stored else figure.note
+        yield _drawn(f"{name}-paper", lambda: figure.draw(stored), "The paper's figure", note, control)
     if stored and claim.get("curves"):
         said = f"{OWN} {CURVES_NOTE}"
         if any(".corrected" in curve for curve in claim["curves"]):
@@ -147,7 +148,7 @@ def by_increment(claims: Claims, records: Records) -> paper.Conditions | None:
     stored = _stored(next((c.get("conditions", {}) for c in claims if c["claim"] == INCREMENTS), {}), records)
     if not all(stored.values()) or not all(re.fullmatch(r"d=\d+(\.\d+)?", name) for name in stored):
         return None
-    if len(paper.finished(stored)) < 2 or not paper.measured(paper.artefacts, stored):
+    if len(paper.finished(stored)) < 2 or not paper.measured(paper.ARTEFACTS_FIGURE, stored):
         return None
     return {name: stored[name] for _, name in sorted(zip(levels_of(stored), stored, strict=True))}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bumplab.report import wording
 from bumplab.runs.sealed import Damaged, read_file
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts import suite
 
 SCHEMAS = (2, 3, 4)
 """Versions of the reports' JSON that can be read."""
@@ -100,7 +100,7 @@ def _check(body: Report) -> None:
 def differences(old: Report, new: Report) -> Iterator[Difference]:
     """Each claim of either report, then its judged parts."""
     before, after = ({claim["claim"]: claim for claim in body["claims"]} for body in (old, new))
-    for name in sorted({*before, *after}, key=lambda name: (CLAIMS.index(name) if name in CLAIMS else 99, name)):
+    for name in _in_order({*before, *after}):
         a, b = before.get(name), after.get(name)
         yield Difference(name, "", a, b, a is None or b is None or a["verdict"] != b["verdict"])
         parts, again = (
@@ -108,6 +108,12 @@ def differences(old: Report, new: Report) -> Iterator[Difference]:
         )
         for part in dict.fromkeys([*parts, *again]):
             yield Difference(name, part, p := parts.get(part), q := again.get(part), _moved(p, q))
+
+
+def _in_order(names: Collection[str]) -> list[str]:
+    """Our claims in the paper's order, then all others."""
+    ours = [claim.id for claim in suite.in_the_papers_order(suite.claims(suite.OURS)) if claim.id in names]
+    return ours + sorted(set(names) - set(ours))
 
 
 def _moved(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
@@ -168,7 +174,7 @@ def history_page(reports: Sequence[Report]) -> str:
     named = {claim["claim"] for body in reports for claim in body["claims"]}
     return environment.get_template("history.html.j2").render(
         reports=[(body, {claim["claim"]: claim for claim in body["claims"]}) for body in reports],
-        claims=[claim for claim in CLAIMS if claim in named] + sorted(named - set(CLAIMS)),
+        claims=_in_order(named),
         latest=latest,
         before=before,
         differences=[d for d in differences(before, latest) if d.moved] if before else [],

@@ -22,7 +22,8 @@ from bumplab.measure.names import array_forms
 from bumplab.report import charts, figures, wording
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
-from bumplab.verdicts.error_rate import CLAIMS, FAMILY_ALPHA
+from bumplab.verdicts import suite
+from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
 SCHEMA = 4
 """Version of the JSON beside the report."""
@@ -44,8 +45,7 @@ def write(report: dict[str, Any], store: RunStore, path: Path, figures_to: Path 
     Beside it go the same as JSON and a summary in Markdown; with ``figures_to``, each figure there as SVG and PNG.
     Curves, samples and manifolds come from the store. Raises OSError where a folder cannot be written.
     """
-    rank = {claim: i for i, claim in enumerate(CLAIMS)}
-    claims = sorted(report["claims"], key=lambda claim: rank.get(claim["claim"], len(rank)))
+    claims = sorted(report["claims"], key=lambda claim: suite.papers_order(claim["claim"], claim["source"]))
     records, samples = _load(claims, store)
     for folder in (path.parent, figures_to or path.parent):
         folder.mkdir(parents=True, exist_ok=True)

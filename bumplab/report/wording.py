@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from bumplab.verdicts.error_rate import CERTAIN, CLAIMS, KEPT_FOR_THE_LAST, Looks, alpha_of
+from bumplab.verdicts import suite
+from bumplab.verdicts.error_rate import KEPT_FOR_THE_LAST, Looks
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
 Entry = Mapping[str, Any]
@@ -132,11 +133,12 @@ def surprise(claim: Entry) -> str:
 def error_rate(body: Entry) -> str:
     """How the family's error rate is split over claims and looks."""
     looks = Looks(body["seeds"], body.get("max_seeds", body["seeds"]))
-    sharing = [claim for claim in CLAIMS if claim not in CERTAIN]
-    each = alpha_of(sharing[0])
+    claims = suite.claims(suite.OURS)
+    sharing, certain = ([claim.id for claim in claims if claim.certain is bare] for bare in (False, True))
+    each = looks.alpha
     text = (
         f"Each of the {len(sharing)} claims with chance in them may spend an equal part of it, {each:.3g}; "
-        f"{', '.join(CERTAIN)}, in which nothing is drawn at random, spends none. "
+        f"{', '.join(certain)}, in which nothing is drawn at random, spends none. "
     )
     if looks.first == looks.last:
         return f"{text}Claims are looked at once, with {looks.last} seeds."

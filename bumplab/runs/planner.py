@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from filelock import Timeout
@@ -14,9 +14,20 @@ from bumplab.runs.store import RunRecord, RunStore, run_key
 
 POLL = 0.5
 """Seconds between two looks at the store while others train the missing runs."""
+Trainer = Callable[[RunSpec, RunStore, str], None]
+"""Trains a run on a device and publishes it in the store. The caller holds the run's lock."""
 
 
-def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str) -> list[RunRecord]:
+def train_here(spec: RunSpec, store: RunStore, device: str) -> None:
+    """Trains the run in this process."""
+    from bumplab.runs.execute import execute  # imports torch, which stored runs do not need
+
+    execute(spec, store, device)
+
+
+def obtain(
+    needed: Sequence[RunSpec], board: Board, store: RunStore, device: str, train: Trainer = train_here
+) -> list[RunRecord]:
     """The results of ``needed``, in order, without their evidence.
 
     Trains the missing runs that nobody has begun, and puts all of them on the board. While others train the rest, it
@@ -31,26 +42,26 @@ def obtain(needed: Sequence[RunSpec], board: Board, store: RunStore, device: str
         if not missing:
             return [records[spec] for spec in needed]
         board.ask(missing)
-        if not _train_any((*missing, *board.wanted()), store, device):
+        if not _train_any((*missing, *board.wanted()), store, device, train):
             time.sleep(POLL)
 
 
-def help_others(board: Board, store: RunStore, device: str) -> None:
+def help_others(board: Board, store: RunStore, device: str, train: Trainer = train_here) -> None:
     """For a worker that has no claim left: trains runs on the board while any other worker has a claim left.
 
     It stays while the board has no free run, because an open claim asks for another seed. It leaves runs that no claim
     will ask for any more, as in a session that stopped at its first failure.
     """
     while board.others_at_work():
-        if not _train_any(board.wanted(), store, device):
+        if not _train_any(board.wanted(), store, device, train):
             time.sleep(POLL)
 
 
-def _train_any(specs: Sequence[RunSpec], store: RunStore, device: str) -> bool:
-    return any(train_if_free(spec, store, device) for spec in specs)
+def _train_any(specs: Sequence[RunSpec], store: RunStore, device: str, train: Trainer) -> bool:
+    return any(train_if_free(spec, store, device, train) for spec in specs)
 
 
-def train_if_free(spec: RunSpec, store: RunStore, device: str) -> bool:
+def train_if_free(spec: RunSpec, store: RunStore, device: str, train: Trainer = train_here) -> bool:
     """Trains the run unless it is stored or another process trains it. Returns whether it trained the run."""
     if store.has(spec):
         return False
@@ -58,9 +69,7 @@ def train_if_free(spec: RunSpec, store: RunStore, device: str) -> bool:
         with store.lock(run_key(spec)):
             if store.has(spec):
                 return False
-            from bumplab.runs.execute import execute  # imports torch, which stored runs do not need
-
-            execute(spec, store, device)
+            train(spec, store, device)
             return True
     except Timeout:
         return False

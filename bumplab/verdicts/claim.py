@@ -12,7 +12,7 @@ import numpy as np
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.intervals import Datum, Interval, student_t
+from bumplab.verdicts.intervals import Datum, Interval, certain, student_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from bumplab.runs.store import RunRecord
 
 DatumForm = Literal["bounds", "pair", "outcomes"]
-"""What a seed's numbers are: bounds of its effect; the two numbers of a ratio; or levels and an outcome for each."""
+"""The numbers of one seed: bounds of its effect; the two numbers of a ratio; or levels and then an outcome for each."""
 IntervalOf = Callable[[Sequence[Datum], float], Interval]
 SeedRuns = Mapping[str, Curves]
-"""One seed's runs, by condition."""
+"""The runs of one seed, by condition."""
 RunsOf = Callable[[Profile, int], Mapping[str, RunSpec]]
+"""The spec of each condition's run, for a profile and a seed."""
 Change = Callable[[SeedRuns], SeedRuns]
+"""Other measurements of the same runs, as a control plants them."""
+Effect = Callable[[SeedRuns], float | Datum]
+"""One seed's effect: a number where it is known, otherwise the datum that the part's interval reads."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,11 @@ class Region:
 
 @dataclass(frozen=True)
 class Design:
-    """What a part is built to find: an effect of this size, when seeds spread around it this much.
+    """The effect that a part is built to find, and the standard deviation of that effect between seeds.
 
-    Both are fixed before a judged run: from the paper's figures, or from runs with seeds below `FIRST_SEED`; ``source``
-    says which. ``draw`` makes one seed's datum of an effect; by default it is normal with standard deviation
-    ``spread``.
+    Both are fixed before the first judged run. ``source`` names the paper's figure, or the runs with seeds below
+    `FIRST_SEED`, that they come from. ``draw`` draws the datum of one seed from a generator, an effect and a spread.
+    The default draws a normal effect.
     """
 
     effect: float
@@ -56,6 +60,7 @@ class Design:
     draw: Callable[[np.random.Generator, float, float], Datum] | None = None
 
     def seed_datum(self, random: np.random.Generator, effect: float) -> Datum:
+        """One seed's datum in a world where the true effect is ``effect``."""
         if self.draw is not None:
             return self.draw(random, effect, self.spread)
         value = float(random.normal(effect, self.spread))
@@ -66,34 +71,35 @@ class Design:
 class Part:
     """One prediction of a claim: an effect of one seed's runs, as a number with a unit.
 
-    ``effect`` takes the claim's conditions, each as one seed's `Curves`, and gives the datum that ``interval`` reads
-    (for `student_t` the effect's bounds, equal where it is known), or raises `Undefined`. ``why`` gives the reason for
-    the region's margin. A part that does not ``judge`` is shown beside the others and decides nothing.
+    ``effect`` takes one seed's `Curves` by condition. It returns a number, or the datum that ``interval`` reads: for
+    `student_t` the bounds of an effect that is not known exactly. It raises `Undefined` where the runs define no
+    effect. ``why`` gives the reason for the region's margin. A part with ``judges=False`` is reported and decides
+    nothing.
     """
 
     name: str
     unit: str
     region: Region
     why: str
-    effect: Callable[[SeedRuns], Datum]
+    effect: Effect
     interval: IntervalOf = student_t
     judges: bool = True
     design: Design | None = None
     datum: str = ""
-    """What the numbers of a seed's datum are, where they are not the effect itself."""
+    """Names the numbers of a seed's datum, where they are not the effect itself."""
     datum_form: DatumForm = "bounds"
     rates: tuple[str, ...] = ()
-    """The shares of sampled images that the effect is made of, where its sampling noise is to be known (`noise`)."""
+    """The shares of sampled images that the effect is computed from. `noise` draws them again."""
     counts_failures: bool = False
-    """The effect is defined for runs that diverged; otherwise one such run leaves the part undecided."""
+    """The effect is defined for diverged runs too. Otherwise one diverged run leaves the part undecided."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A world in which the claim is known to be false or, if ``positive``, true, judged by the claim's own code.
+    """A world where the truth is known, judged by the claim's own code.
 
-    A false one must not come out SUPPORTED, a true one not CONTRADICTED. Its ``runs`` replace the claim's, ``change``
-    alters what was measured on them, or both.
+    The claim is true there if ``positive``, otherwise false. A false world must not come out SUPPORTED. A true world
+    must not come out CONTRADICTED. ``runs`` replaces the claim's runs. ``change`` alters the measurements of the runs.
     """
 
     name: str
@@ -105,10 +111,11 @@ class Control:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """The paper's figure of a claim, redrawn from stored runs by condition, one a seed.
+    """The paper's figure of a claim, redrawn from stored runs.
 
-    ``note`` says what to read in it. ``rows`` names the numbers that every row must hold, ``label_sets`` the label sets
-    whose samples the last checkpoint must hold. ``finished_only``: runs that failed are not shown.
+    ``draw`` takes the records of each condition, one a seed. ``note`` tells the reader how to read the figure. ``rows``
+    names the numbers that every row must hold. ``label_sets`` names the label sets whose samples the last checkpoint
+    must hold. With ``finished_only`` the figure leaves out failed runs.
     """
 
     draw: Callable[[Mapping[str, Sequence[RunRecord]]], Figure]
@@ -119,17 +126,16 @@ class PaperFigure:
 
 
 FIRST_SEED = 10
-"""Seeds below it are for choosing profiles. Verdicts are reached with those from it on, which a choice should not have
-seen: of `quick` they have been, see README."""
+"""First seed of the judged runs. Lower seeds are for choosing profiles. For `quick` that was not kept, see README."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper. All parts that judge must hold for it to be SUPPORTED.
 
-    ``runs`` gives, for a profile and a seed, the run of each named condition: module-level data, so that a plan can be
-    made before anything trains; none for a claim that needs no training. ``curves`` names, for the report, the curves
-    that show the effect, by title.
+    ``runs`` returns the spec of each named condition for a profile and a seed, so a plan needs no training. It returns
+    an empty mapping for a claim that needs no runs. ``curves`` maps each curve that shows the effect to its title in
+    the report.
     """
 
     id: str
@@ -141,27 +147,35 @@ class Claim:
     curves: Mapping[str, str]
     controls: tuple[Control, ...] = ()
     plant: Callable[..., SeedRuns] | None = None
-    """Makes one synthetic seed: from its number, the conditions and what each judged part is to read."""
+    """Makes the runs of one synthetic seed: ``plant(seed, conditions, *numbers)``, one number a judged part.
+
+    Where a part's design has a ``draw``, its number is the drawn datum. The claim's effects then read these numbers.
+    """
     figure: PaperFigure | None = None
     page_section: Literal["", "manifold", "artefacts"] = ""
     """A section that the report's page adds from this claim's runs."""
 
+    @property
+    def certain(self) -> bool:
+        """Nothing is drawn at random: the claim takes no share of the suite's error rate."""
+        return all(part.interval is certain for part in self.parts if part.judges)
+
     def plan(self, profile: Profile, seeds: int) -> dict[str, list[RunSpec]]:
-        """The runs of each condition, one a seed."""
+        """The specs of each condition, one a seed from `FIRST_SEED` on."""
         by_seed = [self.runs(profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
         return {condition: [runs[condition] for runs in by_seed] for condition in by_seed[0]}
 
     def with_runs(self, runs: RunsOf | None, change: Change | None) -> Claim:
-        """The same claim, with the same parts and regions, on other runs or on changed measurements."""
+        """The same claim on other runs or on changed measurements. Its regions stay."""
         parts = self.parts
         if change is not None:
             parts = tuple(replace(part, effect=_after(change, part.effect)) for part in parts)
         return replace(self, runs=runs or self.runs, parts=parts)
 
     def under(self, control: Control) -> Claim:
-        """The claim as its control puts it."""
+        """The claim in the world of the control."""
         return self.with_runs(control.runs, control.change)
 
 
-def _after(change: Change, effect: Callable[[SeedRuns], Datum]) -> Callable[[SeedRuns], Datum]:
+def _after(change: Change, effect: Effect) -> Effect:
     return lambda runs: effect(change(runs))

@@ -1,4 +1,4 @@
-"""A run's learning curves, and the steps at which they cross a level."""
+"""The learning curves of a run, and the steps at which they cross a level."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Curve = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curves:
-    """One run's rows as arrays over its measured steps. ``failed`` says why the seed failed, or is None."""
+    """One run's rows as arrays over its measured steps. ``failed`` is the reason of a failed run, otherwise None."""
 
     rows: Sequence[Mapping[str, float]]
     failed: str | None = None
@@ -30,18 +30,19 @@ class Curves:
 
     @property
     def steps(self) -> Curve:
+        """The measured steps: ``[checkpoints]``."""
         return self["step"]
 
     def __getitem__(self, name: str) -> Curve:
-        """The curve of that name, such as ``on_grid.accuracy``: ``[checkpoints]``."""
+        """The curve of that name, such as ``on_grid.accuracy``: ``[checkpoints]``. KeyError where a row lacks it."""
         return np.array([row[name] for row in self.rows], dtype=np.float64)
 
     def last(self, name: str) -> float:
-        """The number of that name in the last row, where some things are measured that earlier rows lack."""
+        """The number of that name in the last row. Some numbers are measured at the last step alone."""
         return float(self.rows[-1][name])
 
     def replaced(self, curves: Mapping[str, Curve]) -> Curves:
-        """The same run with other curves of these names: what a control changes."""
+        """The same run with these curves in place of its own."""
         rows = [{**row, **{name: float(c[i]) for name, c in curves.items()}} for i, row in enumerate(self.rows)]
         return Curves(rows, self.failed, self.seed)
 
@@ -50,10 +51,11 @@ class Curves:
         return self[f"{labels}.accuracy{axis}"] / self[f"{labels}.ceiling{axis}"]
 
     def crossing(self, curve: Curve, level: float) -> Bounds:
-        """The step at which ``curve`` rises above ``level`` and stays there at the next checkpoint too.
+        """Bounds of the first step where ``curve`` is above ``level`` at two checkpoints in a row.
 
-        Interpolated between checkpoints: (step, step). A curve that never does: (last step, infinity); one that is
-        above at the last checkpoint alone may stay there: (interpolated step, infinity).
+        The step is interpolated between checkpoints: (step, step). The bounds are (last step, infinity) for a curve
+        that never rises above the level. They are (interpolated step, infinity) for a curve that rises above it at the
+        last checkpoint only, as nothing shows whether it stays there.
         """
         steps = self.steps
         above = curve > level
@@ -63,7 +65,7 @@ class Curves:
                 if i == 0:
                     return float(steps[0]), float(steps[0])
                 share = (level - curve[i - 1]) / (curve[i] - curve[i - 1])
-                if math.isnan(share):  # unknown just before: somewhere between the two
+                if math.isnan(share):  # the value before is unknown
                     return float(steps[i - 1]), math.inf if i == last else float(steps[i])
                 at = float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
                 return at, math.inf if i == last else at

@@ -1,4 +1,4 @@
-"""From runs to a verdict. Pure: curves in, verdict out."""
+"""From runs to a verdict: curves go in, a verdict comes out, and nothing is read or written."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bumplab.verdicts.intervals import Datum, Futile, Interval, Tied, Undefined,
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
 Runs = Mapping[str, Sequence[Curves]]
-"""Each condition's runs, one a seed, paired by seed across conditions."""
+"""The runs of each condition, one a seed. Item i of every condition has the same seed."""
 
 
 @dataclass(frozen=True)
 class PartVerdict:
-    """How one prediction fared. ``effects`` has one entry a seed: its datum, or None where undefined.
+    """The verdict on one prediction.
 
-    ``stuck``: a seed leaves the effect undefined, and since no seed is dropped, no further seed can change that; or
-    more seeds are not going to define it (`Futile`). ``bounds`` are the region's, ``designed`` the effect that the part
-    is built to find; None where there is none.
+    ``effects`` has one entry a seed: its datum, or None where it is undefined. ``bounds`` are the region's, None where
+    it is open. ``designed`` is the effect that the part is built to find, None without a design. A part is ``stuck``
+    where no further seed can define its effect: a seed without an effect is never dropped, and see `Futile`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PartVerdict:
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """How a control fared: a false world must not come out SUPPORTED, a true one (``positive``) not CONTRADICTED."""
+    """The verdict on a control. A false world must not be SUPPORTED, a true one (``positive``) not CONTRADICTED."""
 
     name: str
     why: str
@@ -62,15 +62,16 @@ class ControlVerdict:
 
     @property
     def stuck(self) -> bool:
-        """Undecided for good: see `ClaimVerdict.stuck`."""
+        """No further seed can decide it, see `ClaimVerdict.stuck`."""
         return _stuck(self.verdict, self.parts)
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """``alpha`` is the one-sided error rate of the look at which the claim was decided, after ``seeds`` seeds.
+    """The verdict on a claim after ``seeds`` seeds.
 
-    ``unchecked`` is the verdict before the controls were asked; it differs from ``verdict`` where one refuted it.
+    ``alpha`` is the one-sided error rate of that look. ``unchecked`` is the verdict without the controls. It differs
+    from ``verdict`` where a control refutes it.
     """
 
     claim: str
@@ -84,24 +85,24 @@ class ClaimVerdict:
 
     @property
     def stuck(self) -> bool:
-        """Undecided for good: a seed leaves a part undefined, and no other part can contradict any more."""
+        """No further seed can decide it: a part is stuck, and every other judging part is stuck or SUPPORTED."""
         return _stuck(self.unchecked, self.parts)
 
     @property
     def settled(self) -> bool:
-        """More seeds would not change it."""
+        """Whether more seeds are of no use: the claim is decided or stuck."""
         return self.unchecked != "INCONCLUSIVE" or self.stuck
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain built-ins, fit for JSON: infinite limits are None."""
+        """Plain built-ins for JSON, with None in place of infinite limits."""
         return asdict(self)
 
 
 def decide_in_looks(claim: Claim, runs: Callable[[int], Runs], looks: Looks, until: int | None = None) -> ClaimVerdict:
-    """The verdict at the first look that settles the claim, or at the last (or at ``until`` seeds).
+    """The verdict at the first look that settles the claim, otherwise at the last look or at ``until`` seeds.
 
-    ``runs`` gives the conditions' runs for a number of seeds; they are asked for one look at a time, so that no seed is
-    trained that is not needed.
+    ``runs`` returns the runs of each condition for a number of seeds. It is called for one look at a time, so that no
+    seed is trained in vain.
     """
     for seeds in looks:
         verdict = decide(claim, runs(seeds), looks)
@@ -111,17 +112,18 @@ def decide_in_looks(claim: Claim, runs: Callable[[int], Runs], looks: Looks, unt
 
 
 def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
-    """The verdict on a claim at one look, from its conditions' runs.
+    """The verdict on a claim at one look.
 
-    SUPPORTED when every judging part's interval lies inside its region, each at the look's full error rate (an
-    intersection-union test needs no correction). CONTRADICTED when any lies outside, at that rate shared among the
-    parts. Else INCONCLUSIVE.
+    It is SUPPORTED when the interval of every judging part lies inside its region. Each interval has the look's full
+    error rate, as an intersection-union test needs no correction. It is CONTRADICTED when one interval lies outside, at
+    that rate divided by the number of judging parts. Otherwise it is INCONCLUSIVE. Raises ValueError where ``looks``
+    has no look at this number of seeds.
     """
     each = by_seed(runs)
     seeds = len(each)
-    alpha = alpha_at(claim.id, seeds or looks.last, looks)
+    alpha = alpha_at(seeds or looks.last, looks)
     judging = sum(part.judges for part in claim.parts)
-    parts = [_decide_part(part, each or [{}], alpha, judging) for part in claim.parts]
+    parts = [_decide_part(part, each or [{}], alpha=alpha, judging=judging) for part in claim.parts]
     judges = [part for part in parts if part.judges]
     verdict = _weakest([part.verdict for part in judges])
     reason = "; ".join(f"{part.name}: {part.reason}" for part in judges if part.verdict == verdict)
@@ -131,25 +133,25 @@ def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
 
 
 def _weakest(verdicts: Sequence[Verdict]) -> Verdict:
-    """One part is enough to contradict a claim. All of them must support it, and there must be one."""
+    """One part is enough to contradict a claim. All parts must support it, and there must be one."""
     if "CONTRADICTED" in verdicts:
         return "CONTRADICTED"
     return "SUPPORTED" if set(verdicts) == {"SUPPORTED"} else "INCONCLUSIVE"
 
 
 def by_seed(runs: Runs) -> list[SeedRuns]:
-    """Each seed's runs; empty for a claim that needs none."""
+    """The runs of each seed, by condition; empty for a claim that needs no runs."""
     seeds = len(next(iter(runs.values()), ()))
     return [{condition: each[i] for condition, each in runs.items()} for i in range(seeds)]
 
 
-def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
-    """The verdict once its controls are known.
+def with_controls(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
+    """The verdict on a claim, checked by the verdicts of its own code on its controls.
 
-    SUPPORTED is withdrawn where the claim's code also supports a world in which it is false; CONTRADICTED where it also
-    contradicts one in which it is true.
+    A false world that comes out SUPPORTED withdraws SUPPORTED. A true world that comes out CONTRADICTED withdraws
+    CONTRADICTED. The verdict is then INCONCLUSIVE.
     """
-    found = [
+    judged = [
         ControlVerdict(
             name=control.name,
             why=control.why,
@@ -161,12 +163,12 @@ def check(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]
         )
         for control, tried in controls
     ]
-    refuting = [control.name for control in found if not control.passed and verdict.verdict == control.verdict]
+    refuting = [control.name for control in judged if not control.passed and verdict.verdict == control.verdict]
     if not refuting:
-        return replace(verdict, controls=found)
+        return replace(verdict, controls=judged)
     names = ", ".join(map(repr, refuting))
-    reason = f"{verdict.verdict} is withdrawn: the same code says so of the control {names}"
-    return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}; without it, {verdict.reason}", controls=found)
+    reason = f"{verdict.verdict} is withdrawn: the control {names} came out {verdict.verdict} too"
+    return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}; without it, {verdict.reason}", controls=judged)
 
 
 def _stuck(verdict: Verdict, parts: Sequence[PartVerdict]) -> bool:
@@ -178,18 +180,18 @@ def _stuck(verdict: Verdict, parts: Sequence[PartVerdict]) -> bool:
     )
 
 
-def place(interval: Interval, against: Interval, region: Region) -> Verdict:
-    """Where an interval lies: inside the region, or, by the wider interval ``against``, outside it, or neither."""
+def verdict_of(interval: Interval, wider: Interval, region: Region) -> Verdict:
+    """SUPPORTED where ``interval`` lies inside the region, CONTRADICTED where ``wider`` lies outside it."""
     above = interval.low > region.low or region.low == -math.inf
     below = interval.high < region.high or region.high == math.inf
     if above and below:
         return "SUPPORTED"
-    if against.high <= region.low or against.low >= region.high:
+    if wider.high <= region.low or wider.low >= region.high:
         return "CONTRADICTED"
     return "INCONCLUSIVE"
 
 
-def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: int) -> PartVerdict:
+def _decide_part(part: Part, seeds: Sequence[SeedRuns], *, alpha: float, judging: int) -> PartVerdict:
     effects: list[Datum | None] = []
     problems: dict[str, list[int]] = {}
     for seed, runs in enumerate(seeds, FIRST_SEED):
@@ -202,10 +204,10 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
     stuck = False
     known = [effect for effect in effects if effect is not None]
     try:
-        if problems:  # a seed that fails is never dropped: the rest would be a selection
+        if problems:  # a seed without an effect is never dropped, as the other seeds would be a selection
             raise Undefined("; ".join(f"{problem} ({_seeds(at)})" for problem, at in problems.items()))
         interval = _interval(part, known, alpha)
-        verdict = place(interval, _wider(part, known, alpha / max(judging, 1)), part.region)
+        verdict = verdict_of(interval, _wider(part, known, alpha / max(judging, 1)), part.region)
         reason = _describe(interval, part, alpha)
     except Undefined as undefined:
         reason = str(undefined)
@@ -232,7 +234,7 @@ def _decide_part(part: Part, seeds: Sequence[SeedRuns], alpha: float, judging: i
 
 
 def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
-    """The interval that may contradict; without limits where it is undefined at this stricter rate."""
+    """The interval that may contradict, with infinite limits where it is undefined at this error rate."""
     try:
         return _interval(part, effects, alpha)
     except Undefined:
@@ -240,7 +242,7 @@ def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
 
 
 def _interval(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
-    """The part's interval. Seeds that agree exactly are taken to spread as the part was designed for."""
+    """The part's interval. Where all seeds agree exactly, it uses the designed spread."""
     try:
         return part.interval(effects, alpha)
     except Tied:
@@ -250,7 +252,10 @@ def _interval(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
 
 
 def seed_effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
-    """What one seed says of the part, or None and the problem that leaves it undefined."""
+    """One seed's datum of a part, or None and the problem that leaves the effect undefined.
+
+    The datum of a single number is its bounds (value, value).
+    """
     for condition, curves in runs.items():
         if curves.failed and not part.counts_failures:
             return None, f"the run {condition!r} failed: {curves.failed}"
@@ -258,9 +263,10 @@ def seed_effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
         effect = part.effect(runs)
     except Undefined as undefined:
         return None, str(undefined)
-    if any(math.isnan(value) for value in effect):
+    datum = effect if isinstance(effect, tuple) else (effect, effect)
+    if any(math.isnan(value) for value in datum):
         return None, "the effect is not a number"
-    return effect, None
+    return datum, None
 
 
 def _describe(interval: Interval, part: Part, alpha: float) -> str:

@@ -1,4 +1,4 @@
-"""Effects that several claims share: times to half the ceiling, their trend over a condition, and what is learned."""
+"""Effects that several claims share: steps to half the ceiling, their trend over a condition, planted paces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bumplab.verdicts.curves import Curve, Curves
 from bumplab.verdicts.intervals import Bounds, Undefined
 
 LEVEL = 0.5
-"""Learned: above half of what can be reached."""
+"""A run has learned where its accuracy is above this share of its ceiling."""
 
 
 def levels_of(runs: Mapping[str, object]) -> list[float]:
@@ -30,8 +30,9 @@ def contrast(levels: Sequence[float]) -> Curve:
 def log_time_slope(accuracy: Callable[[Curves], Curve]) -> Callable[[SeedRuns], Bounds]:
     """Doublings of the steps to `LEVEL` for each doubling of the condition, by least squares, within one seed.
 
-    A level that is not reached in time leaves the slope open on the side it would move to. Raises `Undefined` where no
-    run reaches it, or one has before training.
+    ``accuracy`` returns a run's accuracy over its ceiling: ``[checkpoints]``. A run that does not reach the level
+    leaves one bound of the slope infinite. Raises `Undefined` where no run reaches the level, or one run does so before
+    training.
     """
 
     def effect(runs: SeedRuns) -> Bounds:
@@ -49,12 +50,15 @@ def log_time_slope(accuracy: Callable[[Curves], Curve]) -> Callable[[SeedRuns], 
 
 
 def stretched(run: Curves, factor: float) -> Curves:
-    """The same run as if every step had taken ``factor`` steps: a planted difference in pace."""
+    """The same run with every step multiplied by ``factor``: a planted difference in pace."""
     return run.replaced({"step": run.steps * factor})
 
 
 def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
-    """A planted trend in pace: the run at the level that ``pick`` chooses under every name, slowed by level^slope."""
+    """A planted trend in pace: steps grow as the condition's level to the power ``slope``.
+
+    ``pick`` chooses one of the levels. The run at that level stands in for all others.
+    """
 
     def change(runs: SeedRuns) -> SeedRuns:
         levels = levels_of(runs)
@@ -66,7 +70,7 @@ def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
 
 
 def require_learned(run: Curves, condition: str) -> None:
-    """Raises `Undefined` unless the run ends above half of its ceiling."""
+    """Raises `Undefined` unless the run's last on-grid accuracy is above half of its ceiling."""
     learned = float(run.corrected("on_grid")[-1])
     if not learned > LEVEL:
         raise Undefined(f"the {condition} run has not learned: {learned:.2f} of its ceiling")

@@ -1,21 +1,17 @@
-"""The suite's one error rate: a family alpha, split over the claims and over the looks at each of them."""
+"""The error rate of the suite: a family alpha, split over its claims and over the looks at each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FAMILY_ALPHA = 0.05
-"""Chance, at most, that any claim of the suite is falsely SUPPORTED, or that any is falsely CONTRADICTED."""
-CLAIMS = ("phases", "representation", "density", "coupling", "hole", "sigma", "overlap", "bottleneck", "seeds")
-"""The claims of the suite, in the order of the report. A claim that is added is added here."""
-CERTAIN = ("overlap",)
-"""Claims in which nothing is drawn at random: they cannot err by chance and take no share of `FAMILY_ALPHA`."""
+"""Upper bound of the chance that any claim of the suite is falsely SUPPORTED, and of any falsely CONTRADICTED."""
 
 FIRST_LOOK, LAST_LOOK = 3, 8
-"""Training runs of each condition at the first look, and the most there may be."""
+"""Training runs of each condition at the first look and at the last."""
 KEPT_FOR_THE_LAST = 0.5
-"""Share of a claim's error rate kept for its last look; the looks before it share the rest equally.
+"""Share of a claim's error rate kept for its last look. The earlier looks share the rest equally.
 
 Simulated for one t test with an effect of 2 standard deviations between seeds: power 0.91 at 6.9 seeds on average;
 sharing equally 0.78 at 6.6, in proportion to the look's number 0.86 at 6.6 (`benchmarks/README.md`)."""
@@ -23,12 +19,23 @@ sharing equally 0.78 at 6.6, in proportion to the look's number 0.86 at 6.6 (`be
 MIN_SEEDS, MAX_SEEDS = 2, 32
 
 
+def _alpha_of_ours() -> float:
+    from bumplab.verdicts import suite  # imports the claims, which import this module
+
+    return suite.alpha(suite.OURS)
+
+
 @dataclass(frozen=True)
 class Looks:
-    """The numbers of seeds at which a claim is looked at: ``first``, one more at a time, up to ``last``."""
+    """The numbers of seeds at which a claim is judged: ``first``, then one more at a time, up to ``last``.
+
+    Raises ValueError for numbers outside `MIN_SEEDS` to `MAX_SEEDS`.
+    """
 
     first: int = FIRST_LOOK
     last: int = LAST_LOOK
+    alpha: float = field(default_factory=_alpha_of_ours)
+    """One-sided error rate of each claim over all its looks. The default is that of the claims beside the package."""
 
     def __post_init__(self) -> None:
         if not MIN_SEEDS <= self.first <= self.last <= MAX_SEEDS:
@@ -40,7 +47,10 @@ class Looks:
         return iter(range(self.first, self.last + 1))
 
     def share(self, seeds: int) -> float:
-        """The part of a claim's error rate that the look at ``seeds`` may spend; all looks together spend 1."""
+        """The share of a claim's error rate for the look at ``seeds``. The shares of all looks add up to 1.
+
+        Raises ValueError where there is no look at this number of seeds.
+        """
         if seeds not in range(self.first, self.last + 1):
             raise ValueError(f"there is no look at {seeds} seeds: they go from {self.first} to {self.last}")
         if self.first == self.last:
@@ -48,16 +58,6 @@ class Looks:
         return KEPT_FOR_THE_LAST if seeds == self.last else (1 - KEPT_FOR_THE_LAST) / (self.last - self.first)
 
 
-def alpha_of(claim_id: str) -> float:
-    """The one-sided error rate of one claim over all its looks (Bonferroni, in equal parts).
-
-    Raises KeyError for a claim that has no share.
-    """
-    if claim_id not in CLAIMS:
-        raise KeyError(f"claim {claim_id!r} has no share of the suite's error rate: add it to error_rate.CLAIMS")
-    return FAMILY_ALPHA / (len(CLAIMS) - len(CERTAIN))
-
-
-def alpha_at(claim_id: str, seeds: int, looks: Looks) -> float:
-    """The error rate of one look. The union bound over looks makes adding seeds until a verdict is reached valid."""
-    return alpha_of(claim_id) * looks.share(seeds)
+def alpha_at(seeds: int, looks: Looks) -> float:
+    """The error rate of the look at ``seeds``. By the union bound over looks, stopping at any of them is valid."""
+    return looks.alpha * looks.share(seeds)

@@ -1,8 +1,8 @@
-"""Confidence intervals valid at three to eight training runs.
+"""Confidence intervals that hold at three to eight training runs.
 
-Seeds are never bootstrapped: at 3 seeds a nominal 95 % interval then covers 70 %.
+No interval bootstraps the seeds: a bootstrap's nominal 95 % interval covers 70 % at 3 seeds.
 
-All limits are one-sided: each is exceeded with probability at most ``alpha``.
+All limits are one-sided: the chance that the true value lies beyond one of them is at most ``alpha``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 Datum = tuple[float, ...]
-"""What one seed says, as its interval reads it: bounds of an effect, a ratio's two numbers, or levels and outcomes."""
+"""The numbers of one seed: bounds of an effect, the two numbers of a ratio, or levels and then their outcomes."""
 Bounds = tuple[float, float]
-"""What is known of one seed's effect: (value, value), or wider where a time was not reached (interval censoring)."""
+"""Bounds of one seed's effect: (value, value), or wider where a level was not reached (interval censoring)."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate (None where censoring leaves it open) and its limits, which may be infinite."""
+    """An estimate and its limits. Censoring leaves the estimate None. The limits may be infinite."""
 
     estimate: float | None
     low: float
@@ -32,27 +32,28 @@ class Interval:
 
 
 class Undefined(Exception):
-    """An effect that these runs do not define; the message says why, for the verdict's reason."""
+    """The runs do not define the effect. The message gives the reason, which the verdict quotes."""
 
 
 class Tied(Undefined):
-    """All seeds agree exactly. They say nothing of how seeds spread: limits of width 0 would be a false certainty."""
+    """All seeds agree exactly, so their spread is unknown. Limits of width 0 would be too narrow."""
 
 
 class Futile(Undefined):
-    """...and that more seeds are not going to define."""
+    """An effect that stays undefined however many seeds are added."""
 
 
 def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -> Interval:
     """Limits for the mean effect over seeds: mean -+ t(n - 1) * sd / sqrt(n).
 
-    With censored effects the lower limit takes each seed at its least and the upper at its most. ``resolution`` is the
-    least spread that is believed. Raises `Tied` where all effects are equal and no resolution is given.
+    The lower limit takes each seed's lower bound, the upper limit its upper bound. ``resolution`` is the least standard
+    deviation that the limits use. Raises `Tied` where all effects are equal and ``resolution`` is 0, and `Undefined`
+    for fewer than 2 seeds.
     """
     if len(effects) < 2:
         raise Undefined("one seed has no spread")
     if not resolution and agree(effects):
-        raise Tied(f"all {len(effects)} seeds agree exactly, which says nothing of how seeds spread")
+        raise Tied(f"all {len(effects)} seeds agree exactly, so their spread is unknown")
     limits = []
     for side, sign in ((0, -1.0), (1, 1.0)):
         values = np.array([effect[side] for effect in effects])
@@ -67,7 +68,7 @@ def student_t(effects: Sequence[Datum], alpha: float, resolution: float = 0.0) -
 
 
 def agree(effects: Sequence[Datum]) -> bool:
-    """Whether all seeds say the same, up to rounding. A planted effect differs between seeds in its last digits."""
+    """Whether all seeds have the same datum, up to rounding: a planted effect differs in its last digits."""
     values = np.array(effects, dtype=np.float64)
     finite = values[:, np.isfinite(values).all(axis=0)]
     tolerance = 1e-9 * np.maximum(1.0, np.abs(finite).max(axis=0, initial=0.0))
@@ -75,10 +76,11 @@ def agree(effects: Sequence[Datum]) -> bool:
 
 
 def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
-    """Limits for the ratio of two means, from (numerator, denominator) pairs of one seed each (Fieller 1954).
+    """Limits for the ratio of two means (Fieller 1954), from one (numerator, denominator) pair a seed.
 
-    Raises `Undefined` where the denominator cannot be told from zero: any ratio is then possible; `Futile` where it is
-    below zero, by a 95 % limit. Giving up can make no claim SUPPORTED. Raises `Tied` where all pairs are equal.
+    Raises `Undefined` where the denominator may be zero: then every ratio is possible. Raises `Futile` where the
+    denominator's 95 % limit is below zero: giving up early can make no claim SUPPORTED. Raises `Tied` where all pairs
+    are equal.
     """
     if len(pairs) < 2:
         raise Undefined("one seed has no spread")
@@ -95,34 +97,35 @@ def fieller(pairs: Sequence[Datum], alpha: float) -> Interval:
     if bottom <= 0 or a <= 0:
         raise Undefined(f"the denominator, {bottom:.3g} on average, cannot be told from zero")
     if agree(pairs):
-        raise Tied(f"all {len(pairs)} seeds agree exactly, which says nothing of how seeds spread")
+        raise Tied(f"all {len(pairs)} seeds agree exactly, so their spread is unknown")
     root = math.sqrt(max(b * b - a * c, 0.0))
     return Interval(top / bottom, (b - root) / a, (b + root) / a)
 
 
 def certain(effects: Sequence[Datum], alpha: float) -> Interval:
-    """The effect itself, where nothing is drawn at random."""
+    """The effect itself, of the one datum of a claim in which nothing is drawn at random."""
     ((value, _),) = effects
     return Interval(value, value, value)
 
 
 STEEPEST = 50.0
-"""Log-odds per level beyond which `exact_trend` calls a limit infinite."""
+"""Log-odds per unit of level. `exact_trend` calls a limit beyond it infinite."""
 
 
 def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
-    """Limits for the trend of a yes-or-no outcome over levels: its log-odds per unit of level (exact, conditional).
+    """Exact conditional limits for the trend of a yes-or-no outcome over levels, as log-odds per unit of level.
 
-    Each seed's row is its levels and, after them, its outcomes (0 or 1): conditional logistic regression with the seed
-    as stratum, as in Cox (1970). Given how many outcomes of a seed are 1, which they are follows from the slope alone;
-    the limits invert the exact distribution of ``sum(level * outcome)``, so they hold at any number of seeds. The
-    estimate is the conditional maximum, which may be infinite. Raises `Undefined` where no seed has both outcomes.
+    A row holds one seed's levels and then an outcome (0 or 1) for each. The method is conditional logistic regression
+    with the seed as stratum (Cox 1970). The number of a seed's outcomes that are 1 is held fixed; the slope alone then
+    sets the chance of each arrangement. The limits invert the exact distribution of ``sum(level * outcome)``, so they
+    hold at any number of seeds. The estimate is the conditional maximum, which may be infinite. Raises `Undefined`
+    where no seed has both outcomes.
     """
     strata = []
     observed = 0.0
     for row in rows:
         half = len(row) // 2
-        # hundredths of a doubling: ten irrational levels would give more different totals than can be counted
+        # Rounded to hundredths of a doubling: ten irrational levels would give too many different totals to count.
         levels, outcomes = np.round(row[:half], 2), np.array(row[half:])
         ones = int(outcomes.sum())
         if 0 < ones < half:
@@ -130,7 +133,7 @@ def exact_trend(rows: Sequence[Datum], alpha: float) -> Interval:
             observed += float(levels @ outcomes)
     if not strata:
         raise Undefined("no seed has both outcomes: nothing to compare between levels")
-    # the distribution of the total over seeds at slope 0, on which a slope only puts weights
+    # Distribution of the total over seeds at slope 0. Any other slope only weights these totals.
     values: NDArray[np.float64] = np.zeros(1)
     counts: NDArray[np.float64] = np.ones(1)
     for sums in strata:

@@ -1,4 +1,4 @@
-"""A claim repeated with one open choice changed: does the paper's claim hang on something it never stated?"""
+"""A claim repeated with one changed choice that the paper leaves open: does the verdict depend on that choice?"""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CHOICES = {
     for field in dataclasses.fields(kind)
     if field.name not in ("kind", "timesteps")
 }
-"""Every field of a run that the paper leaves open, by the part of the spec that holds it; and ``tap``, see `parse`."""
+"""Fields of a run that the paper leaves open, each with the part of the spec that holds it. `parse` adds ``tap``."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """One choice, changed: ``name`` as the user wrote it, such as ``prediction=epsilon``."""
+    """One changed choice. ``name`` is the user's text, such as ``prediction=epsilon``."""
 
     name: str
     respecify: Callable[[RunSpec], RunSpec]
     change: Callable[[SeedRuns], SeedRuns] | None = None
 
     def of(self, claim: Claim) -> Claim:
-        """The same claim on the runs that the changed choice makes."""
+        """The same claim on runs with the changed choice."""
         return claim.with_runs(
             lambda profile, seed: {name: self.respecify(run) for name, run in claim.runs(profile, seed).items()},
             self.change,
@@ -37,10 +37,10 @@ class Variation:
 
 
 def parse(text: str, base: RunSpec) -> Variation:
-    """The variation that ``choice=value`` names, checked against a profile's base run. Raises ValueError in one line.
+    """The variation named by ``choice=value``, checked against the base run of a profile.
 
-    ``tap=up1`` reads the representation after the label injection and needs no other runs; every other choice is a
-    field of the model, the diffusion or the training.
+    ``tap=up1`` reads the representation after the label injection, from the same runs. Every other choice is a field of
+    the model, the diffusion or the training. Raises ValueError in one line where the text names no variation.
     """
     choice, _, value = text.partition("=")
     if choice == "tap":
@@ -65,10 +65,10 @@ def parse(text: str, base: RunSpec) -> Variation:
         return replace(run, **{part: replace(getattr(run, part), **{choice: typed})})
 
     try:
-        respecify(base)  # the spec says what is allowed
+        respecify(base)  # the spec checks the value
     except ValueError as error:
-        about_it = str(error).startswith(choice)
-        raise ValueError(str(error) if about_it else f"{text}: {error}") from error
+        names_the_choice = str(error).startswith(choice)
+        raise ValueError(str(error) if names_the_choice else f"{text}: {error}") from error
     if typed == now:
         raise ValueError(f"{text}: is what the profile does anyway")
     if reason := changes_nothing(base, respecify(base)):
@@ -77,7 +77,7 @@ def parse(text: str, base: RunSpec) -> Variation:
 
 
 def changes_nothing(base: RunSpec, varied: RunSpec) -> str | None:
-    """Why two specs make the same network though they differ, or None where they do not."""
+    """The reason why two different specs make the same network, or None where they make two."""
     size = base.data.image_size
     before, after = base.model.attended(size), varied.model.attended(size)
     if base.model.attention_max_size != varied.model.attention_max_size and before == after:
@@ -89,12 +89,9 @@ def changes_nothing(base: RunSpec, varied: RunSpec) -> str | None:
 
 
 def _read_from(tap: str, runs: SeedRuns) -> SeedRuns:
-    """The same runs with another tap's measures under the name of the one that claims read."""
-    usual = LAYER_4[0]
-    measured = [
-        name.removeprefix(f"{tap}.") for name in next(iter(runs.values())).rows[0] if name.startswith(f"{tap}.")
-    ]
+    """The same runs with the measures of ``tap`` under the name of the tap that claims read."""
+    names = [name for name in next(iter(runs.values())).rows[0] if name.startswith(f"{tap}.")]
+    renamed = {name: f"{LAYER_4[0]}.{name.removeprefix(f'{tap}.')}" for name in names}
     return {
-        condition: run.replaced({f"{usual}.{measure}": run[f"{tap}.{measure}"] for measure in measured})
-        for condition, run in runs.items()
+        condition: run.replaced({new: run[name] for name, new in renamed.items()}) for condition, run in runs.items()
     }

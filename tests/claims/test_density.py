@@ -2,10 +2,27 @@
 
 import math
 
-import pytest
-
 from bumplab.verdicts.worlds import CEILING, level, ramp, untrained
+from tests.claims.checks import (
+    LEARNED,
+    LEARNED_OFF,
+    PROFILES,
+    STEP,
+    alike,
+    by_increment,
+    check_controls,
+    check_planted,
+    check_power,
+    check_reads,
+    check_shown,
+    check_verdicts,
+    claim_of,
+    half_at,
+    nothing_learns,
+    verdict_on,
+)
 
+CLAIM = claim_of("density")
 BOTH = ("ceiling-corrected", "off-grid")
 
 
@@ -14,71 +31,83 @@ def both(slope):
 
 
 def never(*conditions):
-    """These conditions learn nothing; all of them, if none is named."""
-
-    def change(runs):
-        silent = conditions or tuple(runs)
-        return {c: untrained(run.seed) if c in silent else run for c, run in runs.items()}
-
-    return change
+    """These conditions learn nothing."""
+    return lambda runs: {c: untrained(curves.seed) if c in conditions else curves for c, curves in runs.items()}
 
 
 def learned_before_training(runs):
     known = {f"{labels}.accuracy": level(CEILING) for labels in ("on_grid", "off_grid")}
-    return {c: run.replaced(known) for c, run in runs.items()}
+    return {condition: curves.replaced(known) for condition, curves in runs.items()}
 
 
-@pytest.mark.parametrize("change", [None, never("d=4"), never("d=1", "d=4")], ids=["all learn", "one not", "two not"])
-def test_supported_where_dense_learns_faster(judge, change, seeds):
-    """A run that never learns leaves the slope open upwards only."""
-    found = judge("density", change=change, seeds=seeds)
-    assert found.verdict == "SUPPORTED", found.reason
-    assert (found.parts[0].high is None) == (change is not None)
+def test_it_is_supported_where_dense_learns_faster_and_nowhere_else():
+    check_verdicts(
+        CLAIM,
+        {
+            "dense faster": ({}, None, {"SUPPORTED"}, ""),
+            "same pace": (both(0.0), None, {"CONTRADICTED", "INCONCLUSIVE"}, "log2"),
+            "sparse faster": (both(-0.3), None, {"CONTRADICTED"}, "log2"),
+            "on-grid same": (
+                {"ceiling-corrected": 0.0},
+                None,
+                {"CONTRADICTED", "INCONCLUSIVE"},
+                "ceiling-corrected",
+            ),
+            "off-grid same": ({"off-grid": 0.0}, None, {"CONTRADICTED", "INCONCLUSIVE"}, "off-grid"),
+            "dense never learns": ({}, never("d=0.1"), {"INCONCLUSIVE", "CONTRADICTED"}, ""),
+            "none learns": ({}, nothing_learns, {"INCONCLUSIVE"}, "no run reaches half its ceiling"),
+            "learned before training": ({}, learned_before_training, {"INCONCLUSIVE"}, "already past"),
+        },
+    )
+    for silent in ((), ("d=4",), ("d=1", "d=4")):  # a run that never learns leaves the slope open upwards only
+        for seeds in (3, 5):
+            verdict = verdict_on(CLAIM, change=never(*silent), seeds=seeds)
+            assert verdict.verdict == "SUPPORTED", (silent, seeds, verdict.reason)
+            assert (verdict.parts[0].high is None) == bool(silent), (silent, seeds)
 
 
-@pytest.mark.parametrize(
-    ("effects", "change", "verdicts", "why"),
-    [
-        (both(0.0), None, {"CONTRADICTED", "INCONCLUSIVE"}, "log2"),
-        (both(-0.3), None, {"CONTRADICTED"}, "log2"),
-        ({"ceiling-corrected": 0.0}, None, {"CONTRADICTED", "INCONCLUSIVE"}, "ceiling-corrected"),
-        ({"off-grid": 0.0}, None, {"CONTRADICTED", "INCONCLUSIVE"}, "off-grid"),
-        ({}, never("d=0.1"), {"INCONCLUSIVE", "CONTRADICTED"}, ""),
-        ({}, never(), {"INCONCLUSIVE"}, "no run reaches half its ceiling"),
-        ({}, learned_before_training, {"INCONCLUSIVE"}, "already past"),
-    ],
-    ids=[
-        "same pace",
-        "sparse learns faster",
-        "on-grid same",
-        "off-grid same",
-        "dense never learns",
-        "none learns",
-        "learned before training",
-    ],
-)
-def test_not_supported_where_dense_does_not_learn_faster(judge, effects, change, verdicts, why, seeds):
-    found = judge("density", effects, change, seeds)
-    assert found.verdict in verdicts, found.reason
-    assert why in found.reason
-
-
-def test_a_lower_ceiling_is_not_slower_learning(judge):
-    """Bumps cut off at the border: raw accuracy is lower at large increments, relative to its ceiling it is not."""
+def test_a_lower_ceiling_is_not_slower_learning():
+    """The border cuts bumps off: raw accuracy is lower at large increments, relative to its ceiling it is not."""
 
     def lower(runs):
         changed = {}
-        for condition, run in runs.items():
+        for condition, curves in runs.items():
             d = float(condition.removeprefix("d="))
             ceiling = 0.9 - 0.1 * d
-            pace = 0.05 * math.sin(run.seed) + 0.002 * math.sin(run.seed * d)  # seeds must not agree exactly
-            curves = {f"{s}.ceiling": level(ceiling) for s in ("on_grid", "off_grid")}
-            curves |= {f"{s}.accuracy": ramp(300 * (1 + pace)) * ceiling for s in ("on_grid", "off_grid")}
-            changed[condition] = run.replaced(curves)
+            pace = 0.05 * math.sin(curves.seed) + 0.002 * math.sin(curves.seed * d)  # seeds must not agree exactly
+            made = {f"{labels}.ceiling": level(ceiling) for labels in ("on_grid", "off_grid")}
+            made |= {f"{labels}.accuracy": ramp(300 * (1 + pace)) * ceiling for labels in ("on_grid", "off_grid")}
+            changed[condition] = curves.replaced(made)
         return changed
 
-    parts = {part.name: part for part in judge("density", change=lower).parts}
-    corrected, off_grid = (parts[name] for name in BOTH)
-    raw = parts["raw accuracy (as in the paper)"]
-    assert (corrected.verdict, off_grid.verdict) == ("CONTRADICTED", "CONTRADICTED")
-    assert raw.verdict != "CONTRADICTED", "in this world raw accuracy must look like a density effect"
+    verdicts = {part.name: part.verdict for part in verdict_on(CLAIM, change=lower).parts}
+    assert [verdicts[name] for name in BOTH] == ["CONTRADICTED", "CONTRADICTED"]
+    assert verdicts["raw accuracy (as in the paper)"] != "CONTRADICTED", "raw accuracy must look like a density effect"
+
+
+def test_each_part_reads_its_own_label_set():
+    increments = ("d=0.1", "d=1", "d=4")
+    reads = {
+        "ceiling-corrected": dict.fromkeys(increments, LEARNED | STEP),
+        "off-grid": dict.fromkeys(increments, LEARNED_OFF | STEP),
+        "ceiling-corrected, increments up to 1": dict.fromkeys(increments[:2], LEARNED | STEP),
+        "raw accuracy (as in the paper)": dict.fromkeys(increments, {"on_grid.accuracy"} | STEP),
+    }
+    check_reads(CLAIM, reads)
+    times = {"d=0.25": half_at(100), "d=1": half_at(200), "d=4": half_at(100)}
+    raw = {f"d={d}": {"on_grid.accuracy": ramp(100 * d)} for d in (1, 4)}
+    shown = {
+        "ceiling-corrected, increments up to 1": (times, [0.5, 0.5]),
+        "raw accuracy (as in the paper)": (raw, [1, 1]),
+    }
+    check_shown(CLAIM, shown)
+
+
+def test_its_world_and_its_controls():
+    check_planted(CLAIM)
+    check_power(CLAIM)
+    check_controls(CLAIM, trained={"same increment, two names": alike}, false=both(-0.2))
+    for profile in PROFILES:
+        runs = CLAIM.runs(profile, 10)
+        assert runs == by_increment(profile, 10), profile.name
+        assert next(iter(runs.values())) == profile.run(10), profile.name

@@ -1,19 +1,37 @@
 """Failures that grow with the increment, and failures that do not, of runs that end and of runs that diverge."""
 
 import numpy as np
-import pytest
 
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.worlds import level, r2, ramp
+from tests.claims.checks import (
+    LEARNED,
+    PROFILES,
+    R2,
+    R2_PCA,
+    by_increment,
+    check_controls,
+    check_planted,
+    check_power,
+    check_reads,
+    check_shown,
+    check_verdicts,
+    claim_of,
+    half_at,
+    verdict_on,
+)
 
-R2 = ("up1-features.umap_r2", "up1-features.pca_r2")
+CLAIM = claim_of("seeds")
+UMAP, PCA = "up1-features.umap_r2", "up1-features.pca_r2"
+GROWING = {"no manifold": 6.0, "no manifold, without UMAP": 6.0}
 
 
 def failing(*conditions):
     """Exactly these conditions fail, in every seed."""
 
     def change(runs):
-        return {c: run.replaced(r2(level(0.2) if c in conditions else 0.9 * ramp(300))) for c, run in runs.items()}
+        curves_of = {True: r2(level(0.2)), False: r2(0.9 * ramp(300))}
+        return {condition: curves.replaced(curves_of[condition in conditions]) for condition, curves in runs.items()}
 
     return change
 
@@ -24,49 +42,64 @@ def diverged(runs):
     return {**known, "d=4": Curves(known["d=4"].rows[:5], "the loss is nan", known["d=4"].seed)}
 
 
-@pytest.mark.parametrize("change", [None, failing("d=4"), failing("d=1", "d=4"), diverged])
-def test_supported_where_larger_increments_fail_more(judge, change):
-    found = judge("seeds", dict.fromkeys(("no manifold", "no manifold, without UMAP"), 6.0), change, seeds=8)
-    assert found.verdict == "SUPPORTED", found.reason
-
-
 def failing_anywhere(runs):
-    """One run of each seed fails, at an increment that has nothing to do with it."""
+    """One run of each seed fails, at an increment that does not depend on anything."""
     conditions = list(runs)
     return failing(conditions[runs[conditions[0]].seed % len(conditions)])(runs)
 
 
-def only_without_umap(runs):
+def only_by_umap(runs):
     """UMAP tears the sparsest runs apart; the principal components hold a manifold in all."""
-    return {c: run.replaced({R2[0]: failing("d=4")(runs)[c][R2[0]], R2[1]: 0.9 * ramp(300)}) for c, run in runs.items()}
+    failed = failing("d=4")(runs)
+    return {c: curves.replaced({UMAP: failed[c][UMAP], PCA: 0.9 * ramp(300)}) for c, curves in runs.items()}
 
 
 def unknown(runs):
     """R^2 is unknown at the end of the dense runs: a network that broke down counts as failed."""
-    return {c: run.replaced(r2(np.append(run[R2[0]][:-1], np.nan))) if c == "d=0.1" else run for c, run in runs.items()}
+    known = failing()(runs)
+    dense = known["d=0.1"]
+    return {**known, "d=0.1": dense.replaced(r2(np.append(dense[UMAP][:-1], np.nan)))}
 
 
-@pytest.mark.parametrize(
-    ("effects", "change", "verdicts", "why"),
-    [
-        ({}, failing("d=0.1"), {"CONTRADICTED"}, "no manifold"),
-        ({}, failing(), {"INCONCLUSIVE"}, "no seed has both outcomes"),
-        ({}, failing("d=0.1", "d=1", "d=4"), {"INCONCLUSIVE"}, "no seed has both outcomes"),
-        ({}, failing_anywhere, {"INCONCLUSIVE"}, "log-odds"),
-        ({}, only_without_umap, {"INCONCLUSIVE"}, "without UMAP"),
-        ({}, lambda runs: unknown(failing()(runs)), {"CONTRADICTED"}, "no manifold"),
-    ],
-    ids=["small ones fail", "none fails", "all fail", "any fails", "only by UMAP", "small ones break down"],
-)
-@pytest.mark.parametrize("seeds", [3, 8])
-def test_not_supported_where_they_do_not(judge, effects, change, verdicts, why, seeds):
-    found = judge("seeds", effects, change, seeds)
-    assert found.verdict in (verdicts if seeds == 8 else {"INCONCLUSIVE"}), found.reason
-    if seeds == 8:
-        assert why in found.reason
+def test_it_is_supported_where_larger_increments_fail_more_and_nowhere_else():
+    none_fails, all_fail = failing(), failing("d=0.1", "d=1", "d=4")
+    check_verdicts(
+        CLAIM,
+        {
+            "as planted": (GROWING, None, {"SUPPORTED"}, ""),
+            "the largest fail": (GROWING, failing("d=4"), {"SUPPORTED"}, ""),
+            "two of three fail": (GROWING, failing("d=1", "d=4"), {"SUPPORTED"}, ""),
+            "the largest diverge": (GROWING, diverged, {"SUPPORTED"}, ""),
+            "small ones fail": ({}, failing("d=0.1"), {"CONTRADICTED"}, "no manifold"),
+            "none fails": ({}, none_fails, {"INCONCLUSIVE"}, "no seed has both outcomes"),
+            "all fail": ({}, all_fail, {"INCONCLUSIVE"}, "no seed has both outcomes"),
+            "any fails": ({}, failing_anywhere, {"INCONCLUSIVE"}, "log-odds"),
+            "only by UMAP": ({}, only_by_umap, {"INCONCLUSIVE"}, "without UMAP"),
+            "small ones break down": ({}, unknown, {"CONTRADICTED"}, "no manifold"),
+        },
+        seeds=[8],
+    )
+    # three seeds decide nothing: one failure in each, always at the same increment, comes once in 27 times by chance
+    for change in (failing("d=4"), failing("d=0.1"), none_fails, all_fail, failing_anywhere, only_by_umap, unknown):
+        assert verdict_on(CLAIM, change=change, seeds=3).verdict == "INCONCLUSIVE", change
+    assert verdict_on(CLAIM, change=failing("d=4"), seeds=5).verdict == "SUPPORTED"
 
 
-def test_three_seeds_can_never_decide(judge):
-    """One failure in each, always at the largest increment: as likely as 1 in 27 by chance."""
-    assert judge("seeds", change=failing("d=4"), seeds=3).verdict == "INCONCLUSIVE"
-    assert judge("seeds", change=failing("d=4"), seeds=5).verdict == "SUPPORTED"
+def test_each_part_reads_its_own_measure():
+    increments = ("d=0.1", "d=1", "d=4")
+    reads = {
+        "no manifold": dict.fromkeys(increments, R2),
+        "no manifold, without UMAP": dict.fromkeys(increments, R2_PCA),
+        "no right bumps": dict.fromkeys(increments, LEARNED),
+    }
+    check_reads(CLAIM, reads)
+    curves = {"d=0.5": half_at(100), "d=1": {}, "d=4": half_at(100)}
+    check_shown(CLAIM, {"no right bumps": (curves, [-1, 0, 2, 0, 1, 0])})
+
+
+def test_its_world_and_its_controls():
+    check_planted(CLAIM)
+    check_power(CLAIM, draws=60)
+    check_controls(CLAIM, false={"no manifold": -3.0, "no manifold, without UMAP": -3.0})
+    for profile in PROFILES:
+        assert CLAIM.runs(profile, 10) == by_increment(profile, 10), profile.name

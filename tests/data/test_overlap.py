@@ -11,7 +11,7 @@ from bumplab.data.overlap import overlap
 
 @given(sigma=st.floats(1, 3), distance=st.floats(0, 12))
 def test_overlap_is_the_closed_form_on_a_large_canvas(sigma, distance):
-    """``exp(-D^2 / 16 sigma^2)``: on 96 pixels neither bump is cut off, and at sigma >= 1 pixels are dense enough."""
+    """``exp(-D^2 / 16 sigma^2)``: 96 pixels cut no bump off, and are dense enough at sigma 1 or more."""
     assert overlap(distance, sigma, 96) == pytest.approx(math.exp(-(distance**2) / (16 * sigma**2)), abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The two kinds of generator: what each learns to draw, and that the factorized one passes nothing between x and y."""
+"""The two kinds of generator: what each learns to draw. The factorized one passes nothing between x and y."""
 
 from dataclasses import replace
 
@@ -14,7 +14,6 @@ from bumplab.diffusion.unet import TAPS, UNet
 
 JOINT = RunSpec(DataSpec(image_size=16), ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=8))
 FACTORIZED = replace(JOINT, model=replace(JOINT.model, kind="factorized"))
-kinds = pytest.mark.parametrize("spec", [JOINT, FACTORIZED], ids=["joint", "factorized"])
 COORDINATES = {"x": 0, "y": 1}
 LABELS = torch.tensor([[3.0, 5.0], [8.0, 8.5]])
 T = torch.tensor([10, 410])
@@ -30,7 +29,7 @@ def network():
     return build(FACTORIZED).eval()
 
 
-def test_each_kind_is_built_as_it_says():
+def test_a_factorized_generator_is_two_different_networks():
     joint, factorized = build(JOINT), build(FACTORIZED)
     assert type(joint) is UNet
     assert type(factorized) is FactorizedUNet
@@ -41,9 +40,9 @@ def test_each_kind_is_built_as_it_says():
     assert not torch.equal(x, y), "the two networks begin alike"
 
 
-@kinds
+@pytest.mark.parametrize("spec", [JOINT, FACTORIZED], ids=["joint", "factorized"])
 @given(x=st.floats(0, 16, width=32), y=st.floats(0, 16, width=32), sigma=st.floats(0.5, 2))
-def test_what_is_learned_composes_to_the_bump(spec, x, y, sigma):
+def test_learned_images_compose_to_the_bump(spec, x, y, sigma):
     spec, labels = replace(spec, data=replace(spec.data, sigma=sigma)), torch.tensor([[x, y], [y, x], [4.0, 9.0]])
     learned = clean(spec, labels)
     assert learned.shape == (3, channels(spec), 16, 16)
@@ -51,48 +50,49 @@ def test_what_is_learned_composes_to_the_bump(spec, x, y, sigma):
     assert torch.allclose(compose(spec, learned), render(labels, 16, sigma), atol=1e-2)
 
 
-@kinds
-def test_the_output_has_the_shape_of_what_is_learned(spec):
-    with torch.inference_mode():
-        output = build(spec).eval()(inputs()[:, : channels(spec)], T, LABELS)
-    assert output.shape == clean(spec, LABELS).shape
-    assert output.dtype == torch.float32
+def test_the_output_has_the_shape_of_the_learned_images(network):
+    for spec, built in ((JOINT, build(JOINT).eval()), (FACTORIZED, network)):
+        with torch.inference_mode():
+            output = built(inputs()[:, : channels(spec)], T, LABELS)
+        assert output.shape == clean(spec, LABELS).shape, spec.model.kind
+        assert output.dtype == torch.float32
 
 
-@pytest.mark.parametrize("axis", COORDINATES)
-def test_a_channel_depends_on_its_own_label_and_its_own_noise_alone(network, axis):
+def test_a_channel_depends_on_its_own_label_and_noise_alone(network):
     """Bit for bit: the other coordinate's label and image may be anything."""
-    own, other = COORDINATES[axis], 1 - COORDINATES[axis]
     x = inputs()
     with torch.inference_mode():
         base = network(x, T, LABELS)
-        for seed in range(3):
-            changed, labels = x.clone(), LABELS.clone()
-            changed[:, other] = 5 * inputs(seed + 1)[:, other]
-            labels[:, other] = torch.tensor([15.0, 0.5]) / (seed + 1)
-            output = network(changed, T, labels)
-            assert torch.equal(output[:, own], base[:, own])
-            assert not torch.allclose(output[:, other], base[:, other], atol=1e-4)
-        labels = LABELS.clone()
-        labels[:, other] += 2.0
-        assert not torch.allclose(network(x, T, labels)[:, other], base[:, other], atol=1e-5), "the label is ignored"
+        for axis, channel in COORDINATES.items():
+            other = 1 - channel
+            for seed in range(3):
+                changed, labels = x.clone(), LABELS.clone()
+                changed[:, other] = 5 * inputs(seed + 1)[:, other]
+                labels[:, other] = torch.tensor([15.0, 0.5]) / (seed + 1)
+                output = network(changed, T, labels)
+                assert torch.equal(output[:, channel], base[:, channel]), (axis, seed)
+                assert not torch.allclose(output[:, other], base[:, other], atol=1e-4), (axis, seed)
+            labels = LABELS.clone()
+            labels[:, other] += 2.0
+            moved = network(x, T, labels)[:, other]
+            assert not torch.allclose(moved, base[:, other], atol=1e-5), f"the label of {axis}'s neighbour is ignored"
 
 
-@pytest.mark.parametrize("axis", COORDINATES)
-def test_gradients_of_a_channel_stay_with_its_own_network(network, axis):
-    own, other = COORDINATES[axis], 1 - COORDINATES[axis]
-    x, labels = inputs().requires_grad_(), LABELS.clone().requires_grad_()
-    network.zero_grad(set_to_none=True)
-    network(x, T, labels)[:, own].square().sum().backward()
-    for gradient in (x.grad, labels.grad):
-        assert bool((gradient[:, other] == 0).all())
-        assert bool((gradient[:, own] != 0).any())
-    others = getattr(network, "yx"[own]).parameters()
-    assert all(p.grad is None or not bool(p.grad.any()) for p in others)
-    assert all(bool(p.grad.any()) for p in getattr(network, axis).parameters())
+def test_gradients_of_a_channel_stay_in_its_network(network):
+    for axis, channel in COORDINATES.items():
+        other = 1 - channel
+        x, labels = inputs().requires_grad_(), LABELS.clone().requires_grad_()
+        network.zero_grad(set_to_none=True)
+        network(x, T, labels)[:, channel].square().sum().backward()
+        for gradient in (x.grad, labels.grad):
+            assert bool((gradient[:, other] == 0).all()), axis
+            assert bool((gradient[:, channel] != 0).any()), axis
+        others = getattr(network, "yx"[channel]).parameters()
+        assert all(p.grad is None or not bool(p.grad.any()) for p in others), axis
+        assert all(bool(p.grad.any()) for p in getattr(network, axis).parameters()), axis
 
 
-def test_taps_are_those_of_both_networks_one_after_the_other(network):
+def test_taps_concatenate_those_of_both_networks(network):
     taps, recorded = {}, []
 
     def record(tap, activation):

@@ -1,4 +1,4 @@
-"""The objective of eq. 2 and the algebra between image, noise, epsilon and v."""
+"""The objective of eq. 2, and the algebra of image, noise, epsilon and v."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_to_grey_undoes_to_unit():
 @predictions
 @given(level=levels, seed=st.integers(0, 2**32))
 def test_split_undoes_diffuse(prediction, level, seed):
-    """The right answer of the network gives back the very image and noise that made x_t."""
+    """A right prediction gives back the image and the noise that made x_t."""
     x0, noise = pair(seed)
     x_t = diffuse(x0, noise, level)
     image, epsilon = split(prediction, target(prediction, x0, noise, level), x_t, level)
@@ -69,12 +69,12 @@ def test_each_image_of_a_batch_has_its_own_noise_level():
     assert torch.equal(x_t[3], noise[3])
 
 
-@predictions
-def test_loss_is_the_mean_squared_error_over_pixels_and_images(prediction):
+def test_loss_is_the_mean_squared_error_over_pixels_and_images():
     x0, noise = pair(2)
     level = torch.tensor(0.5, dtype=torch.float64)
-    right = target(prediction, x0, noise, level)
-    assert float(loss(prediction, right, x0, noise, level)) == 0
-    wrong = right.clone()
-    wrong[0, 0, 0, 0] += 3.0
-    assert float(loss(prediction, wrong, x0, noise, level)) == pytest.approx(9 / wrong.numel())
+    for prediction in ("epsilon", "v"):
+        right = target(prediction, x0, noise, level)
+        assert float(loss(prediction, right, x0, noise, level)) == 0, prediction
+        wrong = right.clone()
+        wrong[0, 0, 0, 0] += 3.0
+        assert float(loss(prediction, wrong, x0, noise, level)) == pytest.approx(9 / wrong.numel()), prediction

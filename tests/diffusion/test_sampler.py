@@ -1,6 +1,6 @@
-"""The sampling loop, with a denoiser that knows the answer."""
+"""The sampling loop, with a denoiser that knows the image."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ NOISE = torch.randn(SHAPE, generator=torch.Generator().manual_seed(6))
 
 
 class Oracle:
-    """Answers with the exact prediction for the image ``X0`` and remembers how it was called."""
+    """Gives the exact prediction for the image ``X0``, and keeps the arguments of its calls."""
 
     def __init__(self, spec):
         self.spec, self.calls, self.noises = spec, [], []
@@ -33,90 +33,89 @@ class Oracle:
         return target(self.spec.prediction, X0.double(), noise, level).float()
 
 
-def specs():
-    for schedule in ("linear", "cosine"):
-        for prediction in ("epsilon", "v"):
-            yield DiffusionSpec(1000, schedule, prediction, "ddim", 25)
-            yield DiffusionSpec(1000, schedule, prediction, "ancestral", 1000)
-            yield DiffusionSpec(1000, schedule, prediction, "ancestral", 25)
+SPECS = [
+    DiffusionSpec(1000, schedule, prediction, sampler, steps)
+    for schedule, prediction in product(("linear", "cosine"), ("epsilon", "v"))
+    for sampler, steps in (("ddim", 25), ("ancestral", 1000), ("ancestral", 25))
+]
 
 
-every_spec = pytest.mark.parametrize(
-    "spec", list(specs()), ids=lambda s: f"{s.schedule}-{s.prediction}-{s.sampler}-{s.sampler_steps}"
-)
+@pytest.fixture(scope="module")
+def sampled():
+    """Each spec with its oracle, and the images that were sampled with it."""
+    oracles = [Oracle(spec) for spec in SPECS]
+    generators = [torch.Generator().manual_seed(0) for _ in SPECS]
+    return [(oracle.spec, oracle, sample(oracle, NOISE.clone(), oracle.spec, random))
+            for oracle, random in zip(oracles, generators, strict=True)]  # fmt: skip
 
 
-@every_spec
-def test_an_exact_denoiser_recovers_the_image(spec):
-    images = sample(Oracle(spec), NOISE.clone(), spec, torch.Generator().manual_seed(0))
-    assert images.shape == SHAPE
-    assert images.dtype == torch.float32
-    assert torch.allclose(images, X0, atol=1e-3)
+def test_an_exact_denoiser_recovers_the_image(sampled):
+    for spec, _, images in sampled:
+        assert images.shape == SHAPE, spec
+        assert images.dtype == torch.float32, spec
+        assert torch.allclose(images, X0, atol=1e-3), spec
 
 
-@every_spec
-def test_timesteps_fall_and_only_the_last_is_flagged(spec):
-    oracle = Oracle(spec)
-    sample(oracle, NOISE.clone(), spec, torch.Generator().manual_seed(0))
-    timesteps, flags = zip(*oracle.calls, strict=True)
-    assert list(timesteps) == sampling_timesteps(spec.timesteps, spec.sampler_steps)
-    assert all(a > b for a, b in pairwise(timesteps))
-    assert flags == (*[False] * (len(flags) - 1), True)
-    if spec.sampler_steps == 1000:
-        assert set(timesteps) == set(range(1000))
+def test_timesteps_fall_and_only_the_last_is_flagged(sampled):
+    for spec, oracle, _ in sampled:
+        timesteps, flags = zip(*oracle.calls, strict=True)
+        assert list(timesteps) == sampling_timesteps(spec.timesteps, spec.sampler_steps), spec
+        assert all(a > b for a, b in pairwise(timesteps)), spec
+        assert flags == (*[False] * (len(flags) - 1), True), spec
+        if spec.sampler_steps == 1000:
+            assert set(timesteps) == set(range(1000)), spec
 
 
-@every_spec
-def test_each_step_lands_on_the_noise_level_of_the_next(spec):
-    """With the exact image known, DDIM keeps the first noise throughout; the ancestral one keeps unit variance."""
-    oracle = Oracle(spec)
-    sample(oracle, NOISE.clone(), spec, torch.Generator().manual_seed(0))
-    noises = torch.stack(oracle.noises)
-    if spec.sampler == "ddim":
-        assert torch.allclose(noises, noises[0].expand_as(noises), atol=1e-3)
-    else:
-        assert float(noises.var()) == pytest.approx(1, abs=0.1)
-        assert not torch.allclose(noises[0], noises[-1], atol=0.5)
+def test_each_step_lands_on_the_noise_level_of_the_next(sampled):
+    """With the exact image known, DDIM keeps the first noise. The ancestral sampler keeps the noise's unit variance."""
+    for spec, oracle, _ in sampled:
+        noises = torch.stack(oracle.noises)
+        if spec.sampler == "ddim":
+            assert torch.allclose(noises, noises[0].expand_as(noises), atol=1e-3), spec
+        else:
+            assert float(noises.var()) == pytest.approx(1, abs=0.1), spec
+            assert not torch.allclose(noises[0], noises[-1], atol=0.5), spec
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
-def test_only_the_ancestral_sampler_draws_noise(sampler):
-    """A denoiser that answers zero leaves DDIM's result to the first noise, the ancestral one's to fresh noise too."""
-    spec = DiffusionSpec(500, "linear", "epsilon", sampler, 20)
-
-    def images(seed):
-        return sample(lambda x, t, last: torch.zeros_like(x), NOISE * 0.1, spec, torch.Generator().manual_seed(seed))
-
-    assert torch.equal(images(1), images(1))
-    assert torch.equal(images(1), images(2)) == (sampler == "ddim")
-
-
-@every_spec
-def test_samples_never_leave_the_range_of_images(spec):
-    images = sample(lambda x, t, last: 50 * torch.sin(9 * x), NOISE.clone(), spec, torch.Generator().manual_seed(0))
-    assert float(images.abs().max()) <= 1
+def test_only_the_ancestral_sampler_draws_noise():
+    """With a denoiser of zeros, DDIM's images depend on the first noise alone."""
+    for sampler in ("ddim", "ancestral"):
+        spec = DiffusionSpec(500, "linear", "epsilon", sampler, 20)
+        first, again, other = (
+            sample(lambda x, t, last: torch.zeros_like(x), NOISE * 0.1, spec, torch.Generator().manual_seed(seed))
+            for seed in (1, 1, 2)
+        )
+        assert torch.equal(first, again), sampler
+        assert torch.equal(first, other) == (sampler == "ddim"), sampler
 
 
-@pytest.mark.parametrize("prediction", ["v", "epsilon"])
-@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
-@pytest.mark.parametrize("always", [True, False])
-def test_an_infinite_prediction_gives_nan_rather_than_an_image(prediction, sampler, always):
-    """Clipped to the range of images it would be white or black, and pass for one."""
-    spec = DiffusionSpec(prediction=prediction, sampler=sampler, sampler_steps=4 if sampler == "ddim" else 1000)
-
-    def denoise(x, t, last):
-        return torch.full_like(x, torch.inf) if last or always else torch.zeros_like(x)
-
-    assert bool(sample(denoise, NOISE.clone(), spec, torch.Generator()).isnan().all())
+def test_samples_stay_within_the_range_of_images():
+    for spec in SPECS:
+        images = sample(lambda x, t, last: 50 * torch.sin(9 * x), NOISE.clone(), spec, torch.Generator().manual_seed(0))
+        assert float(images.abs().max()) <= 1, spec
 
 
-def test_a_denoiser_of_nan_gives_nan_rather_than_an_image():
+def test_an_infinite_prediction_gives_nan():
+    """Clipped to the range of images it would be white or black, and look like an image."""
+    for prediction, (sampler, steps), only_last in product(
+        ("v", "epsilon"), (("ddim", 4), ("ancestral", 1000)), (False, True)
+    ):
+        spec = DiffusionSpec(prediction=prediction, sampler=sampler, sampler_steps=steps)
+
+        def denoise(x, t, last, only_last=only_last):
+            return torch.zeros_like(x) if only_last and not last else torch.full_like(x, torch.inf)
+
+        images = sample(denoise, NOISE.clone(), spec, torch.Generator())
+        assert bool(images.isnan().all()), (prediction, sampler, only_last)
+
+
+def test_a_prediction_of_nan_gives_nan():
     spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
     images = sample(lambda x, t, last: x * torch.nan, NOISE.clone(), spec, torch.Generator())
     assert bool(images.isnan().all())
 
 
-def test_the_first_noise_is_left_as_it_was():
+def test_sampling_does_not_change_the_first_noise():
     spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
     noise = NOISE.clone()
     sample(Oracle(spec), noise, spec, torch.Generator())

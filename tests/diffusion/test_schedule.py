@@ -1,7 +1,7 @@
 """Noise schedules, sampling timesteps and reverse steps against diffusers' schedulers and closed forms."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -16,9 +16,7 @@ from bumplab.diffusion.sampler import ancestral_step, ddim_step, sample, samplin
 from bumplab.diffusion.schedule import alphas_cumprod
 
 THEIRS = {"linear": "linear", "cosine": "squaredcos_cap_v2", "epsilon": "epsilon", "v": "v_prediction"}
-combinations = pytest.mark.parametrize(
-    ("schedule", "prediction"), [(s, p) for s in ("linear", "cosine") for p in ("epsilon", "v")]
-)
+SCHEDULES, PREDICTIONS = ("linear", "cosine"), ("epsilon", "v")
 
 
 def scheduler(kind, schedule, prediction, **more):
@@ -39,27 +37,26 @@ def noisy(seed):
     return torch.randn(3, 1, 4, 4, generator=random), torch.randn(3, 1, 4, 4, generator=random), random
 
 
-@pytest.mark.parametrize("timesteps", [1000, 50])
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_noise_levels_equal_those_of_diffusers(schedule, timesteps):
-    theirs = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule=THEIRS[schedule]).alphas_cumprod
-    ours = alphas_cumprod(schedule, timesteps)
-    assert ours.dtype == torch.float64
-    assert ours.shape == (timesteps,)
-    assert torch.allclose(ours.float(), theirs, rtol=1e-3, atol=1e-7)
+def test_noise_levels_equal_those_of_diffusers():
+    for schedule, timesteps in product(SCHEDULES, (1000, 50)):
+        theirs = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule=THEIRS[schedule]).alphas_cumprod
+        ours = alphas_cumprod(schedule, timesteps)
+        assert ours.dtype == torch.float64
+        assert ours.shape == (timesteps,)
+        assert torch.allclose(ours.float(), theirs, rtol=1e-3, atol=1e-7), (schedule, timesteps)
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
 @given(timesteps=st.integers(2, 2000))
-def test_noise_levels_fall_strictly_inside_0_and_1(schedule, timesteps):
-    levels = alphas_cumprod(schedule, timesteps)
-    assert float(levels[-1]) > 0
-    assert float(levels[0]) < 1
-    assert bool((levels.diff() < 0).all())
+def test_noise_levels_fall_strictly_inside_0_and_1(timesteps):
+    for schedule in SCHEDULES:
+        levels = alphas_cumprod(schedule, timesteps)
+        assert float(levels[-1]) > 0, schedule
+        assert float(levels[0]) < 1, schedule
+        assert bool((levels.diff() < 0).all()), schedule
 
 
 def test_noise_levels_in_closed_form():
-    """Linear: log alpha_bar sums log(1 - beta). Cosine: f(t)/f(0), save where the last betas are capped at 0.999."""
+    """Linear: log alpha_bar sums log(1 - beta). Cosine: f(t)/f(0), but the last beta is capped at 0.999."""
     exact = sum(math.log1p(-(1e-4 + (0.02 - 1e-4) * s / 999)) for s in range(700))
     assert float(alphas_cumprod("linear", 1000)[699]) == pytest.approx(math.exp(exact), rel=1e-12)
     t = np.arange(1, 999)
@@ -69,11 +66,11 @@ def test_noise_levels_in_closed_form():
     assert float(levels[-1] / levels[-2]) == pytest.approx(1 - 0.999)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10, 20, 25, 50, 250, 1000])
-def test_timesteps_are_the_trailing_ones_of_diffusers(steps):
+def test_timesteps_are_the_trailing_ones_of_diffusers():
     theirs = scheduler(DDIMScheduler, "linear", "epsilon")
-    theirs.set_timesteps(steps)
-    assert sampling_timesteps(1000, steps) == theirs.timesteps.tolist()
+    for steps in (1, 2, 10, 20, 25, 50, 250, 1000):
+        theirs.set_timesteps(steps)
+        assert sampling_timesteps(1000, steps) == theirs.timesteps.tolist(), steps
 
 
 @given(data=st.data(), timesteps=st.integers(2, 1500))
@@ -89,61 +86,50 @@ def test_all_timesteps_when_there_are_as_many_steps():
     assert sampling_timesteps(1000, 1000) == list(range(999, -1, -1))
 
 
-@combinations
-@pytest.mark.parametrize("t", [999, 700, 100, 1])
-def test_ancestral_step_equals_diffusers_ddpm(schedule, prediction, t):
-    x_t, output, _ = noisy(t)
-    theirs = scheduler(DDPMScheduler, schedule, prediction)
-    theirs.set_timesteps(1000)
-    expected = theirs.step(output, t, x_t, generator=torch.Generator().manual_seed(7)).prev_sample
-    fresh = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(7))
-    levels = alphas_cumprod(schedule, 1000).float()
-    x0, _ = split(prediction, output, x_t, levels[t])
-    assert torch.allclose(ancestral_step(x0, x_t, levels[t], levels[t - 1], fresh), expected, rtol=2e-3, atol=1e-4)
-
-
-@combinations
-@pytest.mark.parametrize("steps", [10, 25])
-def test_an_ancestral_step_over_several_timesteps_equals_diffusers_ddpm(schedule, prediction, steps):
-    """Respaced: mean and variance of the posterior between timesteps that are ``1000 / steps`` apart."""
-    theirs = scheduler(DDPMScheduler, schedule, prediction)
-    theirs.set_timesteps(steps)
-    levels, stride = alphas_cumprod(schedule, 1000).float(), 1000 // steps
-    for t in (999, 999 - 3 * stride, 2 * stride - 1):
+@pytest.mark.parametrize("steps", [1000, 25, 10])
+def test_ancestral_step_equals_diffusers_ddpm(steps):
+    """Mean and variance of the posterior between timesteps that are ``1000 / steps`` apart."""
+    stride = 1000 // steps
+    starts = (999, 700, 100, 1) if stride == 1 else (999, 999 - 3 * stride, 2 * stride - 1)
+    for schedule, prediction, t in product(SCHEDULES, PREDICTIONS, starts):
         x_t, output, _ = noisy(t)
+        theirs = scheduler(DDPMScheduler, schedule, prediction)
+        theirs.set_timesteps(steps)
         expected = theirs.step(output, t, x_t, generator=torch.Generator().manual_seed(7)).prev_sample
         fresh = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(7))
+        levels = alphas_cumprod(schedule, 1000).float()
         x0, _ = split(prediction, output, x_t, levels[t])
         ours = ancestral_step(x0, x_t, levels[t], levels[t - stride], fresh)
-        assert torch.allclose(ours, expected, rtol=2e-3, atol=1e-4)
+        assert torch.allclose(ours, expected, rtol=2e-3, atol=1e-4), (schedule, prediction, t)
 
 
-@combinations
 @pytest.mark.parametrize("steps", [1000, 250, 20, 1])
-def test_ancestral_sampling_equals_diffusers_ddpm_from_noise_to_image(schedule, prediction, steps):
-    """With all timesteps and with fewer, given the same noise, for a denoiser that leaves an image in the noise."""
-    theirs = scheduler(DDPMScheduler, schedule, prediction)
-    theirs.set_timesteps(steps)
-    x, _, random = noisy(steps)
-    ours = sample(lambda x, t, last: 0.8 * x, x, DiffusionSpec(1000, schedule, prediction, "ancestral", steps), random)
-    x, _, random = noisy(steps)
-    for t in theirs.timesteps:
-        x = theirs.step(0.8 * x, t, x, generator=random).prev_sample
-    assert torch.allclose(ours, x, atol=1e-3)
-    assert float(ours.std()) > 0.05
+def test_ancestral_sampling_equals_diffusers_ddpm_from_noise_to_image(steps):
+    """Both get the same noise. The denoiser leaves an image in the noise. 1,000 steps are slow: two cases only."""
+    pairs = zip(SCHEDULES, PREDICTIONS, strict=True) if steps == 1000 else product(SCHEDULES, PREDICTIONS)
+    for schedule, prediction in pairs:
+        theirs = scheduler(DDPMScheduler, schedule, prediction)
+        theirs.set_timesteps(steps)
+        spec = DiffusionSpec(1000, schedule, prediction, "ancestral", steps)
+        x, _, random = noisy(steps)
+        ours = sample(lambda x, t, last: 0.8 * x, x, spec, random)
+        x, _, random = noisy(steps)
+        for t in theirs.timesteps:
+            x = theirs.step(0.8 * x, t, x, generator=random).prev_sample
+        assert torch.allclose(ours, x, atol=1e-3), (schedule, prediction)
+        assert float(ours.std()) > 0.05, (schedule, prediction)
 
 
-@combinations
-@pytest.mark.parametrize("t", [999, 679, 79])
-def test_ddim_step_equals_diffusers_ddim(schedule, prediction, t):
-    """With ``use_clipped_model_output``: the noise is worked out anew from the clipped image, as ours is."""
-    x_t, output, _ = noisy(t)
-    theirs = scheduler(DDIMScheduler, schedule, prediction)
-    theirs.set_timesteps(25)
-    expected = theirs.step(output, t, x_t, eta=0.0, use_clipped_model_output=True).prev_sample
-    levels = alphas_cumprod(schedule, 1000).float()
-    ours = ddim_step(*split(prediction, output, x_t, levels[t]), levels[t - 40])
-    assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-4)
+def test_ddim_step_equals_diffusers_ddim():
+    """With ``use_clipped_model_output``: the noise is computed from the clipped image, as ours is."""
+    for schedule, prediction, t in product(SCHEDULES, PREDICTIONS, (999, 679, 79)):
+        x_t, output, _ = noisy(t)
+        theirs = scheduler(DDIMScheduler, schedule, prediction)
+        theirs.set_timesteps(25)
+        expected = theirs.step(output, t, x_t, eta=0.0, use_clipped_model_output=True).prev_sample
+        levels = alphas_cumprod(schedule, 1000).float()
+        ours = ddim_step(*split(prediction, output, x_t, levels[t]), levels[t - 40])
+        assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-4), (schedule, prediction, t)
 
 
 levels_pair = st.tuples(st.floats(0.001, 0.998), st.floats(1e-4, 0.9)).map(lambda p: (p[0], p[0] + p[1] * (1 - p[0])))
@@ -151,7 +137,7 @@ levels_pair = st.tuples(st.floats(0.001, 0.998), st.floats(1e-4, 0.9)).map(lambd
 
 @given(pair=levels_pair, x0=st.floats(-1, 1), epsilon=st.floats(-3, 3))
 def test_ddim_step_moves_along_the_same_image_and_noise(pair, x0, epsilon):
-    """Closed form: from ``a x0 + s eps`` at one level to the same at the next."""
+    """Closed form: ``a x0 + s epsilon`` with the next level's a and s."""
     level_next = torch.tensor(pair[1], dtype=torch.float64)
     moved = ddim_step(torch.tensor(x0).double(), torch.tensor(epsilon).double(), level_next)
     assert float(moved) == pytest.approx(math.sqrt(pair[1]) * x0 + math.sqrt(1 - pair[1]) * epsilon, abs=1e-6)

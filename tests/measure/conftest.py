@@ -1,4 +1,4 @@
-"""A network that knows the answer."""
+"""A network that draws the asked bumps."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from bumplab.diffusion.unet import TAPS
 
 
 class Perfect(torch.nn.Module):
-    """Answers with the exact v of the bumps ``at`` the asked labels, which can also be read off its activations."""
+    """Predicts the exact v of the bumps at ``at(labels)``. Its activations at each tap are (x, y, x - y)."""
 
     def __init__(self, spec, at=lambda labels: labels):
         super().__init__()

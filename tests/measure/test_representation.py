@@ -1,4 +1,4 @@
-"""The measures of a representation, on planted manifolds, planes and noise."""
+"""The measures of a representation on planted manifolds, planes and noise."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import skdim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bumplab.measure.names import MEASURES
 from bumplab.measure.representation import (
     intrinsic_dimension,
     linear_r2,
@@ -38,7 +39,7 @@ def test_linear_r2_is_near_zero_on_noise_and_per_column():
 
 
 def test_linear_r2_of_the_planted_share():
-    """Half the variance explained is an R^2 of one half."""
+    """The features explain half of the variance."""
     draws = np.random.default_rng(1).standard_normal((20_000, 2))
     assert linear_r2(draws[:, :1], draws.sum(axis=1, keepdims=True)) == pytest.approx([0.5], abs=0.02)
 
@@ -51,31 +52,31 @@ def test_r2_of_a_constant_position_is_unknown():
 
 
 def test_pca_r2_is_high_on_a_plane_and_low_on_noise():
-    """Cross-validated: on noise it does not rise with the number of components, as in-sample R^2 would."""
+    """Cross-validated R^2 stays low on noise with many components. In-sample R^2 rises."""
     assert pca_r2(PLANE, LABELS).min() > 0.95
     assert pca_r2(NOISE, LABELS).max() <= 0.1
     assert pca_r2(NOISE[:24], LABELS[:24]).max() <= 0.1
     assert linear_r2(NOISE[:24, :10], LABELS[:24]).max() > 0.2
 
 
-@pytest.mark.parametrize("shape", [(24, 2), (24, 200), (20, 1), (8, 50)])
-def test_pca_r2_works_with_few_images_or_dimensions(shape):
-    activations = np.random.default_rng(2).standard_normal(shape)
-    assert np.isfinite(pca_r2(activations, LABELS[: shape[0]])).all()
+def test_pca_r2_works_with_few_images_or_dimensions():
+    for shape in ((24, 2), (24, 200), (20, 1), (8, 50)):
+        activations = np.random.default_rng(2).standard_normal(shape)
+        assert np.isfinite(pca_r2(activations, LABELS[: shape[0]])).all(), shape
 
 
 def manifold(dimension, count=2_000, ambient=60):
-    """A curved manifold of this dimension in many: sines and cosines of uniform points, rotated."""
+    """A curved manifold: uniform points, their sines and cosines, rotated into ``ambient`` dimensions."""
     local = np.random.default_rng(dimension).uniform(0, 1, (count, dimension))
     curved = np.concatenate([local, np.sin(2 * local), np.cos(2 * local)], axis=1)
     return curved @ np.linalg.qr(np.random.default_rng(9).standard_normal((ambient, ambient)))[0][: curved.shape[1]]
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 5])
-def test_intrinsic_dimension_of_planted_manifolds(dimension):
-    found = intrinsic_dimension(manifold(dimension))
-    assert found == pytest.approx(dimension, rel=0.2)
-    assert found == pytest.approx(skdim.id.TwoNN().fit(manifold(dimension)).dimension_, rel=0.05)
+def test_intrinsic_dimension_of_planted_manifolds():
+    for dimension in (1, 2, 5):
+        estimate = intrinsic_dimension(manifold(dimension))
+        assert estimate == pytest.approx(dimension, rel=0.2)
+        assert estimate == pytest.approx(skdim.id.TwoNN().fit(manifold(dimension)).dimension_, rel=0.05), dimension
 
 
 @settings(max_examples=10)
@@ -95,8 +96,8 @@ def test_intrinsic_dimension_with_copies_of_points():
     assert np.isnan(intrinsic_dimension(data[:9]))
 
 
-def test_intrinsic_dimension_of_a_lattice_is_unknown_or_a_number():
-    """On a lattice first and second neighbours are equally far: no ratio, so no dimension, and no crash."""
+def test_intrinsic_dimension_of_a_lattice_is_unknown():
+    """On a lattice first and second neighbours are equally far. Their ratio is 1, and gives no dimension."""
     lattice = np.stack(np.meshgrid(np.arange(12.0), np.arange(12.0)), axis=-1).reshape(-1, 2)
     assert np.isnan(intrinsic_dimension(lattice))
 
@@ -108,7 +109,7 @@ def test_neighbour_order_is_one_on_the_plane_and_half_by_chance():
 
 
 def test_signal_is_the_share_of_power_that_differs_between_images():
-    """Half and half: each unit is 3 in every image, plus or minus 3; and the mean of units of unlike power."""
+    """3 plus or minus 3 differs by half its power. Units of unlike power are averaged before the division."""
     sign = np.where(np.arange(300) % 2, 1.0, -1.0)[:, None]
     assert signal(np.full((300, 5), 3.0) + 3 * sign) == pytest.approx(0.5)
     assert signal(np.full((300, 5), 3.0) + sign) == pytest.approx(1 / 10)
@@ -117,10 +118,10 @@ def test_signal_is_the_share_of_power_that_differs_between_images():
     assert signal(np.concatenate([sign, np.full((300, 1), 7.0)], axis=1)) == pytest.approx(1 / 50)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.3, 1e4])
-def test_signal_of_the_same_activations_for_every_image_is_zero(value):
-    units = value * np.linspace(1, 2, 40, dtype=np.float32)
-    assert signal(np.tile(units, (300, 1))) == pytest.approx(0, abs=1e-12)
+def test_signal_of_the_same_activations_for_every_image_is_zero():
+    for value in (0.0, 1.0, -0.3, 1e4):
+        units = value * np.linspace(1, 2, 40, dtype=np.float32)
+        assert signal(np.tile(units, (300, 1))) == pytest.approx(0, abs=1e-12), value
 
 
 @given(scale=st.sampled_from([1e-25, 0.1, 7.0, 1e18]), seed=st.integers(0, 2**32))
@@ -133,7 +134,7 @@ def test_signal_ignores_scale_and_lies_in_0_to_1(scale, seed):
 
 
 def test_umap_recovers_a_planted_plane_and_repeats():
-    """Also through other global seeds: only ``seed`` counts."""
+    """Global seeds do not matter."""
     np.random.seed(1)
     first = umap_embedding(PLANE, 5)
     np.random.seed(2)
@@ -149,7 +150,7 @@ def test_umap_recovers_a_planted_plane_and_repeats():
 )
 @settings(max_examples=15)
 def test_copies_of_points_give_nan_or_the_number_of_the_points(points, copies, scale, seed):
-    """A dead tap gives the same activations for every image; some networks do for every image of a label."""
+    """A dead tap has the same activations for every image. Some networks have the same for every image of a label."""
     random = np.random.default_rng(seed)
     once = (random.standard_normal((points, 30)) * scale).astype(np.float32)
     order = random.permutation(np.repeat(np.arange(points), copies))
@@ -160,25 +161,51 @@ def test_copies_of_points_give_nan_or_the_number_of_the_points(points, copies, s
     if len(several) < 24:
         return
     labels = random.uniform(0, 32, (len(several), 2))
-    row, embedding = represent(several, labels, labels, 5)
-    assert np.isnan(row["umap_r2"]) == np.isnan(embedding).all() == (points < 20)
-    if points >= 20:
-        assert all(len(np.unique(embedding[order == which], axis=0)) == 1 for which in range(points))
-        again, _ = represent(several, labels, labels, 5)
-        np.testing.assert_array_equal(list(row.values()), list(again.values()))
+    first = represent(several, labels, labels, 5)
+    unknown = points < 20
+    assert np.isnan(first.measures["umap_r2"]) == np.isnan(first.embedding).all() == unknown
+    assert np.isnan(first.measures["umap_r2_generated"]) == unknown
+    assert np.isfinite(first.measures["pca_r2"])
+    if not unknown:
+        assert all(len(np.unique(first.embedding[order == which], axis=0)) == 1 for which in range(points))
+        again = represent(several, labels, labels, 5)
+        np.testing.assert_array_equal(list(first.measures.values()), list(again.measures.values()))
 
 
 def test_represent_measures_asked_and_generated_positions_apart():
-    """Generated positions are x and y swapped, and a few unknown: R^2 is against each, means are of x and y."""
+    """Generated positions are x and y swapped, and 20 are unknown."""
     generated = LABELS[:, ::-1].copy()
     generated[:20] = np.nan
-    row, embedding = represent(PLANE, LABELS, generated, 5)
+    planted = represent(PLANE, LABELS, generated, 5)
+    row, embedding = planted.measures, planted.embedding
+    assert tuple(row) == MEASURES
     assert embedding.shape == (300, 3)
+    assert row["dimension"] == intrinsic_dimension(PLANE)
+    assert row["neighbour_order"] == neighbour_order(PLANE, LABELS)
+    assert (row["pca_r2_x"], row["pca_r2_y"]) == tuple(pca_r2(PLANE, LABELS))
+    assert (row["umap_r2_x"], row["umap_r2_y"]) == tuple(linear_r2(embedding, LABELS))
     assert min(row["umap_r2"], row["umap_r2_generated"], row["pca_r2"], row["neighbour_order"]) > 0.8
     assert row["signal"] == pytest.approx(signal(PLANE))
     assert row["umap_r2"] == pytest.approx((row["umap_r2_x"] + row["umap_r2_y"]) / 2)
     assert row["pca_r2"] == pytest.approx((row["pca_r2_x"] + row["pca_r2_y"]) / 2)
     assert row["umap_r2_generated"] == pytest.approx(float(linear_r2(embedding[20:], LABELS[20:]).mean()), abs=1e-6)
-    unknown, _ = represent(PLANE[:24], LABELS[:24], np.full((24, 2), np.nan), 5)
-    assert np.isnan(unknown["umap_r2_generated"])
-    assert np.isfinite(unknown["umap_r2"])
+
+
+def test_few_known_positions_give_no_r2_of_generated_positions():
+    for known in (0, 10, 11):
+        generated = LABELS[:24].copy()
+        generated[known:] = np.nan
+        row = represent(PLANE[:24], LABELS[:24], generated, 5).measures
+        assert np.isnan(row["umap_r2_generated"]) == (known < 11), known
+        assert np.isfinite(row["umap_r2"]), known
+
+
+def test_activations_that_are_not_finite_have_no_measures():
+    for value in (np.nan, np.inf):
+        activations = PLANE[:24].copy()
+        activations[3, 5] = value
+        broken = represent(activations, LABELS[:24], LABELS[:24], 5)
+        assert tuple(broken.measures) == MEASURES
+        assert np.isnan(list(broken.measures.values())).all(), value
+        assert (broken.embedding.shape, broken.embedding.dtype) == ((24, 3), np.float32)
+        assert np.isnan(broken.embedding).all()

@@ -9,7 +9,7 @@ from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts.claim import Claim, Control, Part, Region
-from bumplab.verdicts.decision import check, decide
+from bumplab.verdicts.decision import decide, with_controls
 from bumplab.verdicts.error_rate import Looks
 
 PROFILE = profiles.get("smoke")
@@ -40,7 +40,7 @@ def settings(tmp_path):
 
 def verdict_at(seeds, controls, settings):
     verdict = replace(decide(CLAIM, {}, settings.looks), seeds=seeds)
-    return check(verdict, [(control, verdict) for control in controls])
+    return with_controls(verdict, [(control, verdict) for control in controls])
 
 
 def test_each_run_is_counted_once_and_untrained_ones_not(settings):

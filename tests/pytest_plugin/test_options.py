@@ -1,135 +1,161 @@
-"""Options: a mistake is one clear line and exit code 4, before anything trains."""
+"""Options: a mistake is one line and exit code 4, before anything trains. ``--power`` and ``--plan`` print tables."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bumplab.pytest_plugin import options
-from bumplab.verdicts.error_rate import CLAIMS, MAX_SEEDS, MIN_SEEDS
-from tests.pytest_plugin.test_listing import pytest_here
+from bumplab import machine, profiles
+from bumplab.pytest_plugin import options, plan
+from bumplab.runs.estimate import Trial
+from bumplab.runs.store import RunRecord, RunStore
+from bumplab.verdicts import suite as suite_module
+from bumplab.verdicts.error_rate import MAX_SEEDS, MIN_SEEDS
+from tests.pytest_plugin.inside import ROOT, pytest_here
+from tests.rows import rows_of
 
-ROOT = Path(__file__).parents[2]
-
-
-def run_claims(*arguments):
-    command = [sys.executable, "-m", "pytest", "claims", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["--profile", "huge"], "--profile: unknown profile 'huge': choose one of quick, nightly, paper, smoke"),
-        (["--seeds", "0"], "--seeds 0: must be a whole number from 2 to 32"),
-        (["--seeds", "1"], "--seeds 1: must be a whole number from 2 to 32"),
-        (["--seeds", "33"], "--seeds 33: must be a whole number from 2 to 32"),
-        (["--seeds", "three"], "--seeds three: must be a whole number from 2 to 32"),
-        (["--seeds=-3"], "--seeds -3: must be a whole number from 2 to 32"),
-        (["--max-seeds", "33"], "--max-seeds 33: must be a whole number from 2 to 32"),
-        (["--seeds", "5", "--max-seeds", "4"], "--max-seeds 4: must be at least --seeds, which is 5"),
-        (["--vary", "colour=red"], "--vary: unknown choice 'colour': must be one of tap, "),
-        (["--vary", "prediction=x0"], "--vary: prediction = 'x0': must be 'epsilon' or 'v'"),
-        (["--vary", "tap=up1", "--vary", "width"], "--vary: width: needs a value, such as width=8"),
-        (["--report", "out.pdf"], "--report out.pdf: must name an .html file"),
-        (["--profile", "huge", "-n", "2"], "--profile: unknown profile 'huge': choose one of quick, nightly"),
-    ],
-)
-def test_a_bad_option_is_one_line_and_exit_code_4(arguments, line):
-    status, printed = pytest_here("--collect-only", *arguments)
-    assert status == pytest.ExitCode.USAGE_ERROR
-    (error,) = printed.strip().splitlines()
-    assert error.startswith(f"ERROR: {line}")
-
-
-@pytest.mark.parametrize(
-    ("seeds", "max_seeds", "looks"),
-    [
-        (None, None, (3, 8)),
-        ("2", None, (2, 8)),
-        ("8", None, (8, 8)),
-        ("10", None, (10, 10)),
-        (None, "5", (3, 5)),
-        (None, "2", (2, 2)),
-        ("4", "4", (4, 4)),
-        ("2", "32", (2, 32)),
-    ],
-)
-def test_what_is_not_given_follows_what_is(seeds, max_seeds, looks):
-    found = options._looks(seeds, max_seeds)
-    assert (found.first, found.last) == looks
+MISTAKES = [
+    # options, the option that the line names, words of the line
+    (["--profile", "huge"], "--profile", ["huge", "quick", "smoke"]),
+    (["--profile", "huge", "-n", "2"], "--profile", ["huge", "quick", "smoke"]),
+    (["--seeds", "0"], "--seeds 0", ["2 to 32"]),
+    (["--seeds=-3"], "--seeds -3", ["2 to 32"]),
+    (["--max-seeds", "33"], "--max-seeds 33", ["2 to 32"]),
+    (["--seeds", "5", "--max-seeds", "4"], "--max-seeds 4", ["--seeds", "5"]),
+    (["--vary", "colour=red"], "--vary", ["colour", "tap, "]),
+    (["--vary", "prediction=x0"], "--vary", ["x0", "epsilon", "v"]),
+    (["--vary", "tap=up1", "--vary", "width"], "--vary", ["width=8"]),
+    (["--report", "out.pdf"], "--report", ["out.pdf", ".html"]),
+    (["--report", ""], "--report", ["must name a file"]),
+    (["--runs-dir", ""], "--runs-dir", ["must name a folder"]),
+    (["--figures", ""], "--figures", ["must name a folder"]),
+    (["--report", "~nobody-of-this-name/a.html"], "--report", ["~nobody-of-this-name/a.html"]),
+    (["--exact"], "--exact", ["--gpu"]),
+    (["--accept", ""], "--accept", ["''", "1 to 500"]),
+    (["--accept", "a\nb"], "--accept", [r"a\nb", "1 to 500"]),
+    (["--accept", "why", "--vary", "prediction=epsilon"], "--accept", ["--vary"]),
+    (["--accept", "why", "--seeds", "5"], "--accept", ["3 to 8", "5 to 8", "--max-seeds"]),
+    (["--accept", "why", "--max-seeds", "9"], "--accept", ["3 to 8", "3 to 9"]),
+]
+if not torch.cuda.is_available():
+    MISTAKES.append((["--gpu"], "--gpu", ["no GPU"]))
 
 
-@pytest.mark.parametrize("text", ["", "-3", "2.0", "٣", "²", "1", "33", "9" * 5000])
-def test_a_number_of_seeds_is_plain_digits_in_range(text):
-    with pytest.raises(pytest.UsageError, match="must be a whole number from 2 to 32"):
-        options._number("--seeds", text)
+def test_a_mistake_is_one_line_and_exit_code_4(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    for arguments, option, words in [*MISTAKES, (["--report", tmp_path / "a.html"], "--report", ["a.json"])]:
+        ended = pytest_here("--collect-only", *arguments)  # nothing is trained where a mistake is not refused
+        assert ended.status == pytest.ExitCode.USAGE_ERROR, arguments
+        lines = ended.printed.strip().splitlines()
+        assert len(lines) == 1, arguments
+        assert lines[0].startswith(f"ERROR: {option}"), arguments
+        assert [word for word in words if word not in lines[0]] == [], arguments
 
 
-def test_the_readme_says_how_many_seeds_may_be_asked_for():
-    rows = [
-        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(("| `--seeds", "| `--max"))
-    ]
+def test_one_number_of_seeds_sets_the_other():
+    for seeds, max_seeds, looks in (
+        (None, None, (3, 8)), ("2", None, (2, 8)), ("8", None, (8, 8)), ("10", None, (10, 10)),
+        (None, "5", (3, 5)), (None, "2", (2, 2)), ("4", "4", (4, 4)), ("2", "32", (2, 32)),
+    ):  # fmt: skip
+        settings = options._looks(seeds, max_seeds)
+        assert (settings.first, settings.last) == looks, (seeds, max_seeds)
+
+
+def test_a_number_of_seeds_is_plain_digits_in_range():
+    for text in ("", "-3", "2.0", "three", "٣", "²", "1", "33", "9" * 5000):
+        with pytest.raises(pytest.UsageError, match="2 to 32"):
+            options._number("--seeds", text)
+
+
+def test_the_readme_gives_the_range_of_seeds():
+    rows = [row for row in (ROOT / "README.md").read_text().splitlines() if row.startswith(("| `--seeds", "| `--max"))]
     assert [f"from {MIN_SEEDS} to {MAX_SEEDS}" in row for row in rows] == [True, True]
 
 
-def test_the_power_of_the_suites_own_claims_can_be_printed(tmp_path):
-    done = run_claims("--power", "-n", "2", "--runs-dir", str(tmp_path / "runs"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    for claim in CLAIMS:
-        assert f"\n{claim} " in done.stdout
-    assert not (tmp_path / "runs").exists()
+def test_a_variation_of_precision_needs_a_device_with_bf16(monkeypatch):
+    monkeypatch.setattr("bumplab.training.speed.has_bf16", lambda device: device != "cpu")
+    ended = pytest_here("--collect-only", "--vary", "precision=bf16")
+    assert (ended.status, len(ended.lines("ERROR: --vary: precision=bf16: "))) == (4, 1)
+
+
+def test_claims_are_asked_for_by_paths_around_them_and_in_them(tmp_path):
+    """What xdist's controller goes by."""
+    paths = {"claims": True, "claims/test_hole.py::test_hole": True, ".": True, "tests": False, "claims2": False}
+    for path, asked in paths.items():
+        config = SimpleNamespace(invocation_params=SimpleNamespace(dir=tmp_path), args=[path])
+        assert options.asks_for_claims(config, tmp_path) == asked, path
+
+
+def test_auto_takes_as_many_workers_as_the_machine_allows(monkeypatch):
+    workers = []
+
+    class Asks:
+        def pytest_collection_finish(self, session):
+            workers.append(session.config.option.numprocesses)
+
+    monkeypatch.setattr(machine, "workers", lambda: 3)
+    pytest_here("-n", "auto", "--collect-only", "-k", "overlap", plugins=[Asks()])
+    assert workers == [3]
+
+
+def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
+    """With workers, too: the table needs the claims, which their controller does not collect."""
+
+    def table(claims, looks):
+        return f"the power of {' '.join(claim.id for claim in claims)} at {looks.first} to {looks.last} seeds"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bumplab.verdicts.power.table", table)
+        for without in ((), ("-p", "no:terminal")):
+            ended = suite.run("--power", "-k", "hole or sigma", "-n", "2", *without)
+            assert ended.status == 0, ended.printed
+            assert "the power of hole sigma at 2 to 3 seeds\n" in ended.printed, without
+            assert "power of the claims, 2 to 3 seeds" in ended.printed, without
+            assert "passed" not in ended.printed, without
+        (suite.folder / "claims" / "test_sigma.py").write_text("1 / 0")
+        ended = suite.run("--power", "--tb=no")
+        assert (ended.status, "the power of" in ended.printed) == (2, False), "a claim that cannot be collected"
+    ended = pytest_here("--power", "-k", "overlap")
+    assert (ended.status, len(ended.lines("overlap "))) == (0, 1), ended.printed
+    assert not (suite.folder / ".runs").exists()
+    assert not (suite.folder / "report.html").exists()
+
+
+def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, monkeypatch):
+    """Two claims share runs, one of which is stored; hole needs those of its control, too."""
+    cost = Trial(step=1.0, measurement=6.0, image=0.0, once=7.0, memory=1_500_000_000)  # 30 s a run
+    trained = {"spec": None, "device": None}
+    monkeypatch.setattr(plan, "trial", lambda spec, device: trained.update(spec=spec, device=device) or cost)
+    monkeypatch.setattr(machine, "workers", lambda: 2)
+    suite.write("density", '-runs["a"].last("value")', "{'a': profile.run(seed, dx=1.0)}")
+    store, smoke = RunStore(suite.folder / ".runs"), profiles.get("smoke")
+    store.publish(RunRecord(spec := smoke.run(10, dx=1.0), rows_of(spec)), b"")
+    ask = ("--plan", "--controls", "-k", "hole or density", "-n", "4")
+    ended = suite.run(*ask)
+    assert ended.status == 0, ended.printed
+    rows = {line.split()[0]: line.split()[-3:] for line in ended.printed.splitlines() if len(line.split()) > 3}
+    assert (rows["density"], rows["hole"], rows["together,"]) == (["2", "3", "1"], ["4", "6", "1"], ["4", "6", "1"])
+    text = " ".join(ended.printed.split())
+    for words in ("missing: 3 to 5 runs", "With 4 workers on cpu", "about 52 s to 82 s", "1.5 GB"):
+        assert words in text  # 3 and 5 runs by the 2 workers that the machine allows
+    assert trained == {"spec": smoke.base, "device": "cpu"}
+    trained.clear()
+    for seed in (10, 11, 12):
+        for spec in (smoke.run(seed, dx=1.0), smoke.shuffled(smoke.run(seed, dx=1.0))):
+            if not store.has(spec):
+                store.publish(RunRecord(spec, rows_of(spec)), b"")
+    assert "nothing is missing" in suite.run(*ask).printed
+    assert (trained, suite.trained(), (suite.folder / "report.html").exists()) == ({}, [], False)
+    assert [plan._duration(seconds) for seconds in (89, 90, 5399, 5400)] == ["89 s", "2 min", "90 min", "1.5 h"]
 
 
 @pytest.mark.slow
-def test_the_plan_says_what_is_missing_and_trains_nothing(tmp_path):
-    runs = tmp_path / "runs"
-    ask = ("--plan", "--profile", "smoke", "--max-seeds", "2", "-k", "density", "--runs-dir", str(runs))
-    done = run_claims(*ask, "-n", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    row = next(line.split() for line in done.stdout.splitlines() if line.strip().startswith("density"))
-    assert row == ["density", "4", "4", "0"]  # two increments, two seeds
-    assert re.search(r"missing: 4 to 4 runs\. With 2 workers on cpu about \d+ s to \d+ s, and \d\.\d GB", done.stdout)
-    assert not runs.exists()
-    assert run_claims(*(word for word in ask if word != "--plan")).returncode == 0
-    again = run_claims(*ask)
-    assert "nothing is missing: a session would only judge" in again.stdout
-
-
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_a_word_that_matches_no_claim_names_those_there_are(tmp_path, workers):
-    place = ("--runs-dir", str(tmp_path / "runs"), "--report", str(tmp_path / "report.html"))
-    done = run_claims("-k", "densty", "--profile", "smoke", *place, *workers)
-    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert f"-k densty: matches no claim; there are {', '.join(CLAIMS)}\n" in done.stdout
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_gpu_without_a_gpu_is_one_line_and_exit_code_4():
-    done = run_claims("--gpu")
-    assert done.returncode == 4
-    assert "--gpu: torch finds no GPU here" in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-
-
-def test_exact_without_gpu_is_one_line_that_says_what_a_cpu_does():
-    status, printed = pytest_here("--exact", "--collect-only")
-    assert status == 4
-    assert "--exact: goes with --gpu; on a CPU runs repeat bit for bit anyway" in printed
-
-
-@pytest.mark.parametrize(("option", "what"), [("--runs-dir", "folder"), ("--figures", "folder"), ("--report", "file")])
-def test_a_place_without_a_name_is_not_this_folder(option, what):
-    status, printed = pytest_here("--profile", "smoke", "--collect-only", option, "")
-    assert (status, printed.strip()) == (4, f"ERROR: {option}: must name a {what}")
-
-
-def test_a_runs_dir_that_cannot_be_written_is_one_line_and_exit_code_4(tmp_path):
-    (tmp_path / "file").write_text("not a folder")
-    done = run_claims("--profile", "smoke", "--runs-dir", str(tmp_path / "file"))
-    assert done.returncode == 4
-    assert "cannot be written" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def test_the_plan_tries_a_run_on_this_machine(tmp_path):
+    (first, *_) = suite_module.ids(ROOT / "claims")
+    ended = pytest_here("--plan", "--profile", "smoke", "-k", first, "--runs-dir", tmp_path / "runs", "-n", "2")
+    text = " ".join(ended.printed.split())
+    assert re.search(r"missing: \d+ to \d+ runs\. With 2 workers on cpu about \d+ s to \d+ s, and \d\.\d GB", text), (
+        text
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,18 @@
-"""A claim's way to its outcome, on planted runs: looks, controls, variations, and what is written down of them."""
+"""A claim's way to its outcome, on planted runs: looks, controls, variations, and their entries in the report."""
 
 import re
 import shutil
-import subprocess
 from types import SimpleNamespace
-
-import pytest
+from xml.etree import ElementTree
 
 from bumplab import profiles
 from bumplab.pytest_plugin import summary
 from bumplab.pytest_plugin.options import Settings
+from bumplab.report.compare import holds_verdicts
+from bumplab.runs import board, progress
 from bumplab.runs.store import RunRecord, RunStore, run_key
-from bumplab.verdicts.error_rate import CLAIMS
+from bumplab.verdicts import suite as suite_module
+from tests.pytest_plugin.inside import ROOT
 from tests.rows import rows_of
 
 
@@ -19,15 +20,9 @@ def labels(d, seeds, control=""):
     return [f"d={d}{control} seed {seed}" for seed in range(10, 10 + seeds)]
 
 
-def test_no_seed_is_trained_that_no_verdict_needs(tried):
-    suite, _ = tried
-    trained = [label for label, _ in suite.trained()]
-    own, shuffled, varied = labels(1, 3) + labels(4, 3) + labels(2, 2), labels(1, 3, " shuffled"), 2
-    assert sorted(trained) == sorted(own * varied + shuffled)  # labels do not name the variation
-
-
-def test_each_claim_stops_at_the_look_that_settles_it(tried):
-    suite, _ = tried
+def test_each_claim_stops_at_the_look_that_settles_it_and_trains_nothing_more(tried):
+    suite, ended = tried
+    assert ended.status == 0, ended.printed
     entries = suite.entries()
     assert {claim: (entry["verdict"], entry["seeds"]) for claim, entry in entries.items()} == {
         "density": ("CONTRADICTED", 3),
@@ -35,15 +30,17 @@ def test_each_claim_stops_at_the_look_that_settles_it(tried):
         "sigma": ("INCONCLUSIVE", 2),  # SUPPORTED, were it not for its control
         "overlap": ("SUPPORTED", 0),
     }
-    for entry in entries.values():
-        assert entry["looks"] == {"first": 2, "last": 3}
+    for claim, entry in entries.items():
+        assert (entry["looks"]["first"], entry["looks"]["last"]) == (2, 3), claim
         for runs in entry["conditions"].values():
-            assert [run["spec"]["seed"] for run in runs] == list(range(10, 10 + entry["seeds"]))
+            assert [run["spec"]["seed"] for run in runs] == list(range(10, 10 + entry["seeds"])), claim
     assert entries["overlap"]["conditions"] == {}
+    judged, shuffled, varied = labels(1, 3) + labels(4, 3) + labels(2, 2), labels(1, 3, " shuffled"), 2
+    assert sorted(label for label, _ in suite.trained()) == sorted(judged * varied + shuffled)  # one name for both
 
 
-def test_controls_are_decided_by_the_claims_code_and_no_later_than_the_claim(tried):
-    suite, _ = tried
+def test_controls_are_judged_by_the_claims_code_and_no_later_than_the_claim(tried):
+    suite, ended = tried
     controls = {c["name"]: c for entry in suite.entries().values() for c in entry["controls"]}
     assert {name: (c["verdict"], c["passed"], c["seeds"]) for name, c in controls.items()} == {
         "turned": ("CONTRADICTED", True, 3),
@@ -53,70 +50,84 @@ def test_controls_are_decided_by_the_claims_code_and_no_later_than_the_claim(tri
         "shaky": ("INCONCLUSIVE", True, 2),  # open, but its claim was settled at 2
     }
     shuffled = controls["shuffled"]["conditions"]["a"]
-    assert {run["spec"]["data"]["pairing"] for run in shuffled} == {"shuffled"}
-    assert len(shuffled) == 3
+    assert [run["spec"]["data"]["pairing"] for run in shuffled] == ["shuffled"] * 3
     (part,) = controls["turned"]["parts"]
-    assert [effect[0] for effect in part["effects"]] == [-1.0, -1.05, -1.0]
-
-
-def test_a_control_that_comes_out_supported_withdraws_the_claim(tried):
-    suite, done = tried
+    assert [effect[0] for effect in part["effects"]] == [-1.0, -1.2, -1.0]
     sigma = suite.entries()["sigma"]
-    assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED")
-    assert "the same code says so of the control 'harmless'" in sigma["reason"]
-    assert "2 passed, 2 xfailed" in done.stdout
+    assert (sigma["verdict"], sigma["unchecked"]) == ("INCONCLUSIVE", "SUPPORTED"), "a control withdraws the verdict"
+    assert "'harmless'" in sigma["reason"]
+    assert "2 passed, 2 xfailed" in ended.printed
 
 
 def test_variations_are_verdicts_of_their_own_and_change_no_outcome(tried):
     suite, _ = tried
     varied = {claim: entry["variations"] for claim, entry in suite.entries().items()}
     assert varied.pop("overlap") == []
-    assert {claim: [(v["name"], v["verdict"], v["seeds"]) for v in found] for claim, found in varied.items()} == {
+    assert {claim: [(v["name"], v["verdict"], v["seeds"]) for v in forms] for claim, forms in varied.items()} == {
         "density": [("prediction=epsilon", "SUPPORTED", 3)],
         "hole": [("prediction=epsilon", "CONTRADICTED", 3)],
         "sigma": [("prediction=epsilon", "CONTRADICTED", 2)],
     }
-    for (variation,) in varied.values():
+    for claim, (variation,) in varied.items():
         (runs,) = variation["conditions"].values()
-        assert {run["spec"]["diffusion"]["prediction"] for run in runs} == {"epsilon"}
-        assert len(runs) == variation["seeds"]
-        assert variation["parts"][0]["verdict"] == variation["verdict"]
-        assert variation["reason"]
+        assert [run["spec"]["diffusion"]["prediction"] for run in runs] == ["epsilon"] * variation["seeds"], claim
+        assert variation["parts"][0]["verdict"] == variation["verdict"], claim
+        assert variation["reason"], claim
 
 
-def test_what_looking_after_each_seed_saved(tried):
+def test_the_report_holds_the_looks_the_accepted_verdicts_and_the_saved_training(tried):
     """hole: 3 runs and 3 shuffled; density: 3; sigma: 2 of 3. Variations are not counted."""
-    suite, done = tried
-    report = suite.report()
+    suite, ended = tried
+    report, entries = suite.report(), suite.entries()
+    assert (report["seeds"], report["max_seeds"], report["controls"]) == (2, 3, True)
     assert report["saved"] == {
         "runs_used": 11, "runs_at_last_look": 12, "steps_used": 11 * 12, "steps_at_last_look": 12 * 12,
     }  # fmt: skip
-    runs = {entry["claim"]: (entry["runs_used"], entry["runs_at_last_look"]) for entry in report["claims"]}
+    runs = {claim: (entry["runs_used"], entry["runs_at_last_look"]) for claim, entry in entries.items()}
     assert runs == {"density": (3, 3), "hole": (6, 6), "sigma": (2, 3), "overlap": (0, 0)}
-    assert "saved 8% of the training: 11 runs were needed, 12 if all had gone to the last look" in done.stdout
-
-
-def test_the_report_says_what_was_asked_for(tried):
-    suite, _ = tried
-    asked = {name: suite.report()[name] for name in ("seeds", "max_seeds", "controls")}
-    assert asked == {"seeds": 2, "max_seeds": 3, "controls": True}
+    assert "saved 8% of the training" in ended.printed
+    assert {claim: entry["expected"] for claim, entry in entries.items()} == {
+        "density": {"verdict": "CONTRADICTED", "why": "planted"},
+        "hole": None,
+        "sigma": None,
+        "overlap": {"verdict": "SUPPORTED", "why": "certain"},
+    }
 
 
 def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
-    _, done = tried
-    *_, told = done.stdout.partition("claims, profile smoke, 2 to 3 seeds")
-    lines = [line.strip() for line in told.splitlines()[1:] if line.strip()]
+    suite, ended = tried
+    *_, text = ended.printed.partition("claims, profile smoke, 2 to 3 seeds")
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     assert lines[0].split() == [word for column in summary.COLUMNS for word in column.split()]
-    assert re.match(r"density +CONTRADICTED +part: -1.02 \(-\S+ to -\S+\), supported above 0 +3$", lines[2])
-    assert re.match(r"prediction=epsilon +SUPPORTED +part: 1.02 ", lines[3])
+    assert re.match(r"density +CONTRADICTED +part: -1.07 \(-\S+ to -\S+\), supported above 0 +3$", lines[2])
+    assert re.match(r"prediction=epsilon +SUPPORTED +part: 1.07 ", lines[3])
     assert re.match(r"hole +SUPPORTED +part: \S+ .* 3 +3/3$", lines[4])
     assert re.match(r"sigma +INCONCLUSIVE .* 2 +1/2$", lines[6])
     assert re.match(r"overlap +SUPPORTED +part: 1 \(exact\)", lines[8])
     assert lines[9].startswith("sigma: SUPPORTED is withdrawn")
     assert lines[10].startswith("SUPPORTED: 2 of 4 claims judged")
-    assert "at most 5%" in lines[10]
-    assert lines[11].endswith("the 19 runs took 0.0 min in all, whenever they were trained")  # 11 and 8 of variations
-    assert lines[13] == f"report: {tried[0].folder / 'report.html'} (.json and .md beside it)"
+    assert "5%" in lines[10]
+    assert "19 runs took 0.0 min" in lines[11]  # 11 and 8 of variations
+    assert f"report: {suite.path.with_suffix('.html')} " in lines[13], "in the project, though reached from elsewhere"
+    assert list((suite.folder.parent / "elsewhere").iterdir()) == []
+
+
+def test_junit_holds_names_times_and_reasons_alone(tried):
+    suite, _ = tried
+    junit = suite.folder.parent / "junit.xml"
+    root = ElementTree.parse(junit).getroot()
+    assert {element.tag for element in root.iter()} == {"testsuites", "testsuite", "testcase", "skipped"}
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    assert set(cases) == {"test_hole", "test_density", "test_sigma", "test_overlap"}
+    assert cases["test_density"].find("skipped").get("message") == "CONTRADICTED, as accepted: planted"
+    assert junit.stat().st_size < 3_000
+
+
+def test_no_run_is_removed_while_the_report_of_them_is_written(tried):
+    suite, _ = tried
+    assert "1 session" in (suite.folder.parent / "refused").read_text()
+    assert len(list((suite.folder / ".runs" / "results").iterdir())) == 19
+    assert not list((suite.folder / ".runs" / "progress").glob("*/")), "the session has ended"
 
 
 ENTRY = {
@@ -128,7 +139,7 @@ ENTRY = {
 
 
 def summary_of(*entries, width=80):
-    """What the terminal says of these entries where it is so many columns wide."""
+    """The lines of the summary of these entries on a terminal of this many columns."""
     lines = []
     terminal = SimpleNamespace(_tw=SimpleNamespace(fullwidth=width), hasmarkup=False, write_line=lines.append)
     saved = {"steps_used": 0, "steps_at_last_look": 0}
@@ -136,159 +147,187 @@ def summary_of(*entries, width=80):
     return lines
 
 
-@pytest.mark.parametrize("width", [20, 80, 120])
-def test_the_summary_cuts_no_word_off(width):
+def test_the_summary_cuts_no_word_off():
     undefined = [{"passed": True, "verdict": "INCONCLUSIVE", "parts": [{"judges": True, "stuck": True}]}]
     longest = {**ENTRY, "verdict": "INCONCLUSIVE", "controls": undefined}
-    lines = summary_of({**ENTRY, "claim": "representation"}, {**longest, "claim": "overlap"}, width=width)
-    table = lines[: next(at for at, text in enumerate(lines) if text.startswith("overlap: why so"))]
-    assert max(map(len, table)) <= max(width, summary.LEAST_WIDTH)
-    assert table[0].split() == [word for column in summary.COLUMNS for word in column.split()]
-    words = {word for text in table for word in text.split()}
-    assert words >= {"ceiling-corrected:", "-0.0123", "INCONCLUSIVE", "undefined", "100.0", "min", "-0.00028),"}
-    assert not [word for word in words if "…" in word]
+    for width in (20, 80, 120):
+        lines = summary_of({**ENTRY, "claim": "representation"}, {**longest, "claim": "overlap"}, width=width)
+        table = lines[: next(at for at, text in enumerate(lines) if text.startswith("overlap: why so"))]
+        assert max(map(len, table)) <= max(width, summary.LEAST_WIDTH), width
+        assert table[0].split() == [word for column in summary.COLUMNS for word in column.split()], width
+        words = {word for text in table for word in text.split()}
+        whole = {"ceiling-corrected:", "-0.0123", "INCONCLUSIVE", "undefined", "100.0", "min", "-0.00028),"}
+        assert words >= whole, width
+        assert not [word for word in words if "…" in word], width
 
 
-def test_the_summary_says_why_a_claim_is_undecided_and_counts_each_run_once():
+def test_the_summary_gives_the_reason_of_an_open_claim_and_counts_each_run_once():
     lines = summary_of({**ENTRY, "claim": "coupling", "verdict": "INCONCLUSIVE", "unchecked": "INCONCLUSIVE"})
     assert "coupling: why so" in lines
-    assert any("the 2 runs took 2.5 min in all" in line for line in lines)
+    assert any("2 runs took 2.5 min" in line for line in lines)
     assert "coupling: why so" not in summary_of({**ENTRY, "claim": "coupling"})
 
 
-def test_a_report_on_some_claims_leaves_that_on_all_alone(suite):
-    arguments = suite.command("-k", "overlap")
-    at = arguments.index("--report")
-    done = subprocess.run(
-        arguments[:at] + arguments[at + 2 :], cwd=suite.folder, capture_output=True, text=True, timeout=120,
-        check=True, env=suite.environment(),
-    )  # fmt: skip
-    assert f"report: {suite.folder / 'reports' / 'claims-smoke-subset.html'}" in done.stdout
-    assert not (suite.folder / "reports" / "claims-smoke.html").exists()
-
-
-def test_a_report_on_all_claims_or_to_a_named_file_goes_where_it_was_said(tmp_path):
-    settings = SimpleNamespace(report=tmp_path / "a.html", report_named=False)
+def test_a_report_on_all_claims_or_to_a_named_file_goes_where_the_option_says(tmp_path):
+    settings = SimpleNamespace(report=tmp_path / "a.html", report_named=False, claim_ids=("hole", "seeds"))
     assert Settings.report_of(settings, ["hole"]).name == "a-subset.html"
-    assert Settings.report_of(settings, [*CLAIMS, "one of mine"]) == tmp_path / "a.html"
+    assert Settings.report_of(settings, ["seeds", "hole", "one of mine"]) == tmp_path / "a.html"
     settings.report_named = True
     assert Settings.report_of(settings, ["hole"]) == tmp_path / "a.html"
 
 
+def test_the_claims_of_a_project_are_found_by_their_files(tmp_path):
+    for name in ("test_b.py", "test_a.py", "conftest.py", "test_c.txt"):
+        (tmp_path / name).write_text("1 / 0")
+    assert suite_module.ids(tmp_path) == ("a", "b")
+    assert len(suite_module.ids(ROOT / "claims")) == len(list((ROOT / "claims").glob("test_*.py")))
+
+
 def test_without_controls_none_is_tried_and_the_claim_stands(suite):
-    done = suite.run("-k", "sigma")
+    """Reached with --rootdir from another folder; a report on one claim leaves that on all claims alone."""
+    ended = suite.run("--rootdir", "/", "-k", "sigma", claims=suite.folder / "claims", report=None, folder="/")
+    suite.path = suite.folder / "reports" / "claims-smoke-subset.json"
+    assert f"report: {suite.path.with_suffix('.html')} " in ended.printed
+    assert not (suite.folder / "reports" / "claims-smoke.html").exists()
     sigma = suite.entries()["sigma"]
     assert (sigma["verdict"], sigma["controls"], sigma["variations"]) == ("SUPPORTED", [], [])
     assert sigma["expected"] is None
-    assert done.returncode == 0
-    assert not re.search(r"\d/\d", done.stdout.partition("claims, profile")[2])
+    assert ended.status == 0
+    assert not re.search(r"\d/\d", ended.printed.partition("claims, profile")[2])
     assert [label for label, _ in suite.trained()] == labels(2, 2)
 
 
 def test_a_fixed_design_looks_once(suite):
-    done = suite.run("--seeds=2", "--max-seeds=2", "-k", "hole or sigma")
+    ended = suite.run("--seeds=2", "--max-seeds=2", "-k", "hole or sigma")
     entries = suite.entries()
     assert {claim: (entry["verdict"], entry["seeds"]) for claim, entry in entries.items()} == {
         "hole": ("INCONCLUSIVE", 2),
         "sigma": ("SUPPORTED", 2),
     }
-    assert "looking after each seed" not in done.stdout
+    assert "looking after each seed" not in ended.printed
 
 
-def test_a_report_that_cannot_be_written_in_the_end_is_a_line_of_its_own(suite):
-    suite.write("overlap", '__import__("os").makedirs("report.json") or 1.0', "{}")
-    done = suite.run("-k", "overlap")
-    assert done.returncode == 3
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("report not written: ")]
+def test_a_variation_that_changes_nothing_is_marked(suite):
+    """The tap that is not read, beside a choice that changes every effect, and an effect that is undefined twice."""
+    suite.write("density", 'fail(Undefined("planted"))', "{'a': profile.run(seed, dx=4.0)}")
+    ended = suite.run("-k", "sigma or density", "--vary", "tap=up1", "--vary", "prediction=epsilon")
+    sigma, density = (suite.entries()[claim]["variations"] for claim in ("sigma", "density"))
+    assert {v["name"]: v["idle"] for v in sigma} == {"tap=up1": True, "prediction=epsilon": False}
+    assert [(v["idle"], v["parts"][0]["effects"]) for v in density] == [(False, [None, None])] * 2
+    assert ended.printed.count("(changed nothing)") == 1
+    assert (suite.folder / "report.html").read_text().count("changed nothing: ") == 1
+
+
+def test_a_report_that_cannot_be_written_in_the_end_costs_no_verdict(suite, monkeypatch):
+    """A folder in its place, and a number that no JSON can hold."""
+    suite.write("overlap", '__import__("os").makedirs("report.json") or 1.0')
+    ended = suite.run("-k", "overlap")
+    assert ended.status == 3
+    (line,) = ended.lines("report not written: ")
     assert "report.json" in line
-    assert "1 of 1 claims judged" in done.stdout
+    assert "1 of 1 claims judged" in ended.printed
+    suite.write("overlap", "1.0")
+
+    def no_number(claim, runs):
+        return {part.name: {"noise": float("nan")} for part in claim.parts}
+
+    monkeypatch.setattr("bumplab.pytest_plugin.experiment.sampling_noise", no_number)
+    ended = suite.run("-k", "overlap or hole", report="another.html")
+    assert ended.status == 3
+    assert len(ended.lines("report not written: ")) == 1
+    assert "of 2 claims judged" in ended.printed
 
 
-def test_a_number_that_no_report_can_hold_costs_no_verdict(suite, monkeypatch):
-    monkeypatch.setenv("NO_NUMBER", "1")
-    done = suite.run("-k", "overlap or hole")
-    assert done.returncode == 3
-    assert [line for line in done.stdout.splitlines() if line.startswith("report not written: Out of range float")]
-    assert "of 2 claims judged" in done.stdout
+def test_a_report_with_verdicts_is_not_replaced_by_one_without(suite):
+    suite.run("-k", "overlap")
+    before = suite.report()
+    suite.write("overlap", "fail(KeyboardInterrupt)")
+    ended = suite.run("-k", "overlap", "--figures", "figures")
+    (line,) = ended.lines("report: ")
+    assert "report.html is kept" in line
+    assert suite.report() == before
+    for written in (suite.folder / "report.json", suite.folder / "report.html"):
+        assert holds_verdicts(suite.folder / "report.html"), "what cannot be read may hold verdicts"
+        written.unlink()
+    suite.write("overlap", "1 / 0")
+    for _ in range(2):  # one without a verdict may take the place of another
+        suite.run("-k", "overlap")
+        assert suite.verdicts() == {"overlap": "ERROR"}
+        assert not holds_verdicts(suite.folder / "report.html")
 
 
-@pytest.mark.parametrize(
-    ("option", "place", "workers"),
-    [("--report", "pytest.ini/a/report.html", ["-n", "2"]), ("--figures", "pytest.ini", [])],
-)
-def test_where_a_report_cannot_be_written_nothing_is_trained(suite, option, place, workers):
-    done = suite.run("-k", "hole or sigma", option, place, *workers)
-    assert done.returncode == 4
-    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ERROR: ")]
-    assert line.startswith(f"ERROR: {option}: ")
-    assert "cannot be written" in line
+def test_a_stopped_session_leaves_the_report_on_all_claims_alone(suite):
+    """All claims are asked for, and overlap stops the session: the verdicts before it are a report on some claims."""
+    suite.write("density", "1.0")
+    suite.path = suite.folder / "reports" / "claims-smoke-subset.json"
+    for stop, status in (("KeyboardInterrupt", 2), ('__import__("pytest").exit.Exception("s", returncode=7)', 7)):
+        suite.write("overlap", f"fail({stop})")
+        assert suite.run(report=None).status == status, stop
+        verdicts = suite.verdicts()
+        assert verdicts.keys() == {"density", "hole", "sigma", "overlap"}, stop
+        assert (verdicts["density"], verdicts["overlap"], verdicts["sigma"]) == ("SUPPORTED", "ERROR", "ERROR"), stop
+        assert not (suite.folder / "reports" / "claims-smoke.html").exists(), stop
+        suite.path.unlink()
+
+
+def test_where_a_file_cannot_be_written_or_read_nothing_is_trained(suite):
+    (suite.folder / "broken").mkdir()
+    (suite.folder / "broken" / "partial").write_text("")
+    for option, path in (
+        ("--report", "pytest.ini/a/report.html"), ("--figures", "pytest.ini"), ("--runs-dir", "pytest.ini"),
+        ("--runs-dir", "broken"),
+    ):  # fmt: skip
+        ended = suite.run("-k", "hole or sigma", option, path)
+        assert ended.status == 4, (option, path)
+        (line,) = ended.lines("ERROR: ")
+        assert option in line, path
+        assert "cannot be written" in line, path
+    assert not (suite.folder / ".runs").exists(), "no session has begun"
+    suite.expected.write_text("[smoke.hole\n")
+    ended = suite.run()
+    assert ended.status == 4
+    (line,) = ended.printed.strip().splitlines()
+    assert line.startswith("ERROR: claims/expected.toml: ")
     assert suite.trained() == []
 
 
-def test_power_prints_a_table_and_trains_nothing(suite):
-    done = suite.run("--power", "-k", "hole or sigma", "-n", "2")
-    assert done.returncode == 0, done.stdout
-    assert "the power of hole sigma at 2 to 3 seeds" in done.stdout
-    assert not (suite.folder / ".runs").exists()
-    assert not (suite.folder / "report.html").exists()
-
-
-def test_an_accepted_verdict_is_recorded_in_every_mode(tried):
-    suite, _ = tried
-    expected = {entry["claim"]: entry["expected"] for entry in suite.entries().values()}
-    assert expected == {
-        "density": {"verdict": "CONTRADICTED", "why": "planted"},
-        "hole": None,
-        "sigma": None,
-        "overlap": {"verdict": "SUPPORTED", "why": "certain"},
-    }
-
-
-def test_a_damaged_file_of_accepted_verdicts_is_one_line(suite):
-    (suite.folder / "claims" / "expected.toml").write_text("[smoke.hole\n")
-    done = suite.run()
-    assert done.returncode == 4
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("ERROR: claims/expected.toml: cannot be read as TOML: ")
-
-
-@pytest.mark.parametrize(("claim", "seed"), [("sigma", 11), ("hole", 12)])
-def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch, claim, seed):
-    """A seed on a GPU, whose products have 10 bits, of the first look or a later one: the claim says which is which."""
-    monkeypatch.setenv("SEED_ON_GPU", str(seed))
-    done = suite.run("-k", f"{claim} or overlap")
-    assert "1 failed, 1 passed" in done.stdout
-    entry = suite.entries()[claim]
-    assert entry["verdict"] == "ERROR"
-    by = rf"with umap-learn \S+ \S+ \S+ and OpenCV of some version: d={'2' if claim == 'sigma' else '1'} seed"
-    for said in (rf"float32, {by} ", rf"TF32, {by} {seed} \(", "--runs-dir"):
-        assert re.search(said, entry["reason"])
+def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch):
+    """A seed on a GPU, whose products have 10 bits, of the first look or a later one: the reason names both kinds."""
+    for claim, d, seed in (("sigma", 2, 11), ("hole", 1, 12)):
+        monkeypatch.setenv("SEED_ON_GPU", str(seed))
+        ended = suite.run("-k", f"{claim} or overlap")
+        assert "1 failed, 1 passed" in ended.printed, claim
+        entry = suite.entries()[claim]
+        assert entry["verdict"] == "ERROR", claim
+        for pattern in (rf"float32, .*: d={d} seed \d+ ", rf"TF32, .*: d={d} seed {seed} \(", "--runs-dir"):
+            assert re.search(pattern, entry["reason"]), (claim, pattern)
 
 
 def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypatch):
     """It is shown beside the claim, and not mixed with it."""
     monkeypatch.setenv("BF16", "1")
+    monkeypatch.setattr("bumplab.training.speed.has_bf16", lambda device: True)
     suite.run("-k", "sigma or overlap", "--vary", "precision=bf16")
     (varied,) = suite.entries()["sigma"]["variations"]
     assert (suite.entries()["sigma"]["verdict"], varied["verdict"]) == ("SUPPORTED", "SUPPORTED")
 
 
-def test_runs_of_another_version_are_neither_used_nor_passed_over_in_silence(suite):
+def test_runs_of_another_version_are_counted_and_not_used(suite):
     """By the same spec under another results format, and by a spec that has a field more."""
     store, spec = RunStore(suite.folder / ".runs"), profiles.get("smoke").run(10, dx=4.0)
     store.publish(RunRecord(spec, rows_of(spec)), b"")
-    place = store.path(run_key(spec))
-    shutil.copytree(place, place.with_name("0" * 20))
-    place.rename(place.with_name("1" * 20))
-    text = (newer := place.with_name("1" * 20) / "spec.json").read_text()
+    run = store.path(run_key(spec))
+    shutil.copytree(run, run.with_name("0" * 20))
+    run.rename(run.with_name("1" * 20))
+    text = (newer := run.with_name("1" * 20) / "spec.json").read_text()
     newer.write_text(text.replace('"seed":', '"added":1,"seed":'))
-    done = suite.run("-k", "density")
-    assert ".runs: 2 stored runs of another version of the code (results format 2 is this one's)" in done.stdout
-    assert f"{spec.label()} by main" in (suite.folder / ".runs" / "trained").read_text()
+    (line,) = suite.run("-k", "density").lines(str(store.root))
+    assert ": 2 stored runs of another version" in line
+    assert (spec.label(), "main") in suite.trained()
     shutil.rmtree(newer.parent)
-    assert ".runs: 1 stored run of another" in suite.run("-k", "density").stdout
-    shutil.rmtree(place.with_name("0" * 20))
-    assert "another version" not in suite.run("-k", "density").stdout
+    assert summary.passed_over(store.root).startswith(f"{store.root}: 1 stored run of")
+    shutil.rmtree(run.with_name("0" * 20))
+    assert summary.passed_over(store.root) == ""
 
 
 def test_a_stored_reason_does_not_steer_the_terminal(suite):
@@ -296,52 +335,30 @@ def test_a_stored_reason_does_not_steer_the_terminal(suite):
     for seed in (10, 11):
         spec = profiles.get("smoke").run(seed, dx=4.0)
         store.publish(RunRecord(spec, rows_of(spec, 1), failed="\x1b[2J\x9bgone\u202e"), b"")
-    done = suite.run("-k", "density", "-rx", "--color=yes")
-    assert done.stdout.count(r"failed: \x1b[2J\x9bgone\u202e") == 2  # as the outcome's reason, and in the summary
-    assert not any(steering in done.stdout for steering in ("\x1b[2J", "\x9b", "\u202e"))
+    printed = suite.run("-k", "density", "-rx", "--color=yes").printed
+    assert printed.count(r"failed: \x1b[2J\x9bgone\u202e") == 2  # as the outcome's reason, and in the summary
+    assert not any(steering in printed for steering in ("\x1b[2J", "\x9b", "\u202e"))
 
 
-@pytest.mark.parametrize(
-    ("fault", "said", "workers"),
-    [("FULL", "No space left on device", ("-n", "2")), ("NO_IMAGES", "none is an image", ())],
-)
-def test_what_stops_a_run_is_one_line_of_its_claim(suite, monkeypatch, fault, said, workers):
-    """A disk that is full from the start, and a network that draws nothing before it is trained."""
-    monkeypatch.setenv(fault, "1")
-    done = suite.run("-k", "hole or overlap", *workers)
-    assert done.returncode == 1
-    (line,) = {line for line in done.stdout.splitlines() if line.startswith("run store ")}
-    assert said in line
-    assert line.endswith("What was finished is kept.")
-    assert "1 failed, 1 passed" in done.stdout
-    assert {claim: entry["verdict"] for claim, entry in suite.entries().items()} == {
-        "hole": "ERROR",
-        "overlap": "SUPPORTED",
-    }
+def test_an_error_of_a_run_is_one_line_of_its_claim(suite, monkeypatch):
+    """A network that draws nothing before it is trained, and a disk that is full from the start."""
 
+    def full(path, text, write=progress.replace_text):
+        if ".runs" in path.parts:
+            raise OSError(28, "No space left on device")
+        write(path, text)
 
-PRUNES = """
-from bumplab.report import page
-from bumplab.runs import space
-
-write = page.write
-
-def beside(report, store, *rest):
-    try:
-        said = f"removed {len(space.prune(store, keep=0))}"
-    except ValueError as error:
-        said = str(error)
-    write(report, store, *rest)
-    (store.root / "said").write_text(said)
-
-page.write = beside
-"""
-
-
-def test_no_run_is_removed_while_the_report_of_them_is_written(suite):
-    with open(suite.folder / "conftest.py", "a") as file:
-        file.write(PRUNES)
-    suite.run("-k", "density", "-n", "2")
-    assert "1 session at work on it" in (suite.folder / ".runs" / "said").read_text()
-    assert len(list((suite.folder / ".runs" / "results").iterdir())) == 3
-    assert not list((suite.folder / ".runs" / "progress").glob("*/")), "the session has ended"
+    for fault in ("none is an image", "No space left on device"):
+        with monkeypatch.context() as patch:
+            if fault == "none is an image":
+                patch.setenv("NO_IMAGES", "1")
+            else:
+                patch.setattr(board, "replace_text", full)
+                patch.setattr(progress, "replace_text", full)
+            ended = suite.run("-k", "hole or overlap")
+        assert ended.status == 1, fault
+        (line,) = set(ended.lines("run store "))
+        assert fault in line
+        assert line.endswith("What was finished is kept.")
+        assert "1 failed, 1 passed" in ended.printed, fault
+        assert suite.verdicts() == {"hole": "ERROR", "overlap": "SUPPORTED"}, fault

@@ -50,10 +50,14 @@ def part_of(name, verdict, **given):
     }  # fmt: skip
 
 
+SOURCES = {"phases": "Section 3, Fig. 3", "density": "Section 3, Fig. 4"}
+
+
 def claim_of(claim, verdict, **given):
     return {
         "claim": claim, "verdict": verdict, "unchecked": verdict, "reason": HOSTILE, "statement": HOSTILE,
-        "source": "Fig. 3", "prediction": "p", "seeds": 2, "alpha": 0.0031, "looks": {"first": 2, "last": 5},
+        "source": SOURCES.get(claim, "Fig. 9"), "prediction": "p", "seeds": 2, "alpha": 0.0031,
+        "looks": {"first": 2, "last": 5},
         "parts": [part_of("one", verdict)], "controls": [], "variations": [], "expected": None, "curves": {},
         "conditions": {}, **given,
     }  # fmt: skip

@@ -12,9 +12,10 @@ from bumplab import profiles
 from bumplab.measure.accuracy import TOLERANCE
 from bumplab.measure.names import SHOWN
 from bumplab.profiles import QUICK
-from bumplab.report import charts, figures, paper
+from bumplab.report import charts, figures
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.suite import OURS, claims
 from tests.report.planted import HOSTILE, OWN, REPORT, claim_of, rows_of, runs_of, section_of, shown, write
 
 
@@ -123,7 +124,7 @@ def test_captions_say_what_a_figure_leaves_out(written):
     artefacts = shown(section_of(written, "artefacts"))
     assert "Seeds that failed are left out" in artefacts
     assert "UMAP tears them into islands" in artefacts
-    _, hole = paper.FIGURES["hole"]
+    hole = next(claim.figure.note for claim in claims(OURS) if claim.id == "hole")
     for said in ("first 25 samples", "2,000 each at quick", "at least a pixel inside", "failed are left out"):
         assert said in hole
     assert (SHOWN, QUICK.hole_samples, TOLERANCE) == (25, 2_000, 1.0), "the caption of the hole's map says so"

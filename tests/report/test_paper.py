@@ -1,16 +1,13 @@
-"""The paper's figures show what the runs say: colours are means, dots are crossings, marks are modes."""
+"""The report's figures show the numbers of the runs: colours are means, dots are crossings, artefacts are means."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from bumplab import profiles
-from bumplab.data.bumps import in_hole
-from bumplab.data.overlap import overlap
-from bumplab.measure.names import MODES
 from bumplab.report import charts, paper
+from bumplab.report.paper_figures import phase_diagram
 from bumplab.runs.store import RunRecord
 
 SMOKE = profiles.get("smoke")
@@ -53,17 +50,14 @@ def test_a_phase_diagram_colours_means_and_dots_crossings():
     assert sorted(dots) == pytest.approx([15, 10 + 10 / 1.5])
 
 
-@pytest.mark.parametrize(
-    ("names", "rows"),
-    [
+def test_a_phase_diagram_says_what_its_rows_and_colours_are():
+    for names, rows in [
         (("d=0.1", "d=1"), "increment d, pixels"),
         (("sigma=0.5", "sigma=1"), "sigma, pixels"),
         (("a", "b"), "condition"),
-    ],
-)
-def test_a_phase_diagram_says_what_its_rows_and_colours_are(names, rows):
-    panel, _, colours = paper.phase_diagram(dict(zip(names, BY_INCREMENT.values(), strict=True))).axes
-    assert (panel.get_ylabel(), colours.get_ylabel()) == (rows, "accuracy or R^2")
+    ]:
+        panel, _, colours = paper.phase_diagram(dict(zip(names, BY_INCREMENT.values(), strict=True))).axes
+        assert (panel.get_ylabel(), colours.get_ylabel()) == (rows, "accuracy or R^2"), names
 
 
 def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
@@ -76,73 +70,6 @@ def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
 
 def test_runs_of_one_checkpoint_can_be_drawn(tmp_path):
     paper.phase_diagram({"d=1": [record_with([0.5])]}).savefig(tmp_path / "one.svg")
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_a_hole_map_marks_each_sample_by_its_mode(seeds):
-    rng = np.random.default_rng(0)
-    spec = SMOKE.run(10, hole=5.0)
-    records = []
-    for _ in range(seeds):
-        record = RunRecord(spec, [{"step": 0.0}, {"step": 7.0}])
-        for k, labels in enumerate(("off_grid", "in_hole")):
-            record.evidence |= {
-                f"7/{labels}.labels": rng.uniform(3, 13, (8, 2)),
-                f"7/{labels}.positions": np.full((8, 2), np.nan),
-                f"7/{labels}.modes": np.full(8, k * MODES.index("correct")).astype(np.uint8),
-            }
-        records.append(record)
-    axis = paper.hole_map({"a hole": records}).axes[0]
-    marks = [points.get_offsets() for points in axis.collections]
-    assert MODES.index("correct") != 0
-    assert [len(points) for points in marks] == [0, 8 * seeds, 8 * seeds, 0]  # right, then wrong, of each set
-    assert np.allclose(marks[2], np.concatenate([record.evidence["7/in_hole.labels"] for record in records]))
-    low, high = axis.patches[0].get_x(), axis.patches[0].get_x() + axis.patches[0].get_width()
-    inside = in_hole(torch.tensor([[low, low], [high - 1e-3, high - 1e-3], [high, high]]), spec.data.image_size, 5.0)
-    assert inside.tolist() == [True, True, False]
-
-
-def hole_record(asked, found, mode):
-    """A run of which one sample off the hole's grid is known, and one in the hole that is right."""
-    record = RunRecord(SMOKE.run(10, hole=5.0), [{"step": 7.0}])
-    for labels, at, to, which in (("off_grid", asked, found, mode), ("in_hole", (8, 8), (8, 8), "correct")):
-        record.evidence |= {
-            f"7/{labels}.labels": np.array([at], float),
-            f"7/{labels}.positions": np.array([to], float),
-            f"7/{labels}.modes": np.array([MODES.index(which)], np.uint8),
-        }
-    return record
-
-
-def test_a_hole_maps_line_leads_from_where_a_bump_was_asked_for_to_where_it_was_found():
-    axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (5.0, 4.0), "single-wrong")]}).axes[0]
-    assert [line.get_xydata().tolist() for line in axis.lines] == [[[3.0, 12.0], [5.0, 4.0]]]
-    (_, wrong, right, _) = (points.get_offsets().tolist() for points in axis.collections)
-    assert (wrong, right) == ([[3.0, 12.0]], [[8.0, 8.0]])
-
-
-def test_a_hole_map_lies_as_its_images_do():
-    """x grows to the right and y downwards, each pixel as wide as high, and all 16 of them shown."""
-    axis = paper.hole_map({"a hole": [hole_record((3.0, 12.0), (3.0, 12.0), "correct")]}).axes[0]
-    assert (axis.get_xlim(), axis.get_ylim(), axis.get_aspect()) == ((0.5, 16.5), (16.5, 0.5), 1.0)
-    assert (axis.get_xlabel(), axis.get_ylabel()) == ("x asked for, pixels", "y asked for, pixels")
-
-
-def test_a_failed_seed_has_no_last_checkpoint_to_map():
-    failed = replace(hole_record((3.0, 12.0), (5.0, 4.0), "single-wrong"), failed="loss of NaN")
-    kept = hole_record((4.0, 4.0), (4.0, 4.0), "correct")
-    (axis,) = paper.hole_map({"3.5 %": [failed, kept], "10 %": [failed]}).axes
-    assert [line.get_xydata().tolist() for line in axis.lines] == []
-    assert axis.get_title() == "3.5 %"
-    assert not paper.measured(paper.hole_map, {"10 %": [failed]})
-    failed.evidence.clear()
-    assert paper.measured(paper.hole_map, {"3.5 %": [failed, kept]})
-
-
-def test_neighbours_are_drawn_from_the_overlap_itself():
-    axis = paper.neighbours({}).axes[0]
-    line = next(line for line in axis.lines if line.get_label() == "sigma = 0.7")
-    assert line.get_ydata()[20] == overlap(2.0, 0.7, 32)
 
 
 def test_artefacts_are_means_at_the_last_checkpoint():
@@ -179,13 +106,14 @@ def claim_of(conditions):
 
 
 def test_increments_are_sorted_by_their_number():
-    found = charts.by_increment(*claim_of({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]}))
-    assert list(found) == ["d=2", "d=10"]
+    conditions = charts.by_increment(*claim_of({"d=10": BY_INCREMENT["d=1"], "d=2": BY_INCREMENT["d=0.1"]}))
+    assert list(conditions) == ["d=2", "d=10"]
 
 
-@pytest.mark.parametrize("name", ["d=1.2.3", "d=.", "d="])
-def test_a_condition_that_is_no_increment_is_none(name):
-    assert charts.by_increment(*claim_of({name: BY_INCREMENT["d=1"], "d=0.1": BY_INCREMENT["d=0.1"]})) is None
+def test_a_condition_that_is_no_increment_is_none():
+    for name in ("d=1.2.3", "d=.", "d=", "dense"):
+        conditions = {name: BY_INCREMENT["d=1"], "d=0.1": BY_INCREMENT["d=0.1"]}
+        assert charts.by_increment(*claim_of(conditions)) is None, name
 
 
 def test_increments_of_which_only_one_finished_are_not_compared():
@@ -200,20 +128,25 @@ def test_without_several_increments_there_is_nothing_to_compare():
     assert charts.by_increment(claims, {run.key: run}) is None
 
 
-@pytest.mark.parametrize("lacking", ["on_grid.ceiling", "up1-features.umap_r2"])
-def test_what_was_not_measured_is_not_drawn(lacking):
-    run = record_with([0.0, 0.5])
-    assert paper.measured(paper.phase_diagram, {"d=1": [run]})
-    assert paper.measured(paper.artefacts, {"d=1": [run]})
-    assert not paper.measured(paper.hole_map, {"d=1": [run]})
-    assert not any(paper.measured(draw, {}) for draw in (paper.phase_diagram, paper.hole_map, paper.artefacts))
-    assert paper.measured(paper.neighbours, {})
-    del run.rows[0][lacking]  # known at the last checkpoint alone
-    assert not paper.measured(paper.phase_diagram, {"d=1": [run]})
-    assert not paper.measured(paper.artefacts, {"d=1": [run]})
-
-
-def test_conditions_of_another_kind_are_no_increments():
-    run, other = BY_INCREMENT["d=1"]
-    claims = [{"claim": "density", "conditions": {"dense": [{"key": run.key}], "sparse": [{"key": other.key}]}}]
-    assert charts.by_increment(claims, {run.key: run, other.key: other}) is None
+def test_a_figure_is_drawn_where_all_runs_hold_its_numbers():
+    figure = phase_diagram("Fig. 4")
+    assert figure.note.startswith("As Fig. 4. ")
+    assert len(figure.draw(BY_INCREMENT).axes) == 3
+    for lacking in figure.rows:
+        run = record_with([0.0, 0.5])
+        for shown in (figure, paper.ARTEFACTS_FIGURE):
+            assert paper.measured(shown, {"d=1": [run]}), lacking
+            assert not paper.measured(shown, {}), lacking
+        del run.rows[0][lacking]  # known at the last checkpoint alone
+        for shown in (figure, paper.ARTEFACTS_FIGURE):
+            assert not paper.measured(shown, {"d=1": [run]}), lacking
+            assert not paper.measured(shown, {"d=1": [record_with([0.5]), run]}), lacking
+    empty = record_with([])
+    assert not paper.measured(figure, {"d=1": [empty]})
+    assert paper.measured(figure, {"d=1": [diverged()]})
+    assert not paper.measured(paper.ARTEFACTS_FIGURE, {"d=1": [diverged()]}), "failed runs are not shown"
+    assert paper.measured(replace(figure, rows=()), {}), "a figure without runs"
+    samples = replace(figure, rows=(), label_sets=("in_hole",))
+    assert not paper.measured(samples, {"d=1": [run]})
+    run.evidence["10/in_hole.modes"] = np.zeros(1)
+    assert paper.measured(samples, {"d=1": [run]})

@@ -1,7 +1,7 @@
-"""Python imports this at its start where the folder is on its path, as it is for all processes of the tests.
+"""Lets numba store the code that it compiles for UMAP, so that one process of the tests compiles for all.
 
-UMAP compiles for 14 s in every process that uses it. Here numba keeps what it compiles for UMAP, so that one process
-compiles for all. A user's session does not do so: it would mean to change the library.
+Otherwise UMAP compiles for 14 s in every process that uses it. Python imports this module at its start, because the
+tests put its folder on the path of all their processes. A user's session does not: this changes a library.
 """
 
 import sys
@@ -10,7 +10,7 @@ from importlib.abc import MetaPathFinder
 
 
 class KeepCompiled(MetaPathFinder):
-    """Finds nothing. Asked for ``umap``, just before its import, it has numba keep all compiled code from then on."""
+    """Finds no module. Just before the import of ``umap`` it tells numba to store all compiled code from then on."""
 
     def find_spec(self, name, path, target=None):
         if name == "umap":

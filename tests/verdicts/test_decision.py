@@ -7,32 +7,43 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bumplab.verdicts import error_rate
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import check, decide, decide_in_looks, place
-from bumplab.verdicts.error_rate import Looks, alpha_at, alpha_of
+from bumplab.verdicts.decision import decide, decide_in_looks, seed_effect, verdict_of, with_controls
+from bumplab.verdicts.error_rate import Looks, alpha_at
 from bumplab.verdicts.intervals import Interval, Undefined, student_t
 
 ABOVE = Region(low=0.0)
 
 
 def value(name):
+    """The number or the datum planted in the run; a text is the reason of an undefined effect."""
+
     def effect(runs):
-        found = runs["a"].rows[-1][name]
-        if isinstance(found, str):
-            raise Undefined(found)
-        return found if isinstance(found, tuple) else (found, found)
+        planted = runs["a"].rows[-1][name]
+        if isinstance(planted, str):
+            raise Undefined(planted)
+        return planted
 
     return effect
 
 
 def part(name="v", region=ABOVE, judges=True, interval=student_t):
-    return Part(name, "units", region, "because", value(name), interval=interval, judges=judges)
+    return Part(
+        name=name, unit="units", region=region, why="because", effect=value(name), interval=interval, judges=judges
+    )
 
 
 def claim(*parts):
-    return Claim("density", "s", "Fig. 0", "p", lambda profile, seed: {}, parts or (part(),), {})
+    return Claim(
+        id="density",
+        statement="s",
+        source="Fig. 0",
+        prediction="p",
+        runs=lambda profile, seed: {},
+        parts=parts or (part(),),
+        curves={},
+    )
 
 
 def judge(values, *parts, failed=None):
@@ -55,9 +66,8 @@ def minus(values):
     return [-v for v in values]
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "region", "verdict"),
-    [
+def test_an_interval_inside_the_region_supports_and_one_outside_contradicts():
+    for low, high, region, verdict in [
         (0.1, 0.2, Region(low=0), "SUPPORTED"),
         (0.0, 0.2, Region(low=0), "INCONCLUSIVE"),  # regions are open
         (-0.1, 0.1, Region(low=0), "INCONCLUSIVE"),
@@ -73,17 +83,12 @@ def minus(values):
         (-0.6, -0.5, Region(-0.5, 0.5), "CONTRADICTED"),
         (-0.6, 0.6, Region(-0.5, 0.5), "INCONCLUSIVE"),
         (-math.inf, math.inf, Region(low=0), "INCONCLUSIVE"),
-    ],
-)
-def test_place(low, high, region, verdict):
-    interval = Interval(None, low, high)
-    assert place(interval, interval, region) == verdict
-
-
-def test_contradiction_takes_the_wider_interval():
+    ]:
+        interval = Interval(None, low, high)
+        assert verdict_of(interval, interval, region) == verdict, (low, high, region)
     narrow, wide = Interval(-0.2, -0.3, -0.1), Interval(-0.2, -0.5, 0.1)
-    assert place(narrow, wide, ABOVE) == "INCONCLUSIVE"
-    assert place(narrow, narrow, ABOVE) == "CONTRADICTED"
+    assert verdict_of(narrow, wide, ABOVE) == "INCONCLUSIVE", "contradiction takes the wider interval"
+    assert verdict_of(narrow, narrow, ABOVE) == "CONTRADICTED"
 
 
 def test_the_three_verdicts():
@@ -92,24 +97,39 @@ def test_the_three_verdicts():
     assert judge([1.0, -1.0, 0.1]).verdict == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("problem", ["not reached", math.nan, (math.nan, 1.0)])
-def test_one_seed_without_an_effect_makes_the_part_inconclusive(problem, sign):
-    verdict = judge([*(sign * v for v in CLOSE), problem])
-    assert verdict.verdict == "INCONCLUSIVE"
-    assert ("not reached" if isinstance(problem, str) else "not a number") in verdict.reason
-    assert "3" in verdict.reason  # the seed is named
-    assert len(verdict.parts[0].effects) == 4
-    assert verdict.parts[0].effects[3] is None
-    assert (verdict.parts[0].estimate, verdict.parts[0].low, verdict.parts[0].high) == (None, None, None)
+def test_an_effect_is_a_number_or_a_datum():
+    for effect, datum in [
+        (1.5, (1.5, 1.5)),
+        (np.float64(1.5), (1.5, 1.5)),
+        (2, (2, 2)),
+        ((1.0, math.inf), (1.0, math.inf)),
+        ((0.0, 1.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0)),
+    ]:
+        assert seed_effect(part(), {"a": Curves([{"v": effect}])}) == (datum, None), effect
+    assert judge([1.0, 1.1, (0.9, 0.9)]).parts[0].effects == [[1.0, 1.0], [1.1, 1.1], [0.9, 0.9]]
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_one_failed_seed_makes_every_part_inconclusive(sign):
-    verdict = judge([sign * v for v in CLOSE], failed="the loss is nan")
-    assert verdict.verdict == "INCONCLUSIVE"
-    assert "the loss is nan" in verdict.reason
-    assert verdict.parts[0].effects == [None, *([sign * v] * 2 for v in CLOSE[1:])]
+def test_one_seed_without_an_effect_makes_the_part_inconclusive():
+    for problem in ("not reached", math.nan, (math.nan, 1.0)):
+        for sign in (1, -1):
+            verdict = judge([*(sign * v for v in CLOSE), problem])
+            assert verdict.verdict == "INCONCLUSIVE", (problem, sign)
+            assert ("not reached" if isinstance(problem, str) else "not a number") in verdict.reason
+            assert "(seed 13)" in verdict.reason
+            (shown,) = verdict.parts
+            assert shown.effects == [*([sign * v] * 2 for v in CLOSE), None]
+            assert (shown.estimate, shown.low, shown.high) == (None, None, None)
+    assert "(seeds 10, 12)" in judge(["gone", 1.0, "gone"]).reason
+
+
+def test_one_failed_seed_makes_every_part_inconclusive_but_those_that_count_failures():
+    for sign in (1, -1):
+        verdict = judge([sign * v for v in CLOSE], failed="the loss is nan")
+        assert verdict.verdict == "INCONCLUSIVE"
+        assert "the run 'a' failed: the loss is nan" in verdict.reason
+        assert verdict.parts[0].effects == [None, *([sign * v] * 2 for v in CLOSE[1:])]
+    counting = replace(part(), counts_failures=True)
+    assert judge(CLOSE, counting, failed="the loss is nan").verdict == "SUPPORTED"
 
 
 def test_seeds_that_agree_exactly_decide_nothing_without_a_designed_spread():
@@ -152,12 +172,12 @@ def test_all_judging_parts_must_hold_and_one_that_fails_decides():
 
 
 def test_contradiction_shares_the_error_rate_among_the_judging_parts():
-    alpha = alpha_of("density")
+    alpha = Looks().alpha
     asked = []
 
-    def spy(effects, given):
-        asked.append(given)
-        return student_t(effects, given)
+    def spy(effects, alpha_of_this):
+        asked.append(alpha_of_this)
+        return student_t(effects, alpha_of_this)
 
     parts = [part("v", interval=spy), part("w", interval=spy), part("x", judges=False, interval=spy)]
     judge([{"v": v, "w": v, "x": v} for v in CLOSE], *parts)
@@ -172,31 +192,30 @@ def test_contradiction_shares_the_error_rate_among_the_judging_parts():
     assert judge(rows, part("v"), part("w", judges=False)).verdict == "CONTRADICTED"
 
 
-@pytest.mark.parametrize("shown", [minus(CLOSE), [1.0, -1.0, 0.1], ["gone", "gone", "gone"]])
-def test_a_part_that_does_not_judge_is_shown_and_decides_nothing(shown):
-    rows = [{"v": v, "w": w} for v, w in zip(CLOSE, shown, strict=True)]
-    verdict = judge(rows, part("v"), part("w", judges=False))
-    assert verdict.verdict == "SUPPORTED"
-    assert [p.name for p in verdict.parts] == ["v", "w"]
-    assert verdict.parts[1].verdict != "SUPPORTED"
+def test_a_part_that_does_not_judge_is_shown_and_decides_nothing():
+    for values in (minus(CLOSE), [1.0, -1.0, 0.1], ["gone", "gone", "gone"]):
+        rows = [{"v": v, "w": w} for v, w in zip(CLOSE, values, strict=True)]
+        verdict = judge(rows, part("v"), part("w", judges=False))
+        assert verdict.verdict == "SUPPORTED", values
+        assert [p.name for p in verdict.parts] == ["v", "w"]
+        assert verdict.parts[1].verdict != "SUPPORTED", values
 
 
-@pytest.mark.parametrize("values", [CLOSE, [1.0, 1.0, (1.0, math.inf)], [(-math.inf, 2.0), 1.0, "gone"]])
-def test_a_verdict_is_plain_json(values):
-    verdict = judge(values, part("v"), part("v", region=Region(-1, 1), judges=False)).as_dict()
-    assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
-    assert (verdict["claim"], verdict["seeds"], verdict["alpha"]) == ("density", len(values), alpha_of("density"))
+def test_a_verdict_is_plain_json():
+    for values in (CLOSE, [1.0, 1.0, (1.0, math.inf)], [(-math.inf, 2.0), 1.0, "gone"]):
+        verdict = judge(values, part("v"), part("v", region=Region(-1, 1), judges=False)).as_dict()
+        assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict, values
+        assert (verdict["claim"], verdict["seeds"], verdict["alpha"]) == ("density", len(values), Looks().alpha)
+        assert [p["bounds"] for p in verdict["parts"]] == [[0.0, None], [-1, 1]], values
 
 
-@pytest.mark.parametrize("seeds", [3, 5])
-def test_a_claim_at_the_edge_of_its_region_is_seldom_decided(seeds):
+def test_a_claim_at_the_edge_of_its_region_is_seldom_decided():
     """At the region's edge SUPPORTED and CONTRADICTED are both false: each comes at most as often as alpha."""
-    draws, alpha = 1_500, alpha_of("density")
-    samples = np.random.default_rng(seeds).normal(0, 1, (draws, seeds))
-    verdicts = [judge([float(v) for v in sample]).verdict for sample in samples]
-    allowed = draws * alpha + 4 * math.sqrt(draws * alpha)
+    draws, looks = 600, Looks(3, 3, alpha=0.05)
+    samples = np.random.default_rng(3).normal(0, 1, (draws, 3))
+    verdicts = [decide(claim(), seeds_of(sample.tolist()), looks).verdict for sample in samples]
     for verdict in ("SUPPORTED", "CONTRADICTED"):
-        assert 0 < verdicts.count(verdict) <= allowed
+        assert 0 < verdicts.count(verdict) <= draws * 0.05 + 4 * math.sqrt(draws * 0.05), verdict
 
 
 # --- looks ----------------------------------------------------------------------------------------------------------
@@ -217,58 +236,54 @@ UNDECIDED = [0.2, -0.4, 0.3, -0.1, 0.4, -0.2, 0.1, 0.0]
 TIGHT = [1.0, 1.001, 0.999, 1.0, 1.001, 0.999, 1.0, 1.001]
 
 
-@pytest.mark.parametrize(("sign", "verdict"), [(1, "SUPPORTED"), (-1, "CONTRADICTED")])
-def test_looking_stops_at_the_first_decision(sign, verdict):
-    found, asked = look([sign * v for v in TIGHT])
-    assert (found.verdict, found.seeds, asked) == (verdict, 3, [3])
-    assert found.settled
-
-
-def test_looking_goes_on_until_the_seeds_decide():
-    found, asked = look([1.0, 1.4, 0.7, 1.0, 1.1, 0.9, 1.0, 1.1])
-    assert found.verdict == "SUPPORTED"
-    assert asked == list(range(3, found.seeds + 1))
-    assert 3 < found.seeds < 8
+def test_looking_stops_at_the_first_decision():
+    for sign, expected in ((1, "SUPPORTED"), (-1, "CONTRADICTED")):
+        verdict, asked = look([sign * v for v in TIGHT])
+        assert (verdict.verdict, verdict.seeds, asked) == (expected, 3, [3])
+        assert verdict.settled
+    verdict, asked = look([1.0, 1.4, 0.7, 1.0, 1.1, 0.9, 1.0, 1.1])
+    assert verdict.verdict == "SUPPORTED"
+    assert asked == list(range(3, verdict.seeds + 1))
+    assert 3 < verdict.seeds < 8
 
 
 def test_looking_ends_at_the_last_look_or_where_it_is_told_to():
-    found, asked = look(UNDECIDED)
-    assert (found.verdict, asked) == ("INCONCLUSIVE", [3, 4, 5, 6, 7, 8])
-    assert not found.settled
-    found, asked = look(UNDECIDED, until=5)
-    assert (found.seeds, asked) == (5, [3, 4, 5])
-    found, asked = look(TIGHT, until=5)
-    assert (found.verdict, asked) == ("SUPPORTED", [3])
+    verdict, asked = look(UNDECIDED)
+    assert (verdict.verdict, asked) == ("INCONCLUSIVE", [3, 4, 5, 6, 7, 8])
+    assert not verdict.settled
+    verdict, asked = look(UNDECIDED, until=5)
+    assert (verdict.seeds, asked) == (5, [3, 4, 5])
+    verdict, asked = look(TIGHT, until=5)
+    assert (verdict.verdict, asked) == ("SUPPORTED", [3])
 
 
 def test_each_look_spends_its_own_share():
     looks = Looks()
-    found, _ = look(TIGHT)
-    assert found.alpha == pytest.approx(alpha_at("density", 3, looks))
-    found, _ = look(UNDECIDED)
-    assert found.alpha == pytest.approx(alpha_at("density", 8, looks))
+    assert look(TIGHT)[0].alpha == pytest.approx(alpha_at(3, looks))
+    assert look(UNDECIDED)[0].alpha == pytest.approx(alpha_at(8, looks))
+    assert look(TIGHT, looks=Looks(alpha=0.03))[0].alpha == pytest.approx(alpha_at(3, Looks(alpha=0.03)))
     values = [0.9, 1.0, 1.1]  # found where three seeds are all there will be, and not at the first of six looks
     assert look(values, looks=Looks(3, 3))[0].verdict == "SUPPORTED"
     assert look(values, until=3)[0].verdict == "INCONCLUSIVE"
 
 
 def test_an_undefined_seed_ends_the_looking_where_no_other_part_can_contradict():
-    found, asked = look(["gone", *TIGHT])
-    assert (found.verdict, asked) == ("INCONCLUSIVE", [3])
-    assert found.settled
-    assert found.parts[0].stuck
+    verdict, asked = look(["gone", *TIGHT])
+    assert (verdict.verdict, asked) == ("INCONCLUSIVE", [3])
+    assert verdict.settled
+    assert verdict.parts[0].stuck
     rows = [{"v": "gone" if i == 4 else 1.0, "w": w} for i, w in enumerate(TIGHT)]
-    found, asked = look(rows, part("v", interval=lambda effects, alpha: Interval(0, -1, 1)), part("w"))
+    verdict, asked = look(rows, part("v", interval=lambda effects, alpha: Interval(0, -1, 1)), part("w"))
     assert asked == [3, 4, 5], "v is stuck from the fifth seed on, w is supported"
 
 
 def test_an_undefined_seed_does_not_end_it_while_another_part_may_contradict():
     rows = [{"v": "gone", "w": w} for w in [-1.0, -1.4, -0.7, -1.0, -1.1, -0.9, -1.0, -1.1]]
-    found, asked = look(rows, part("v"), part("w"))
-    assert found.verdict == "CONTRADICTED"
+    verdict, asked = look(rows, part("v"), part("w"))
+    assert verdict.verdict == "CONTRADICTED"
     assert len(asked) > 1
-    found, asked = look([{"v": "gone", "w": w} for w in UNDECIDED], part("v"), part("w"))
-    assert (found.verdict, asked[-1], found.settled) == ("INCONCLUSIVE", 8, False)
+    verdict, asked = look([{"v": "gone", "w": w} for w in UNDECIDED], part("v"), part("w"))
+    assert (verdict.verdict, asked[-1], verdict.settled) == ("INCONCLUSIVE", 8, False)
 
 
 def test_a_part_that_does_not_judge_neither_ends_the_looking_nor_prolongs_it():
@@ -285,16 +300,15 @@ def test_an_interval_without_limits_is_not_stuck():
     def undefined(effects, alpha):
         raise Undefined("the denominator cannot be told from zero")
 
-    found, asked = look(TIGHT, part("v", interval=undefined))
-    assert (asked[-1], found.settled, found.parts[0].stuck) == (8, False, False)
+    verdict, asked = look(TIGHT, part("v", interval=undefined))
+    assert (asked[-1], verdict.settled, verdict.parts[0].stuck) == (8, False, False)
 
 
-def test_looking_six_times_spends_no_more_than_looking_once(monkeypatch):
-    """At the region's edge, at an error rate so large that 600 simulations show what a share for each look prevents."""
-    monkeypatch.setattr(error_rate, "FAMILY_ALPHA", 0.05 * 8)
-    draws = 600
+def test_looking_six_times_spends_no_more_than_looking_once():
+    """At the region's edge, at an error rate so large that 300 simulations show what a share for each look prevents."""
+    draws = 300
     samples = np.random.default_rng(0).normal(0, 1, (draws, 8))
-    verdicts = [look([float(v) for v in sample])[0].verdict for sample in samples]
+    verdicts = [look(sample.tolist(), looks=Looks(alpha=0.05))[0].verdict for sample in samples]
     for verdict in ("SUPPORTED", "CONTRADICTED"):
         assert 0 < verdicts.count(verdict) <= 0.05 * draws + 2 * math.sqrt(0.05 * draws)
 
@@ -305,9 +319,8 @@ BROKEN, PLANTED = Control("broken", "because"), Control("planted", "because", po
 YES, NO, OPEN = CLOSE, minus(CLOSE), [1.0, -1.0, 0.1]
 
 
-@pytest.mark.parametrize(
-    ("values", "broken", "planted", "verdict"),
-    [
+def test_what_controls_make_of_a_verdict():
+    for values, broken, planted, expected in [
         (YES, NO, YES, "SUPPORTED"),
         (YES, OPEN, YES, "SUPPORTED"),
         (YES, YES, YES, "INCONCLUSIVE"),  # the same code supports a world in which the claim is false
@@ -317,25 +330,33 @@ YES, NO, OPEN = CLOSE, minus(CLOSE), [1.0, -1.0, 0.1]
         (NO, NO, NO, "INCONCLUSIVE"),  # the same code contradicts a world in which the claim is true
         (NO, NO, OPEN, "CONTRADICTED"),
         (OPEN, YES, NO, "INCONCLUSIVE"),
-    ],
-)
-def test_what_controls_make_of_a_verdict(values, broken, planted, verdict):
-    found = judge(values)
-    checked = check(found, [(BROKEN, judge(broken)), (PLANTED, judge(planted))])
-    assert checked.verdict == verdict
-    assert checked.unchecked == found.verdict
-    assert [control.name for control in checked.controls] == ["broken", "planted"]
-    assert [control.passed for control in checked.controls] == [broken is not YES, planted is not NO]
-    if verdict == found.verdict:
-        assert checked.reason == found.reason
-    else:
-        refuting = "planted" if found.verdict == "CONTRADICTED" else "broken"
-        assert "withdrawn" in checked.reason
-        assert f"'{refuting}'" in checked.reason
-        assert found.reason in checked.reason
+    ]:
+        case = (values, broken, planted)
+        verdict = judge(values)
+        checked = with_controls(verdict, [(BROKEN, judge(broken)), (PLANTED, judge(planted))])
+        assert checked.verdict == expected, case
+        assert checked.unchecked == verdict.verdict, case
+        assert [control.name for control in checked.controls] == ["broken", "planted"]
+        assert [control.passed for control in checked.controls] == [broken is not YES, planted is not NO], case
+        if expected == verdict.verdict:
+            assert checked.reason == verdict.reason, case
+        else:
+            refuting, other = ("planted", "broken") if verdict.verdict == "CONTRADICTED" else ("broken", "planted")
+            assert f"'{refuting}'" in checked.reason, case
+            assert f"'{other}'" not in checked.reason, case
+            assert verdict.verdict in checked.reason, case
+            assert verdict.reason in checked.reason, case
 
 
 def test_without_controls_nothing_changes():
-    found = judge(YES)
-    assert check(found, []) == found
-    assert found.unchecked == found.verdict == "SUPPORTED"
+    verdict = judge(YES)
+    assert with_controls(verdict, []) == verdict
+    assert verdict.unchecked == verdict.verdict == "SUPPORTED"
+
+
+def test_a_control_is_stuck_as_a_claim_is():
+    undefined = judge(["gone", *CLOSE])
+    (control,) = with_controls(judge(YES), [(BROKEN, undefined)]).controls
+    assert (control.stuck, control.seeds, control.why) == (True, 4, "because")
+    (control,) = with_controls(judge(YES), [(BROKEN, judge(OPEN))]).controls
+    assert not control.stuck

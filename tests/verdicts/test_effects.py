@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.effects import contrast, levels_of, log_time_slope, require_learned, stretched
+from bumplab.verdicts.effects import contrast, levels_of, log_time_slope, paced, require_learned, stretched
 from bumplab.verdicts.intervals import Undefined
 
 STEPS = np.arange(0.0, 1001.0, 10.0)
@@ -40,14 +40,11 @@ def test_a_contrast_is_the_slope_of_least_squares(levels, seed):
     assert contrast(levels).sum() == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("planted", [-0.4, 0.0, 0.3, 1.0])
-def test_a_planted_slope_is_read(planted):
-    low, high = slope(runs({d: 200 * (d / 1.0) ** planted for d in (0.5, 1.0, 2.0)}))
-    assert low == high == pytest.approx(planted)
-
-
-def test_two_levels_are_a_ratio_of_times():
-    assert slope(runs({1.0: 100, 4.0: 400})) == pytest.approx((1, 1))
+def test_a_planted_slope_is_read():
+    for planted in (-0.4, 0.0, 0.3, 1.0):
+        low, high = slope(runs({d: 200 * (d / 1.0) ** planted for d in (0.5, 1.0, 2.0)}))
+        assert low == high == pytest.approx(planted), planted
+    assert slope(runs({1.0: 100, 4.0: 400})) == pytest.approx((1, 1))  # two levels are a ratio of times
 
 
 def test_a_time_that_is_not_reached_leaves_the_slope_open_where_it_would_move_to():
@@ -58,10 +55,7 @@ def test_a_time_that_is_not_reached_leaves_the_slope_open_where_it_would_move_to
     assert low == -math.inf
     assert high == pytest.approx(-0.5 * math.log2(1000 / 200))
     assert slope(runs({0.5: math.inf, 1.0: 200, 2.0: math.inf})) == (-math.inf, math.inf)
-
-
-def test_a_level_of_weight_zero_opens_nothing():
-    assert slope(runs({0.5: 100, 1.0: math.inf, 2.0: 400})) == pytest.approx((1, 1))
+    assert slope(runs({0.5: 100, 1.0: math.inf, 2.0: 400})) == pytest.approx((1, 1)), "a level of weight zero"
 
 
 def test_without_a_time_there_is_no_slope():
@@ -71,26 +65,33 @@ def test_without_a_time_there_is_no_slope():
         slope(runs({0.5: -50, 1.0: 100}))
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_a_stretched_run_takes_as_many_times_the_steps(factor):
-    before, after = learning(300), stretched(learning(300), factor)
-    assert list(after["v"]) == list(before["v"])
-    assert after.crossing(after["v"], 0.5)[0] == pytest.approx(300 * factor)
-    assert before.steps[-1] == 1000
-    low, _ = slope({"d=1": learning(300), "d=2": stretched(learning(300), factor)})
-    assert low == pytest.approx(math.log2(factor))
-
-
-def test_a_stretched_run_that_never_learns_is_censored_later():
+def test_a_stretched_run_takes_as_many_times_the_steps():
+    for factor in (0.5, 1.0, 3.0):
+        before, after = learning(300), stretched(learning(300), factor)
+        assert list(after["v"]) == list(before["v"])
+        assert after.crossing(after["v"], 0.5)[0] == pytest.approx(300 * factor), factor
+        assert before.steps[-1] == 1000
+        low, _ = slope({"d=1": learning(300), "d=2": stretched(learning(300), factor)})
+        assert low == pytest.approx(math.log2(factor)), factor
     never = stretched(learning(math.inf), 2.0)
     assert never.crossing(never["v"], 0.5) == (2000, math.inf)
 
 
-@pytest.mark.parametrize(("share", "learned"), [(0.6, True), (0.5, False), (0.2, False), (math.nan, False)])
-def test_a_run_has_learned_above_half_its_ceiling(share, learned):
-    run = Curves([{"step": 0.0, "on_grid.accuracy": 0.8 * share, "on_grid.ceiling": 0.8}])
-    if learned:
-        require_learned(run, "dense")
-    else:
+def test_a_planted_pace_is_one_run_slowed_down_by_its_level():
+    chosen = {"d=0.5": learning(100), "d=1": learning(300), "d=2": learning(50)}
+    for pick, start in ((min, 100), (max, 50)):
+        made = paced(pick, 0.5)(chosen)
+        level = pick((0.5, 1.0, 2.0))
+        times = [run.crossing(run["v"], 0.5)[0] for run in made.values()]
+        assert times == pytest.approx([start * (d / level) ** 0.5 for d in (0.5, 1.0, 2.0)])
+        assert slope(made) == pytest.approx((0.5, 0.5))
+
+
+def test_a_run_has_learned_above_half_its_ceiling():
+    def run(share):
+        return Curves([{"step": 0.0, "on_grid.accuracy": 0.8 * share, "on_grid.ceiling": 0.8}])
+
+    require_learned(run(0.6), "dense")
+    for share in (0.5, 0.2, math.nan):
         with pytest.raises(Undefined, match="the dense run has not learned"):
-            require_learned(run, "dense")
+            require_learned(run(share), "dense")

@@ -10,7 +10,7 @@ from scipy import stats
 
 from bumplab.verdicts.intervals import Futile, Tied, Undefined, agree, fieller, student_t
 
-DRAWS = 2_000
+DRAWS = 1_000
 
 
 def exact(values):
@@ -22,20 +22,18 @@ def assert_rate(hits, alpha, draws=DRAWS):
     assert abs(hits - draws * alpha) < 4 * math.sqrt(draws * alpha * (1 - alpha))
 
 
-@pytest.mark.parametrize("n", [2, 3, 8])
-@pytest.mark.parametrize("alpha", [0.05, 0.0125])
-def test_student_t_is_scipys_interval(n, alpha):
-    values = np.random.default_rng(n).normal(3, 2, n)
-    interval = student_t(exact(values), alpha)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * alpha)
-    assert interval.estimate == pytest.approx(values.mean())
-    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+def test_student_t_is_scipys_interval():
+    for n, alpha in ((2, 0.05), (3, 0.0125), (8, 0.05), (8, 0.0125)):
+        values = np.random.default_rng(n).normal(3, 2, n)
+        interval = student_t(exact(values), alpha)
+        expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * alpha)
+        assert interval.estimate == pytest.approx(values.mean()), (n, alpha)
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high)), (n, alpha)
 
 
-@pytest.mark.parametrize("n", [3, 5, 8])
-def test_each_one_sided_limit_covers_the_mean_as_often_as_stated(n):
+def test_each_one_sided_limit_covers_the_mean_as_often_as_stated():
     alpha, mean = 0.05, 1.7
-    samples = np.random.default_rng(100 + n).normal(mean, 0.8, (DRAWS, n))
+    samples = np.random.default_rng(103).normal(mean, 0.8, (DRAWS, 3))
     intervals = [student_t(exact(sample), alpha) for sample in samples]
     assert_rate(sum(interval.low > mean for interval in intervals), alpha)
     assert_rate(sum(interval.high < mean for interval in intervals), alpha)
@@ -82,16 +80,17 @@ def test_seeds_that_agree_give_no_limits_however_many_they_are(value, seeds, noi
     assert interval.low < interval.high
 
 
-@pytest.mark.parametrize("interval", [student_t, fieller])
-@pytest.mark.parametrize("count", [0, 1])
-def test_one_seed_gives_no_interval(interval, count):
-    with pytest.raises(Undefined, match="one seed"):
-        interval([(1.0, 1.0)] * count, 0.05)
+def test_one_seed_gives_no_interval():
+    for interval in (student_t, fieller):
+        for count in (0, 1):
+            with pytest.raises(Undefined, match="one seed"):
+                interval([(1.0, 1.0)] * count, 0.05)
 
 
 numbers = st.floats(-100, 100)
-bounds = st.tuples(numbers, st.floats(0, 50) | st.just(math.inf), st.booleans()).map(
-    lambda given: (given[0], given[0] + given[1]) if given[2] else (given[0] - given[1], given[0])
+widths = st.floats(0, 50) | st.just(math.inf)
+bounds = st.builds(lambda low, width: (low, low + width), numbers, widths) | st.builds(
+    lambda high, width: (high - width, high), numbers, widths
 )
 
 
@@ -144,16 +143,15 @@ def test_fieller_holds_its_estimate_and_never_narrows_at_a_smaller_alpha(pairs, 
     assert wide.high >= narrow.high - slack
 
 
-@pytest.mark.parametrize("n", [3, 5])
-@pytest.mark.parametrize("ratio", [0.0, 0.4, 1.2])
-def test_fieller_covers_a_planted_ratio(n, ratio):
+def test_fieller_covers_a_planted_ratio():
     """Top and bottom are correlated, as times of one seed are."""
-    alpha, random = 0.05, np.random.default_rng(n)
-    bottom = 100 + random.normal(0, 10, (DRAWS, n))
-    top = ratio * 100 + 0.3 * (bottom - 100) + random.normal(0, 8, (DRAWS, n))
-    intervals = [fieller(list(zip(*pair, strict=True)), alpha) for pair in zip(top, bottom, strict=True)]
-    assert_rate(sum(interval.low > ratio for interval in intervals), alpha)
-    assert_rate(sum(interval.high < ratio for interval in intervals), alpha)
+    for n, ratio in ((3, 0.0), (5, 0.4), (3, 1.2)):
+        alpha, random = 0.05, np.random.default_rng(n)
+        bottom = 100 + random.normal(0, 10, (DRAWS, n))
+        top = ratio * 100 + 0.3 * (bottom - 100) + random.normal(0, 8, (DRAWS, n))
+        intervals = [fieller(list(zip(*pair, strict=True)), alpha) for pair in zip(top, bottom, strict=True)]
+        assert_rate(sum(interval.low > ratio for interval in intervals), alpha)
+        assert_rate(sum(interval.high < ratio for interval in intervals), alpha)
 
 
 def test_fieller_of_equal_ratios_is_that_ratio():
@@ -161,13 +159,10 @@ def test_fieller_of_equal_ratios_is_that_ratio():
     assert (interval.estimate, interval.low, interval.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
-@pytest.mark.parametrize("bottoms", [(-1.0, 1.0, 0.5), (0.1, 5.0, 0.2), (0.0, 0.0, 0.0), (-5.0, 1.0, -2.0)])
-def test_fieller_is_undefined_where_the_denominator_may_be_zero(bottoms):
-    with pytest.raises(Undefined, match="cannot be told from zero") as found:
-        fieller([(1.0, bottom) for bottom in bottoms], 0.05)
-    assert not isinstance(found.value, Futile), "more seeds may tell"
-
-
-def test_fieller_is_futile_where_the_denominator_is_below_zero():
+def test_fieller_is_undefined_where_the_denominator_may_be_zero_and_futile_below():
+    for bottoms in [(-1.0, 1.0, 0.5), (0.1, 5.0, 0.2), (0.0, 0.0, 0.0), (-5.0, 1.0, -2.0)]:
+        with pytest.raises(Undefined, match="cannot be told from zero") as undefined:
+            fieller([(1.0, bottom) for bottom in bottoms], 0.05)
+        assert not isinstance(undefined.value, Futile), f"more seeds may tell: {bottoms}"
     with pytest.raises(Futile, match="is below zero"):
         fieller([(1.0, bottom) for bottom in (-5.0, -5.1, -5.2)], 0.05)

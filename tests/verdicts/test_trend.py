@@ -42,27 +42,26 @@ SEVERAL = [
 ]
 
 
-@pytest.mark.parametrize("rows", SEVERAL)
-@pytest.mark.parametrize("alpha", [0.05, 0.005])
-def test_the_limits_and_the_estimate_are_those_of_enumeration(rows, alpha):
-    found = exact_trend(rows, alpha)
-    assert found.low < found.estimate < found.high
-    assert chance_of_at_least(rows, found.low)["least"] == pytest.approx(alpha, rel=1e-6)
-    assert chance_of_at_least(rows, found.high)["most"] == pytest.approx(alpha, rel=1e-6)
-    assert chance_of_at_least(rows, found.estimate)["mean"] == pytest.approx(0, abs=1e-6)
+def test_the_limits_and_the_estimate_are_those_of_enumeration():
+    for rows, alpha in zip(SEVERAL * 2, (0.05, 0.005, 0.05, 0.005, 0.05, 0.005), strict=True):
+        trend = exact_trend(rows, alpha)
+        assert trend.low < trend.estimate < trend.high, rows
+        assert chance_of_at_least(rows, trend.low)["least"] == pytest.approx(alpha, rel=1e-6), rows
+        assert chance_of_at_least(rows, trend.high)["most"] == pytest.approx(alpha, rel=1e-6), rows
+        assert chance_of_at_least(rows, trend.estimate)["mean"] == pytest.approx(0, abs=1e-6), rows
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 4, 6])
-def test_the_steepest_outcomes_are_open_upwards_and_as_unlikely_as_counted(seeds):
+def test_the_steepest_outcomes_are_open_upwards_and_as_unlikely_as_counted():
     """One failure a seed, always at the highest of four levels: by chance once in 4 ** seeds."""
-    rows = [row(0, 0, 0, 1)] * seeds
-    by_chance = 0.25**seeds
-    assert exact_trend(rows, by_chance * 1.01).low > 0
-    assert exact_trend(rows, by_chance * 0.99).low < 0
-    assert exact_trend(rows, 0.01).high == math.inf
-    assert exact_trend(rows, 0.01).estimate == math.inf
-    mirrored = exact_trend([row(1, 0, 0, 0)] * seeds, 0.01)
-    assert (mirrored.low, mirrored.estimate) == (-math.inf, -math.inf)
+    for seeds in (1, 2, 4, 6):
+        rows = [row(0, 0, 0, 1)] * seeds
+        by_chance = 0.25**seeds
+        assert exact_trend(rows, by_chance * 1.01).low > 0, seeds
+        assert exact_trend(rows, by_chance * 0.99).low < 0, seeds
+        assert exact_trend(rows, 0.01).high == math.inf, seeds
+        assert exact_trend(rows, 0.01).estimate == math.inf, seeds
+        mirrored = exact_trend([row(1, 0, 0, 0)] * seeds, 0.01)
+        assert (mirrored.low, mirrored.estimate) == (-math.inf, -math.inf), seeds
 
 
 outcomes = st.lists(st.tuples(*[st.integers(0, 1)] * 4), min_size=1, max_size=5)
@@ -70,10 +69,10 @@ outcomes = st.lists(st.tuples(*[st.integers(0, 1)] * 4), min_size=1, max_size=5)
 
 def limits(rows, alpha):
     try:
-        found = exact_trend(rows, alpha)
+        trend = exact_trend(rows, alpha)
     except Undefined:
         return None
-    return found.low, found.high, found.estimate
+    return trend.low, trend.high, trend.estimate
 
 
 @given(outcomes=outcomes)
@@ -110,32 +109,30 @@ def test_a_smaller_alpha_never_narrows(outcomes, alphas):
         assert wide[1] >= narrow[1] - 1e-6
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.8])
-@pytest.mark.parametrize("seeds", [4, 8])
-def test_the_limits_cover_a_planted_slope_at_least_as_often_as_stated(slope, seeds):
+def test_the_limits_cover_a_planted_slope_at_least_as_often_as_stated():
     """Seeds differ in how often they fail; the conditional limits do not mind."""
-    random, draws, alpha = np.random.default_rng(seeds), 300, 0.05
-    missed = {"low": 0, "high": 0}
-    for _ in range(draws):
-        odds = np.exp(random.normal(0, 1.5, (seeds, 1)) + slope * np.array(LEVELS))
-        rows = [row(*o) for o in random.random((seeds, 4)) < odds / (1 + odds)]
-        found = limits(rows, alpha)
-        if found is not None:
-            missed["low"] += found[0] > slope
-            missed["high"] += found[1] < slope
-    most = draws * alpha + 3 * math.sqrt(draws * alpha)
-    assert missed["low"] <= most
-    assert missed["high"] <= most
-    assert sum(missed.values()) > 0
+    for slope, seeds in ((0.0, 4), (0.8, 8)):
+        random, draws, alpha = np.random.default_rng(seeds), 300, 0.05
+        missed = {"low": 0, "high": 0}
+        for _ in range(draws):
+            odds = np.exp(random.normal(0, 1.5, (seeds, 1)) + slope * np.array(LEVELS))
+            interval = limits([row(*o) for o in random.random((seeds, 4)) < odds / (1 + odds)], alpha)
+            if interval is not None:
+                missed["low"] += interval[0] > slope
+                missed["high"] += interval[1] < slope
+        most = draws * alpha + 3 * math.sqrt(draws * alpha)
+        assert missed["low"] <= most, (slope, seeds)
+        assert missed["high"] <= most, (slope, seeds)
+        assert sum(missed.values()) > 0, (slope, seeds)
 
 
-@pytest.mark.parametrize("rows", [[], [row(0, 0, 0, 0)], [row(1, 1, 1, 1), row(0, 0, 0, 0)]])
-def test_without_a_seed_with_both_outcomes_there_is_no_trend(rows):
-    with pytest.raises(Undefined, match="no seed has both outcomes"):
-        exact_trend(rows, 0.05)
+def test_without_a_seed_with_both_outcomes_there_is_no_trend():
+    for rows in ([], [row(0, 0, 0, 0)], [row(1, 1, 1, 1), row(0, 0, 0, 0)]):
+        with pytest.raises(Undefined, match="no seed has both outcomes"):
+            exact_trend(rows, 0.05)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 1e-9])
-def test_what_is_certain_is_its_own_interval(alpha):
-    found = certain([(1.5, 1.5)], alpha)
-    assert (found.estimate, found.low, found.high) == (1.5, 1.5, 1.5)
+def test_what_is_certain_is_its_own_interval():
+    for alpha in (0.05, 1e-9):
+        interval = certain([(1.5, 1.5)], alpha)
+        assert (interval.estimate, interval.low, interval.high) == (1.5, 1.5, 1.5)

@@ -1,0 +1,65 @@
+"""``--power`` and ``--plan``: tables of the claims in place of their tests. Nothing is trained or written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import pytest
+from rich.console import Console
+
+from bumplab.pytest_plugin import options, plan, summary
+from bumplab.pytest_plugin.options import Settings
+from bumplab.pytest_plugin.session import claim_of
+from bumplab.terminal import paper, text_on, warnings_as_usual
+from bumplab.verdicts.claim import Claim
+
+
+class Tables:
+    """Takes the place of `ClaimsSession` in a session that prints tables."""
+
+    def __init__(self, config: pytest.Config, settings: Settings):
+        self.config, self.settings = config, settings
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Prints the tables instead of running tests. After errors of the collection pytest goes on as usual."""
+        if session.testsfailed or options.only_lists(self.config):
+            return None
+        claims = [claim for item in session.items if (claim := claim_of(item))]
+        claims.sort(key=lambda claim: summary.rank(claim.id))
+        with warnings_as_usual():
+            if options.value(self.config, "power"):
+                self._print_power(claims)
+            if options.value(self.config, "plan"):
+                self._print_plan(claims)
+        return True
+
+    def _print_power(self, claims: Sequence[Claim]) -> None:
+        from bumplab.verdicts.power import table
+
+        text = table(claims, self.settings.looks)
+        self._print_section("power of the claims", text)
+
+    def _print_plan(self, claims: Sequence[Claim]) -> None:
+        """The title comes before the trial, which takes up to half a minute."""
+        write_line = self._print_section(
+            "plan of the claims",
+            "(a trial of some seconds or, with UMAP to compile, half a minute where runs are missing)",
+        )
+        workers = getattr(self.config.option, "numprocesses", None) or 1
+        with paper(getattr(sys.stdout, "encoding", None)) as text:
+            plan.show(claims, self.settings, workers, Console(file=text, width=120))
+            write_line(text_on(text))
+
+    def _print_section(self, name: str, text: str) -> Callable[[str], None]:
+        """Prints a title and a text. Returns the function that prints further lines."""
+        title = f"{name}, {self.settings.seeds}"
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None:  # -p no:terminal
+            print(title)
+            print(text)
+            return print
+        terminal.section(title)
+        terminal.write_line(text)
+        write_line: Callable[[str], None] = terminal.write_line
+        return write_line

@@ -1,0 +1,74 @@
+"""The claims of a folder, found by the names of their files: ``test_<id>.py``."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.error_rate import FAMILY_ALPHA
+
+OURS = Path(__file__).parents[2] / "claims"
+"""The folder of the paper's claims, beside the package."""
+
+
+class Sourced(Protocol):
+    """Anything with the id and the source of a claim, such as a `Claim`."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+SourcedT = TypeVar("SourcedT", bound=Sourced)
+
+
+def ids(folder: Path) -> tuple[str, ...]:
+    """The ids of the claims in a folder, sorted. No module is imported. A missing folder has no claims."""
+    return tuple(sorted(path.stem.removeprefix("test_") for path in folder.glob("test_*.py")))
+
+
+def claims(folder: Path) -> tuple[Claim, ...]:
+    """The claims of a folder, in the order of `ids`. Each module is imported once in a process.
+
+    Raises ValueError in one line for a module that cannot be imported, or whose ``CLAIM`` has another id than its file.
+    """
+    return tuple(_claim_in(folder.resolve() / f"test_{name}.py") for name in ids(folder))
+
+
+def alpha(folder: Path) -> float:
+    """One-sided error rate of each claim in a folder: `FAMILY_ALPHA` in equal parts (Bonferroni).
+
+    Only claims with chance in them take a part (`Claim.certain`). Raises ValueError as `claims` does.
+    """
+    return FAMILY_ALPHA / max(1, sum(not claim.certain for claim in claims(folder)))
+
+
+def in_the_papers_order(claims: Iterable[SourcedT]) -> list[SourcedT]:
+    """The sections of the paper first, then its appendices; within these by source and id."""
+    return sorted(claims, key=lambda claim: papers_order(claim.id, claim.source))
+
+
+def papers_order(id: str, source: str) -> tuple[bool, str, str]:
+    """The key that `in_the_papers_order` sorts by."""
+    return not source.startswith("Section"), source, id
+
+
+@cache
+def _claim_in(path: Path) -> Claim:
+    try:
+        claim = runpy.run_path(str(path)).get("CLAIM")
+    except Exception as error:
+        problem = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{path}: cannot be imported ({problem}); a claim's file must be importable") from error
+    name = path.stem.removeprefix("test_")
+    if not isinstance(claim, Claim):
+        raise ValueError(f"{path}: holds no CLAIM; it must hold CLAIM = Claim(id={name!r}, ...)")
+    if claim.id != name:
+        raise ValueError(f"{path}: its CLAIM has the id {claim.id!r}; by its file's name it must be {name!r}")
+    return claim
