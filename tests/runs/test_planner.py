@@ -289,3 +289,19 @@ def test_a_helper_leaves_to_others_what_they_train(tmp_path, start_worker, board
     help_others(board, store, "cpu")
     assert trained == []
     assert waits == [planner.POLL]
+
+
+def test_another_trainer_trains_in_place_of_this_process(tmp_path, board, store, trained, monkeypatch):
+    seeds = []
+
+    def train(spec, store, device):
+        seeds.append((spec.seed, device))
+        store.publish(by_hand(spec), b"")
+
+    obtain(SPECS[:2], board, store, "cuda:1", train)
+    other = Board(tmp_path, "session", "other")
+    other.begin([], SPECS)
+    planner_sleeps(monkeypatch, lambda seconds: other.finish())
+    help_others(board, store, "cuda:1", train)
+    assert seeds == [(0, "cuda:1"), (1, "cuda:1"), (2, "cuda:1")]
+    assert trained == []
