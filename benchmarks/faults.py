@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import safetensors.torch
@@ -30,7 +31,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.kills import Outcome, kills
+from benchmarks.kills import TIMEOUT, Outcome, kills
 from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.runs.execute import _resume
@@ -147,23 +148,23 @@ def crowd(runs: int, rng: random.Random, processes: int = 8, locked: bool = True
     """Processes that want the same runs in other orders, one killed now and then: each run is finished exactly once.
 
     A tenth of them is compared with undisturbed ones. A process that ends with an error of its own is a loss too: of
-    two that train one run, the later cannot publish it. Without locks (``locked`` false, a control) that must be seen.
+    two that train one run, the later cannot publish it.
+
+    ``locked`` false is a control, whose losses must be seen. Its processes take no locks, and want runs in one order.
     """
     outcome, killed = Outcome(tried=runs), 0
     specs = [replace(SMOKE.rendered(SMOKE.base, "true"), seed=seed) for seed in range(runs)]
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("spawn")
+        all_ready = context.Barrier(processes)
 
-        def begin():
-            worker = context.Process(target=_want, args=(specs, folder, rng.random(), locked))
+        def begin(barrier=None):
+            worker = context.Process(target=_want, args=(specs, folder, rng.random(), locked, barrier))
             worker.start()
             return worker
 
-        workers, store, alone = (
-            [begin() for _ in range(processes)],
-            RunStore(Path(folder)),
-            RunStore(Path(folder) / "x"),
-        )
+        workers = [begin(all_ready) for _ in range(processes)]
+        store, alone = RunStore(Path(folder)), RunStore(Path(folder) / "x")
         while any(worker.is_alive() for worker in workers):
             time.sleep(rng.uniform(0, 0.5))
             victim = rng.randrange(processes)
@@ -189,11 +190,19 @@ def crowd(runs: int, rng: random.Random, processes: int = 8, locked: bool = True
     return outcome
 
 
-def _want(specs: list[RunSpec], folder: str, seed: float, locked: bool) -> None:
-    """Trains or awaits every run, in an order of its own; notes each that it has finished."""
+def _want(specs: list[RunSpec], folder: str, seed: float, locked: bool, barrier: Barrier | None) -> None:
+    """Trains or awaits every run, in a random order. Notes each run that it has finished.
+
+    A process of the first crowd waits at the barrier: on a busy machine, one could finish all before the next begins.
+    """
+    store, order = RunStore(Path(folder)), random.Random(seed).sample(specs, len(specs))
     if not locked:
         RunStore.lock = lambda self, key: FileLock(self.root / f"{key}-{os.getpid()}", timeout=0)  # type: ignore[method-assign]
-    store, order = RunStore(Path(folder)), random.Random(seed).sample(specs, len(specs))
+        order = specs
+    if barrier is not None:
+        import bumplab.runs.execute  # noqa: F401 takes seconds, more than a run
+
+        barrier.wait(TIMEOUT)
     while any(not store.has(spec) for spec in order):
         trained = False
         for spec in order:

@@ -1,4 +1,4 @@
-"""Rows and evidence as a run stores them, made by hand: a run that lacks a number is refused."""
+"""Rows and evidence made by hand, complete as a run stores them: a run that lacks a number is refused."""
 
 import numpy as np
 
@@ -6,17 +6,32 @@ from bumplab.measure.names import array_forms, row_names, sample_counts
 
 
 def row_of(spec, step, value=0.5):
-    """All numbers of a measured step, each of this value but for what is counted."""
+    """A row with all numbers of a measured step. Each is ``value``, but for the step and the counts."""
     counts = {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
     return dict.fromkeys(row_names(spec, step), value) | {"step": float(step)} | counts
 
 
 def rows_of(spec, checkpoints=None):
-    """Those of all measured steps, or of the first ones."""
+    """The rows of the first measured steps, or of all."""
     return [row_of(spec, step) for step in spec.measured_steps()[:checkpoints]]
 
 
 def evidence_of(spec):
     """All arrays of all measured steps, of zeros."""
-    forms = {f"{step}/{name}": form for step in spec.measured_steps() for name, form in array_forms(spec, step).items()}
-    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in forms.items()}
+    arrays = {}
+    for step in spec.measured_steps():
+        arrays |= {f"{step}/{name}": array for name, array in arrays_of(spec, step).items()}
+    return arrays
+
+
+def arrays_of(spec, step):
+    """All arrays of a measured step, of zeros."""
+    return {name: np.zeros(shape, dtype) for name, (dtype, shape) in array_forms(spec, step).items()}
+
+
+def made_up(network, spec, device, step):
+    """In place of `bumplab.measure.evaluate.evaluate`, which takes seconds: each number is 0.5."""
+    from bumplab.measure.evaluate import Measurement
+
+    row = row_of(spec, step)
+    return Measurement({name: row[name] for name in row if name not in ("step", "loss")}, arrays_of(spec, step))

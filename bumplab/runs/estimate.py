@@ -1,4 +1,4 @@
-"""What runs will cost: a few steps and one measurement of a run like them, tried here and thrown away."""
+"""The cost of runs, from a trial: a few training steps and one measurement of such a run, whose results are dropped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from bumplab.config import RunSpec
 
 TRIAL_STEPS = 3
+"""Training steps of a trial."""
 TRIAL_SAMPLER_STEPS = 3
 TRIAL_SAMPLES = 150
-"""At most. A measurement of 500 samples in 1,000 steps would take hours on a CPU: it is scaled from a shorter one."""
+"""Upper bounds. 500 samples in 1,000 sampler steps take hours on a CPU, so a shorter measurement is scaled up."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds of a training step, of a measurement and of one image drawn, those that a worker pays once, and its
-    memory in bytes."""
+    """Costs in seconds, and a worker's peak memory in bytes.
+
+    ``step``: a training step. ``measurement``: a measurement. ``image``: one more image drawn. ``once``: imports and
+    compilation, which each worker pays once.
+    """
 
     step: float
     measurement: float
@@ -28,18 +32,20 @@ class Trial:
     memory: int
 
     def seconds(self, runs: Iterable[RunSpec]) -> float:
-        """Process-seconds of these runs, if they are like the one tried but for their length."""
+        """Process-seconds of these runs. They may differ from the run of the trial in length alone."""
         total = 0.0
         for run in runs:
             networks = 2 if run.model.kind == "factorized" else 1
-            total += networks * run.training.steps * self.step + len(run.measured_steps()) * self.measurement
-            more = max(0, run.measure.last_samples - run.measure.samples) * (2 if run.data.hole else 1)
-            total += networks * more * self.image
+            label_sets = 2 if run.data.hole else 1
+            extra_images = max(0, run.measure.last_samples - run.measure.samples) * label_sets
+            total += networks * run.training.steps * self.step
+            total += len(run.measured_steps()) * self.measurement
+            total += networks * extra_images * self.image
         return total
 
 
 def trial(spec: RunSpec, device: str) -> Trial:
-    """Tries ``spec`` on this machine. Nothing is stored. Takes half a minute at the quick profile."""
+    """Tries ``spec`` on this machine and stores nothing. Takes half a minute at the quick profile."""
     began = time.perf_counter()
     import torch
 
@@ -51,28 +57,34 @@ def trial(spec: RunSpec, device: str) -> Trial:
     train(state, spec, 1)
     samples, sampler_steps = min(spec.measure.samples, TRIAL_SAMPLES), spec.diffusion.sampler_steps
 
-    def of(steps: int) -> RunSpec:
+    def shortened(steps: int) -> RunSpec:
         measure = replace(spec.measure, samples=samples, last_samples=0)
         return replace(spec, measure=measure, diffusion=replace(spec.diffusion, sampler_steps=steps))
 
-    labels = torch.cat(list(label_sets(of(1)).values()))
+    labels = torch.cat(list(label_sets(shortened(1)).values()))
 
-    def drawing(steps: int) -> float:
-        return _seconds(lambda: draw(state.averaged, of(steps), labels, device, recorded=samples))
+    def seconds_to_draw(steps: int) -> float:
+        return _seconds(lambda: draw(state.averaged, shortened(steps), labels, device, recorded=samples))
 
-    def measuring() -> float:
-        return _seconds(lambda: evaluate(state.averaged, of(1), device, 0))
+    def seconds_to_measure() -> float:
+        return _seconds(lambda: evaluate(state.averaged, shortened(1), device, 0))
 
-    first = measuring()
+    first_measurement = seconds_to_measure()  # with what is compiled once
     step = _seconds(lambda: train(state, spec, 1 + TRIAL_STEPS)) / TRIAL_STEPS
-    short = measuring()
-    more = min(TRIAL_SAMPLER_STEPS, sampler_steps) - 1
-    one = drawing(1)
-    rest = max(0.0, drawing(1 + more) - one) / more * (sampler_steps - 1) if more else 0.0
-    measurement = (short + rest) * spec.measure.samples / samples
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory = peak * (1 if sys.platform == "darwin" else 1024)
-    return Trial(step, measurement, (one + rest) / len(labels), imports + max(0.0, first - short), memory)
+    measurement_of_one_step = seconds_to_measure()
+    drawing_of_one_step = seconds_to_draw(1)
+    further_steps = 0.0
+    if tried := min(TRIAL_SAMPLER_STEPS, sampler_steps) - 1:
+        difference = max(0.0, seconds_to_draw(1 + tried) - drawing_of_one_step)
+        further_steps = difference / tried * (sampler_steps - 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes, on macOS in bytes
+    return Trial(
+        step=step,
+        measurement=(measurement_of_one_step + further_steps) * spec.measure.samples / samples,
+        image=(drawing_of_one_step + further_steps) / len(labels),
+        once=imports + max(0.0, first_measurement - measurement_of_one_step),
+        memory=peak * (1 if sys.platform == "darwin" else 1024),
+    )
 
 
 def _seconds(function: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""Trains one run from its last checkpoint to its result. The only module that joins training, measuring and storing."""
+"""Trains one run from its last checkpoint to its result. Only this module joins training, measuring and storing."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from bumplab.config import RunSpec
 from bumplab.measure.evaluate import evaluate
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.store import LONGEST, RunRecord, RunStore, Unreadable, arithmetic, require_room_in_files
+from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, arithmetic, require_room_in_files
+from bumplab.runs.store import RunStore
 from bumplab.terminal import line
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
-REASON = LONGEST // 4
-"""Most characters kept of the reason why a run failed: each has up to four bytes."""
+REASON_CHARACTERS = TEXT_BYTES // 4
+"""Most characters kept of the reason why a run failed. A character has up to four bytes."""
 BEFORE = "before"
-"""In a run's environment: what it was before the run was taken up elsewhere."""
+"""Key under which a resumed run keeps the environments of earlier machines."""
 
 
 def execute(spec: RunSpec, store: RunStore, device: str) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
-    Every measurement is a checkpoint: killed at any moment, the next call repeats at most the steps since the last
-    one and ends in the same weights and rows. A run is published as failed if it diverged, or if it drew or measured
-    after some training what cannot be stored. Raises `SamplesNotFinite` or `Unreadable` where it did before any.
+    Every measurement is a checkpoint. If the process is killed at any moment, the next call repeats at most the steps
+    since the last checkpoint, and ends in the same weights and rows.
+
+    A run is published as failed if it diverged, or if after some training its samples or rows cannot be stored. Raises
+    `SamplesNotFinite` or `Unreadable` where that happens before any training: then the program is broken, not the seed.
+    Raises OSError where the disk is full.
     """
     require_room_in_files(spec)
     speed.configure(device)
     record, state = _resume(spec, store, device)
-    record.environment = _described(record, device)
+    record.environment = _current_environment(record, device)
     with ProgressFile(store.root, record.key, spec.label(), state.step, spec.training.steps) as progress:
         for step in spec.measured_steps()[len(record.rows) :]:
             try:
@@ -47,14 +51,14 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                 record.failed = str(error)
                 break
             except SamplesNotFinite as error:
-                if not record.rows:  # before any training: not the seed is broken, but the program
+                if not record.rows:
                     raise SamplesNotFinite(
                         f"{spec.label()}: {error} before any training, which is no seed's fault: try another spec, "
                         f"or another machine"
                     ) from error
                 record.failed = f"at step {step} {error}"
                 break
-            evidence = {f"{step}/{name}": value for name, value in measurement.evidence.items()}
+            evidence = {f"{step}/{name}": array for name, array in measurement.evidence.items()}
             record.rows.append({"step": step, "loss": loss, **measurement.row})
             record.evidence |= evidence
             try:
@@ -63,18 +67,22 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
             except Unreadable as error:
                 record.rows.pop()
                 record.evidence = {name: array for name, array in record.evidence.items() if name not in evidence}
-                if not record.rows:  # as above: the program is broken, not the seed
+                if not record.rows:
                     raise
-                record.failed = line(f"at step {step} {error}")[:REASON]
+                record.failed = line(f"at step {step} {error}")[:REASON_CHARACTERS]
                 break
-    state.update = None  # it refers to the state, which would keep a GPU's memory until Python looks for cycles
+    state.update = None  # `update` refers to the state: this cycle would hold a GPU's memory until Python collects it
     weights = {name: value.detach().cpu().contiguous() for name, value in state.averaged.named_parameters()}
     store.publish(record, safetensors.torch.save(weights))
 
 
 def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, TrainState]:
-    while found := store.load_partial(spec):
-        record, weights = found
+    """The record and the state of the newest checkpoint that is sound, or those of an untrained run.
+
+    Raises OSError where the checkpoint was computed in another arithmetic than this machine's.
+    """
+    while (loaded := store.load_partial(spec)) is not None:
+        record, weights = loaded
         step = int(record.rows[-1]["step"])
         if record.arithmetic != (here := arithmetic(spec, speed.describe(device))):
             raise OSError(
@@ -85,24 +93,29 @@ def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, Tra
             tensors = safetensors.torch.load(weights)
             return record, checkpoint.from_tensors(spec, tensors, step, device)
         except (KeyError, OverflowError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
-            store.set_aside(store.root / "partial" / record.key / f"{step:09d}", f"weights cannot be read ({error})")
+            store.set_aside(store.checkpoints(record.key) / f"{step:09d}", f"weights cannot be read ({error})")
     return RunRecord(spec), start(spec, device)
 
 
-def _described(record: RunRecord, device: str) -> dict[str, Any]:
-    """Where the run goes on and, if that is not all as it was, what was otherwise before, and up to which step."""
-    now = speed.describe(device)
-    if other := {name: value for name, value in record.environment.items() if now.get(name) != value}:
-        said = [f"{name} {value}" for name, value in sorted(other.items()) if name != BEFORE]
-        earlier = [str(other[BEFORE])] if BEFORE in other else []
-        if said:
-            earlier.append(f"{', '.join(said)} up to step {record.rows[-1]['step']:g}")
-        now[BEFORE] = "; ".join(earlier)[-LONGEST // 2 :]
-    return now
+def _current_environment(record: RunRecord, device: str) -> dict[str, Any]:
+    """The current environment. If it differs from the checkpoint's, also its old values and up to which step they held.
+
+    The old values are one text, under `BEFORE`.
+    """
+    current = speed.describe(device)
+    old = {name: value for name, value in record.environment.items() if current.get(name) != value}
+    periods = [str(old.pop(BEFORE))] if BEFORE in old else []
+    if old:
+        values = ", ".join(f"{name} {value}" for name, value in sorted(old.items()))
+        periods.append(f"{values} up to step {record.rows[-1]['step']:g}")
+    if periods:
+        current[BEFORE] = "; ".join(periods)[-TEXT_BYTES // 2 :]
+    return current
 
 
 @contextmanager
 def _timed(record: RunRecord, kind: str) -> Iterator[None]:
+    """Adds the wall time of its block to the record's seconds of this kind."""
     began = time.perf_counter()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which runs are missing, and who trains them: workers that share a store need its locks and one board to agree."""
+"""Which runs are missing, and who trains them. Workers that share a store agree through its locks and one board."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore, run_key
 
 POLL = 0.5
-"""Seconds between two looks at the store while others train what is needed."""
+"""Seconds between two looks at the store while others train the missing runs."""
 Trainer = Callable[[RunSpec, RunStore, str], None]
 """Trains a run on a device and publishes it in the store. The caller holds the run's lock."""
 
 
 def train_here(spec: RunSpec, store: RunStore, device: str) -> None:
     """Trains the run in this process."""
-    from bumplab.runs.execute import execute  # torch: not needed when everything is stored
+    from bumplab.runs.execute import execute  # imports torch, which stored runs do not need
 
     execute(spec, store, device)
 
@@ -30,27 +30,27 @@ def obtain(
 ) -> list[RunRecord]:
     """The results of ``needed``, in order, without their evidence.
 
-    Trains those nobody has begun and asks the others for the rest. While others train the rest, it helps with any run
-    on the board that nobody has taken: no worker idles while there is work, and none trains what another is training.
+    Trains the missing runs that nobody has begun, and puts all of them on the board. While others train the rest, it
+    trains any free run on the board. So no worker idles while there is work, and none trains another's run.
     """
-    found: dict[RunSpec, RunRecord] = {}
+    records: dict[RunSpec, RunRecord] = {}
     while True:
         for spec in needed:
-            if spec not in found and (record := store.load(spec)) is not None:
-                found[spec] = replace(record, evidence={})  # a claim judges rows, and may have a hundred runs
-        missing = [spec for spec in needed if spec not in found]
+            if spec not in records and (record := store.load(spec)) is not None:
+                records[spec] = replace(record, evidence={})  # a claim reads rows only, of up to a hundred runs
+        missing = [spec for spec in needed if spec not in records]
         if not missing:
-            return [found[spec] for spec in needed]
+            return [records[spec] for spec in needed]
         board.ask(missing)
         if not _train_any((*missing, *board.wanted()), store, device, train):
             time.sleep(POLL)
 
 
 def help_others(board: Board, store: RunStore, device: str, train: Trainer = train_here) -> None:
-    """For a worker with no claim left: trains what is wanted while any other worker has a claim left.
+    """For a worker that has no claim left: trains runs on the board while any other worker has a claim left.
 
-    It stays while nothing is wanted, because a claim that is not settled asks for another seed; it leaves what no claim
-    will ask for any more, as in a session stopped at its first failure.
+    It stays while the board has no free run, because an open claim asks for another seed. It leaves runs that no claim
+    will ask for any more, as in a session that stopped at its first failure.
     """
     while board.others_at_work():
         if not _train_any(board.wanted(), store, device, train):
@@ -62,7 +62,7 @@ def _train_any(specs: Sequence[RunSpec], store: RunStore, device: str, train: Tr
 
 
 def train_if_free(spec: RunSpec, store: RunStore, device: str, train: Trainer = train_here) -> bool:
-    """Trains the run unless it is stored or another process is at it; says whether it did."""
+    """Trains the run unless it is stored or another process trains it. Returns whether it trained the run."""
     if store.has(spec):
         return False
     try:

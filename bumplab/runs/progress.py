@@ -1,4 +1,4 @@
-"""What is training now: one small file a run, written by its trainer, read by whoever shows progress."""
+"""What is training now: one small file for each run. Its trainer writes it, and the display reads it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bumplab.runs.sealed import Damaged, own, read_file
+from bumplab.runs.sealed import Damaged, read_file
 
 INTERVAL = 1.0
 """Seconds between two writes of one run's progress."""
-LIMIT = 1 << 16
-"""Larger files are not ours."""
+PROGRESS_BYTES = 1 << 16
+"""Largest progress file that is read."""
 STALE = 300.0
-"""Seconds after which a file is taken for one that a killed process left; UMAP's compilation takes 30."""
+"""Age in seconds beyond which a file counts as left by a killed process. UMAP's compilation takes 30 s."""
 
 
 @dataclass
@@ -30,13 +30,13 @@ class Progress:
 
 
 class ProgressFile:
-    """Writes one run's progress at most every `INTERVAL` seconds and removes it when the run ends.
+    """Writes one run's progress at most every `INTERVAL` seconds, and removes the file when the run ends.
 
-    Raises OSError where the first cannot be written, before there is work to lose; later ones may be missing.
+    Raises OSError where the first write fails, before there is work to lose. Later writes may fail.
     """
 
     def __init__(self, root: Path, key: str, label: str, first: int, steps: int):
-        self.path = own(root / "progress") / f"{key}.json"
+        self.path = root / "progress" / f"{key}.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.first, self.progress = first, Progress(key, label, first, steps, 0.0)
 
@@ -48,48 +48,47 @@ class ProgressFile:
         self.path.unlink(missing_ok=True)
 
     def update(self, step: int) -> None:
+        """Notes that this step is done. Writes nothing within `INTERVAL` of the last write."""
         now = time.time()
         if now - self.progress.updated < INTERVAL:
             return
         self.progress.step, self.progress.updated = step, now
         try:
             replace_text(self.path, json.dumps(asdict(self.progress)))
-        except OSError:  # on a disk that is full now there may be room at the next checkpoint
+        except OSError:  # a disk that is full now may have room at the next checkpoint
             if step == self.first:
                 raise
 
 
 def running(root: Path) -> list[Progress]:
     """The runs that are training now, by label."""
-    found = []
+    runs = []
     for path in (root / "progress").glob("*.json"):
         try:
-            progress = Progress(**json.loads(read_file(path, LIMIT)))
-            if _is_one(progress):
-                found.append(progress)
-        except (OSError, Damaged, OverflowError, ValueError, TypeError, RecursionError):
-            continue  # finished a moment ago, or the plan, or not ours
-    return sorted(found, key=lambda p: str(p.label))
+            progress = Progress(**json.loads(read_file(path, PROGRESS_BYTES)))
+            if _is_current(progress):
+                runs.append(progress)
+        except (OSError, Damaged, ValueError, TypeError, RecursionError):
+            continue  # the run has just ended, or a power cut tore the file
+    return sorted(runs, key=lambda progress: progress.label)
 
 
-def _is_one(given: Progress) -> bool:
-    """Whether it is of our making, and not stale: who shows it divides by its steps, and adds them up."""
-    if not isinstance(given.key, str) or not type(given.step) is type(given.steps) is int:
-        return False
-    return 0 <= given.step <= given.steps < 2**53 and given.steps > 0 and abs(time.time() - given.updated) < STALE
+def _is_current(progress: Progress) -> bool:
+    """Whether the file is recent and its steps add up. The display divides by ``steps``."""
+    return 0 <= progress.step <= progress.steps > 0 and abs(time.time() - progress.updated) < STALE
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a file so that a reader sees the old text or the new; not through a link in its place."""
+    """Writes a file so that a reader sees the old text or the new. Replaces a symbolic link at ``path``."""
     replace_bytes(path, text.encode())
 
 
 def replace_bytes(path: Path, data: bytes) -> None:
-    """The same for what is no text."""
+    """Writes a file as `replace_text` does."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary.unlink(missing_ok=True)  # left by a killed process of the same number, or a link in a store of others
     try:
-        with open(temporary, "xb") as file:  # new: not through a link that lay there
+        with open(temporary, "xb") as file:
             file.write(data)
         os.replace(temporary, path)
     except BaseException:

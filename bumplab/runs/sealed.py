@@ -1,4 +1,4 @@
-"""A sealed folder: files that appear all at once or not at all, and are trusted only while their checksums hold."""
+"""A sealed folder. Its files appear all at once or not at all. A reader checks their checksums."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from contextlib import suppress
 from pathlib import Path
 
 MANIFEST = "manifest.json"
-MANIFEST_LIMIT = 1 << 20
+"""The file that lists the size and the checksum of each other file."""
+MANIFEST_BYTES = 1 << 20
+"""Largest manifest that is read."""
 NO_SUCH_CALL = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EISDIR)
-"""How a file system says that it cannot sync, or that it opens no folders: SMB, 9p, some FUSE and virtual machines."""
+"""Errors of file systems that cannot sync, or cannot open a folder: SMB, 9p, some FUSE and virtual machines."""
 PENDING = ".tmp-"
-"""Begins the name of a folder that a process is writing or removing: ``.tmp-<name>-<process>``."""
+"""A folder that a process is writing or removing is named ``.tmp-<name>-<process>``."""
 
 
 class Damaged(Exception):
-    """The folder is not what was sealed: truncated, garbled, incomplete or foreign."""
+    """The folder or file differs from what was sealed: it is truncated, garbled, incomplete or foreign."""
 
 
 def seal(folder: Path, files: dict[str, bytes]) -> None:
-    """Writes ``files`` (name -> content) and their checksums as ``folder``: complete and on disk, or absent."""
-    unmade = [parent for parent in folder.parents if not parent.exists()]
+    """Writes ``files``, content by name, and their checksums as ``folder``: complete and on disk, or not at all.
+
+    Raises OSError where the disk is full or fails.
+    """
+    new_parents = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for parent in unmade:
+    for parent in new_parents:
         _sync_folder(parent.parent)
     temporary = pending(folder)
     discard(temporary)
     temporary.mkdir()
-    sums = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+    sums = {name: _entry(data) for name, data in files.items()}
     try:
         for name, data in {**files, MANIFEST: json.dumps(sums, sort_keys=True, indent=1).encode()}.items():
             with open(temporary / name, "wb") as file:
@@ -49,32 +54,40 @@ def seal(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def unseal(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
-    """The contents of exactly the files named, each of at most so many bytes. Raises `Damaged` saying what is wrong."""
-    if folder.is_symlink():
-        raise Damaged(f"{folder.name} is a symbolic link")
+    """The content of each file of a sealed folder, by name. The folder may come from others.
+
+    ``limits`` names the files that the folder must hold, and the most bytes of each. Raises `Damaged` with the reason.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise Damaged(f"{folder.name} is not a folder")
     names = set(limits)
     try:
-        sums = json.loads(read_file(folder / MANIFEST, MANIFEST_LIMIT))
-    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and JSONDecodeError
+        sums = json.loads(read_file(folder / MANIFEST, MANIFEST_BYTES))
+    except (ValueError, RecursionError) as error:  # ValueError: JSONDecodeError or UnicodeDecodeError
         raise Damaged(f"{MANIFEST} is not JSON") from error
     if not isinstance(sums, dict) or set(sums) != names:
         raise Damaged(f"{MANIFEST} does not list {', '.join(sorted(names))}")
-    if set(_names(folder)) != names | {MANIFEST}:
+    if set(_listed(folder)) != names | {MANIFEST}:
         raise Damaged("files are missing or foreign")
     files = {name: read_file(folder / name, limits[name]) for name in sorted(names)}
     for name, data in files.items():
-        if sums[name] != {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}:
+        if sums[name] != _entry(data):
             raise Damaged(f"{name} does not match its checksum")
     return files
 
 
+def _entry(data: bytes) -> dict[str, str | int]:
+    """A file's entry in the manifest."""
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
 def pending(folder: Path) -> Path:
-    """Where this process makes ``folder``, or takes it away, unseen by readers; `sweep` finds it if it is killed."""
+    """The path at which this process makes or removes ``folder``. No reader looks there, and `sweep` tidies it up."""
     return folder.with_name(f"{PENDING}{folder.name}-{os.getpid()}")
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes that is no symbolic link. Raises `Damaged`."""
+    """The content of a regular file, no symbolic link, of at most ``limit`` bytes. Raises `Damaged`, or OSError."""
     try:
         with open(path, "rb", opener=_open) as file:
             status = os.fstat(file.fileno())
@@ -82,34 +95,25 @@ def read_file(path: Path, limit: int) -> bytes:
                 raise Damaged(f"{path.name} is no regular file")
             if status.st_size > limit:
                 raise Damaged(f"{path.name} has {status.st_size} bytes, more than the {limit} allowed")
-            return file.read(status.st_size)  # by the limit, as much memory would be asked for
+            return file.read(status.st_size)  # read(limit) would allocate `limit` bytes
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise Damaged(f"{path.name} is missing") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise Damaged(f"{path.name} is a symbolic link") from error
-        if error.errno == errno.ENXIO:
+        if error.errno == errno.ENXIO:  # a socket
             raise Damaged(f"{path.name} is no regular file") from error
-        if error.errno == errno.EIO:  # as lost as a garbled one; where all of the disk is, moving it aside fails too
+        if error.errno == errno.EIO:  # a bad sector; where the whole disk has failed, moving the folder fails too
             raise Damaged(f"{path.name} cannot be read from its disk ({error.strerror})") from error
         raise
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # else a pipe in a file's place is waited for, for ever
-
-
-def own(folder: Path) -> Path:
-    """The folder itself. Raises OSError where it is a symbolic link: what is behind one is not ours to change."""
-    if folder.is_symlink():
-        raise OSError(
-            errno.ELOOP, "is a symbolic link, which may lead out of the store: put a folder there", str(folder)
-        )
-    return folder
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # without NONBLOCK, opening a pipe would never return
 
 
 def move(folder: Path, to: Path) -> Path:
-    """Renames a folder, or copies it where it lies on a lower layer of an overlay, as in an image of a container."""
+    """Renames a folder. Copies it where it lies on a lower layer of an overlay, as in the image of a container."""
     try:
         return folder.rename(to)
     except OSError as error:
@@ -119,8 +123,8 @@ def move(folder: Path, to: Path) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Removes a folder as far as it can be: what stays, such as one too deep, is nobody's loss."""
-    with suppress(OSError, RecursionError):
+    """Removes a folder, or as much of it as can be removed. Leaves a symbolic link alone."""
+    with suppress(OSError):
         shutil.rmtree(folder)
 
 
@@ -130,17 +134,17 @@ def sweep(folder: Path) -> None:
         discard(orphan)
 
 
-def _names(folder: Path) -> list[str]:
+def _listed(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except FileNotFoundError as error:  # another worker has just moved it aside
+    except FileNotFoundError as error:  # another worker has just moved the folder aside
         raise Damaged(f"{folder.name} is gone") from error
 
 
 def sync(descriptor: int) -> bool:
-    """Puts a file or a folder on disk. False where the file system has no such call. Raises OSError if the disk fails.
+    """Puts a file or a folder on disk. False where the file system cannot. Raises OSError where the disk fails.
 
-    Without it a power cut may tear a file. Its checksum then says so, and the run is trained again.
+    Without a sync, a power cut may tear a file. Its checksum then fails, and the run is trained again.
     """
     try:
         os.fsync(descriptor)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,21 +14,21 @@ from pathlib import Path
 from filelock import Timeout
 
 from bumplab.config import RunSpec
-from bumplab.runs.board import at_work, pruning
-from bumplab.runs.sealed import PENDING, Damaged, move, own, pending, read_file
-from bumplab.runs.store import FILES, RunStore, run_key
+from bumplab.runs.board import at_work, pruning, session_folders
+from bumplab.runs.sealed import PENDING, Damaged, move, pending, read_file
+from bumplab.runs.store import FILES, RunStore, require_real_folders, run_key
 
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
-"""What each folder of a store holds; see `bumplab.runs.store`."""
-KEY = "[0-9a-f]{20}"
-"""What names a run and its lock (`run_key`); a folder of another name has no trainer that would hold one."""
+"""The state of the runs in each folder of a store."""
+LEFT_OVER = "left over"
+"""The state of files left by a process that was killed while it wrote a first checkpoint, or removed a last one."""
 PASSED_OVER = "passed over"
-"""The state of a run whose folder is not named by its spec: another version of the code made it, or something else."""
+"""The state of a folder whose name is not the key of its spec. Another version of the code made it, or it is no run."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A run's folder: its state, its name as far as it can be told, bytes on disk, and seconds since it was written."""
+    """A run's folder: its state, a label or "unknown", bytes on disk, and seconds since the last write."""
 
     path: Path
     state: str
@@ -40,31 +38,42 @@ class Stored:
 
     @property
     def key(self) -> str:
+        """The run's key. The folder's name where it is damaged."""
         return self.path.name.removeprefix(PENDING).split("-")[0] if self.state != "damaged" else self.path.name
 
 
 def stored(root: Path) -> list[Stored]:
-    """Every run in the store, the oldest first. Follows no symbolic link. Raises OSError where it cannot be read."""
+    """Every run in the store, the oldest first. Raises OSError where a folder cannot be read or is a symbolic link."""
+    require_real_folders(root)
     now = time.time()
-    found = []
+    runs = []
     for folder, state in STATES.items():
-        for path in own(root / folder).iterdir() if (root / folder).is_dir() else ():
+        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
             try:
-                looked = [file.lstat() for file in _files(path)]
-                newest = max((status.st_mtime for status in looked), default=path.lstat().st_mtime)
+                statuses = [file.lstat() for file in _files_below(path)]
+                newest = max((status.st_mtime for status in statuses), default=path.lstat().st_mtime)
             except FileNotFoundError:
-                continue  # finished or replaced while one looks
-            size = sum(status.st_size for status in looked)
-            step, spec = _spec(path)
-            label = f"{spec.label()}{step and f', step {int(step)}'}" if spec else "unknown"
-            found.append(Stored(path, _state(path, state, step, spec), label, size, now - newest))
-    return sorted(found, key=lambda run: -run.age)
+                continue  # it has just been finished or replaced
+            step, spec = _step_and_spec(path)
+            label = spec.label() if spec else "unknown"
+            if spec and step:
+                label += f", step {int(step)}"
+            run = Stored(
+                path=path,
+                state=_state(path, state, step, spec),
+                label=label,
+                size=sum(status.st_size for status in statuses),
+                age=now - newest,
+            )
+            runs.append(run)
+    return sorted(runs, key=lambda run: -run.age)
 
 
 def _state(path: Path, state: str, step: str, spec: RunSpec | None) -> str:
     finished = path.parents[1] / "results" / path.name
-    if path.name.startswith(PENDING) or (state == "unfinished" and (not step or os.path.lexists(finished))):
-        return "left over"  # by a process that was killed while it wrote the first checkpoint, or removed the last
+    has_no_use = state == "unfinished" and (not step or os.path.lexists(finished))
+    if path.name.startswith(PENDING) or has_no_use:
+        return LEFT_OVER
     if state != "damaged" and (spec is None or run_key(spec) != path.name):
         return PASSED_OVER
     return state
@@ -77,11 +86,13 @@ def prune(
     dry: bool = False,
     stuck: Callable[[OSError], None] = lambda error: None,
 ) -> list[Stored]:
-    """Removes runs older than so many seconds, then the oldest until no more than ``keep`` bytes are left.
+    """Removes runs older than ``older_than`` seconds, then the oldest until at most ``keep`` bytes are left.
 
-    Returns what was removed or, if ``dry``, would be; ``stuck`` is told of what could not be. A run that a process
-    trains is left alone. Raises ValueError where a session is at work on the store: it may still read any run.
+    Returns the runs that were removed or, if ``dry``, would be. Calls ``stuck`` with the error of each run that could
+    not be removed. Leaves runs that a process trains. Raises ValueError where a session is at work on the store, which
+    may still read any run.
     """
+    require_real_folders(store.root)
     with nullcontext() if dry else pruning(store.root):
         if (sessions := sessions_at_work(store.root)) and not dry:
             raise ValueError(
@@ -102,56 +113,54 @@ def prune(
 
 
 def sessions_at_work(root: Path) -> int:
-    """How many sessions of `pytest claims` have a worker that is not done."""
-    return sum(map(at_work, own(root / "progress").glob("*/")))
+    """The number of sessions of `pytest claims` that still need their runs."""
+    return sum(map(at_work, session_folders(root)))
 
 
 def _remove(run: Stored, store: RunStore) -> bool:
-    """Takes the run away at once, so that a reader finds all of it or nothing.
+    """Removes the run. It loses its name first, so that a reader finds all of it or nothing.
 
     False where a process trains it, or has finished, replaced or removed it since it was listed.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            if re.fullmatch(KEY, run.key):
-                held.enter_context(store.lock(run.key))
+            if run.state != "damaged":
+                stack.enter_context(store.lock(run.key))
             if run.path.is_symlink() or not run.path.is_dir():
                 run.path.unlink()
                 return True
-            gone = run.path
-            if run.state != "left over":
-                gone = move(run.path, pending(run.path))
-            before = len(list(_files(gone)))
+            renamed = run.path
+            if run.state != LEFT_OVER:
+                renamed = move(run.path, pending(run.path))
+            before = len(list(_files_below(renamed)))
             try:
-                shutil.rmtree(gone)
-            except (OSError, RecursionError) as error:
-                if len(list(_files(gone))) == before:
-                    move(gone, run.path)  # another user's: whoever reads it finds it still
-                if isinstance(error, OSError):
-                    raise
-                raise OSError(errno.ELOOP, "has too many folders in one another", str(run.path)) from error
+                shutil.rmtree(renamed)
+            except OSError:
+                if len(list(_files_below(renamed))) == before:
+                    move(renamed, run.path)  # the files of another user, who can still read the run
+                raise
         except (Timeout, FileNotFoundError):
             return False
     return True
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """All files at and below a path, however deep; no link is followed."""
+def _files_below(path: Path) -> Iterator[Path]:
+    """All files at and below a path. Follows no symbolic link."""
     unseen = [path]
     while unseen:
         path = unseen.pop()
-        with suppress(OSError):  # gone meanwhile, or deeper than a path may be long
+        with suppress(OSError):  # it has just been removed
             if path.is_dir() and not path.is_symlink():
                 unseen += path.iterdir()
             else:
                 yield path
 
 
-def _spec(path: Path) -> tuple[str, RunSpec | None]:
-    """The name of the newest checkpoint where the run is unfinished, and its spec as far as it can be told."""
+def _step_and_spec(path: Path) -> tuple[str, RunSpec | None]:
+    """The name of an unfinished run's newest checkpoint, else "". The run's spec, or None where it cannot be read."""
     step = max((checkpoint.name for checkpoint in path.glob("[0-9]" * 9)), default="")
     try:
-        spec = RunSpec.from_dict(json.loads(read_file(own(own(path) / step) / "spec.json", FILES["spec.json"])))
+        spec = RunSpec.from_dict(json.loads(read_file(path / step / "spec.json", FILES["spec.json"])))
     except (OSError, Damaged, ValueError, TypeError, RecursionError):
         return step, None
     return step, spec

@@ -22,33 +22,35 @@ from bumplab.randomness import derive, generator
 from bumplab.training import speed
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW keeps of the gradients, by its own names."""
+"""AdamW's running means of the gradients and of their squares, by its names."""
 
 
 class TrainingDiverged(RuntimeError):
-    """Loss or weights became NaN or infinite: the seed failed, and is to be counted as failed."""
+    """The loss, the weights or the moments became NaN or infinite. The seed counts as failed."""
 
 
 @dataclass
 class TrainState:
-    """Everything that training changes, a step count and a few vectors, and what it reads."""
+    """What training changes: a step count and a few vectors. Also what training reads."""
 
     step: int
     network: UNet | FactorizedUNet
     averaged: UNet | FactorizedUNet
-    """The network that is measured: an exponential moving average, or ``network`` itself at ``ema_decay`` 0."""
+    """The network that is measured: an exponential moving average, or ``network`` itself where ``ema_decay`` is 0."""
     vectors: dict[str, Tensor]
-    """All of the network's ``weights`` in one vector (`speed.flatten`), the optimizer's moments ``exp_avg`` and
-    ``exp_avg_sq`` in the same order and, with an average, ``averaged``."""
+    """Vectors of one length and order (`speed.flatten`): ``weights``, ``exp_avg``, ``exp_avg_sq``, and ``averaged``.
+
+    There is no ``averaged`` where ``ema_decay`` is 0.
+    """
     optimizer: torch.optim.AdamW
     data: Data
     device: str
     update: Callable[..., Tensor] | None = None
-    """`update` of this state, ready to be called with a `Batch`; made by the first step."""
+    """The function `update` of this state, as a GPU replays it. Takes a `Batch`. The first step makes it."""
 
 
 class Data(NamedTuple):
-    """Training labels ``[K, 2]``, where each one's image shows its bump ``[K, 2]``, noise levels alpha_bar ``[T]``."""
+    """Training labels ``[K, 2]``, the bump's position in each image ``[K, 2]``, noise levels alpha_bar ``[T]``."""
 
     labels: Tensor
     drawn_at: Tensor
@@ -56,14 +58,14 @@ class Data(NamedTuple):
 
 
 def start(spec: RunSpec, device: str) -> TrainState:
-    """The untrained state of a run: weights drawn on the CPU from the seed, so that they are the same everywhere."""
+    """The untrained state of a run. Weights are drawn on the CPU from the seed, so every device has the same ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(spec.seed, "weights"))
         network = build(spec)
-    network = speed.place(network, device)
+    network = speed.to_device(network, device)
     averaged = network
     if spec.training.ema_decay:
-        averaged = speed.place(copy.deepcopy(network).requires_grad_(False), device)
+        averaged = speed.to_device(copy.deepcopy(network).requires_grad_(False), device)
     weights = speed.flatten(network)
     vectors = {"weights": weights.detach(), **{moment: torch.zeros_like(weights) for moment in MOMENTS}}
     if averaged is not network:
@@ -82,9 +84,9 @@ def start(spec: RunSpec, device: str) -> TrainState:
 
 
 def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int], None] = lambda step: None) -> float:
-    """Trains in place up to step ``until`` and returns the mean loss of those steps (NaN if there were none).
+    """Trains in place up to step ``until``. Returns the mean loss of these steps, or NaN if there were none.
 
-    ``on_step`` is called with the count of finished steps after each. Raises `TrainingDiverged`.
+    Calls ``on_step`` after each step with the count of finished steps. Raises `TrainingDiverged`.
     """
     speed.configure(state.device)
     total, first = torch.zeros((), device=state.device), state.step
@@ -102,12 +104,15 @@ def train(state: TrainState, spec: RunSpec, until: int, on_step: Callable[[int],
         raise TrainingDiverged(f"the loss is {mean} between steps {first} and {until}")
     for name, vector in state.vectors.items():
         if not all(map(math.isfinite, torch.aminmax(vector))):
-            raise TrainingDiverged(f"{name} not finite at step {until}: no later step would be sound")
+            raise TrainingDiverged(f"{name} not finite at step {until}")
     return mean
 
 
 def dataset(spec: RunSpec) -> tuple[Tensor, Tensor]:
-    """The training labels ``[K, 2]`` and where each one's image shows its bump ``[K, 2]``: there, unless shuffled."""
+    """The training labels ``[K, 2]``, and the bump's position in each label's image ``[K, 2]``.
+
+    The positions are the labels, or a permutation of them by seed in the shuffled control.
+    """
     labels = training_labels(spec.data)
     if spec.data.pairing == "true":
         return labels, labels
@@ -115,20 +120,20 @@ def dataset(spec: RunSpec) -> tuple[Tensor, Tensor]:
 
 
 def set_step(state: TrainState, step: int) -> None:
-    """Says that the state is that after ``step`` steps: the optimizer counts them too."""
+    """Sets the count of finished steps, also the optimizer's."""
     state.step = step
     _count(state).fill_(step)
 
 
 def _count(state: TrainState) -> Tensor:
-    """The optimizer's own count of steps."""
+    """The optimizer's count of steps, a scalar on the device."""
     (of_weights,) = state.optimizer.state.values()
     count: Tensor = of_weights["step"]
     return count
 
 
 class Batch(NamedTuple):
-    """What a step draws: which training labels ``[B]``, timesteps ``[B]`` and noise ``[B, C, N, N]``."""
+    """The random draws of a step: indices of training labels ``[B]``, timesteps ``[B]``, noise ``[B, C, N, N]``."""
 
     chosen: Tensor
     t: Tensor
@@ -136,7 +141,7 @@ class Batch(NamedTuple):
 
 
 def draw_batch(spec: RunSpec, step: int, labels: int, device: str) -> Batch:
-    """The batch of this step, from one of ``labels`` training labels each."""
+    """The batch of this step, drawn from ``labels`` training labels. It depends on seed and step alone."""
     random = generator(spec.seed, "batch", step, device)
     batch, size = spec.training.batch_size, spec.data.image_size
     return Batch(
@@ -147,9 +152,9 @@ def draw_batch(spec: RunSpec, step: int, labels: int, device: str) -> Batch:
 
 
 def update(state: TrainState, spec: RunSpec, chosen: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """One optimizer step on a `Batch`: its loss, still on the device.
+    """One optimizer step on a `Batch`. Returns its loss, a scalar on the device.
 
-    Reads and writes tensors alone, always the same ones, and asks the device for no number: a GPU can replay it.
+    Reads and writes the same tensors in every call, and copies no number from the device. So a GPU can replay it.
     """
     alpha_bar = state.data.levels[t][:, None, None, None]
     x0 = clean(spec, state.data.drawn_at[chosen])
@@ -164,8 +169,9 @@ def update(state: TrainState, spec: RunSpec, chosen: Tensor, t: Tensor, noise: T
 
 
 def average_decay(spec: RunSpec, step: Tensor) -> Tensor:
-    """The moving average's decay at this step, ``min(ema_decay, (1 + step) / (10 + step))``: a scalar, as ``step``.
+    """The moving average's decay at this step, ``min(ema_decay, (1 + step) / (10 + step))``. Both are scalars.
 
-    The warm-up of Polyak averages in TensorFlow. Without it, 1,000 steps at 0.9999 leave 0.9 of the untrained weights.
+    This is TensorFlow's warm-up of Polyak averages. Without it, 1,000 steps at a decay of 0.9999 would leave 0.9 of the
+    untrained weights.
     """
     return ((1 + step) / (10 + step)).clamp(max=spec.training.ema_decay)

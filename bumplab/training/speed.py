@@ -1,4 +1,4 @@
-"""How a step is executed: threads, precision, memory format. Exact arithmetic would not tell the difference."""
+"""How a step is executed: threads, precision, memory format. In exact arithmetic, results would not depend on it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,35 @@ from bumplab.config import TrainingSpec
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 THREADS = 1
-"""CPU threads of a training process. Two processes of one thread finish 1.3 times the steps of one process with two,
-and weights are bit-identical between processes only at equal thread counts."""
+"""CPU threads of a training process. Two processes of one thread finish 1.3 times the steps of one process of two.
 
-
+Weights are bit-identical between processes only at equal thread counts.
+"""
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba")
-"""Those that a measured number depends on, beside torch and OpenCV."""
-
+"""Libraries on which a measured number depends, beside torch and OpenCV."""
 COMPILING = {"force_layout_optimization": True, "combo_kernels": True}
-"""Of torch.compile: channels last all through, and small operations that do not wait for one another in one kernel."""
+"""Options of torch.compile: channels last in all layers, and independent small operations in one kernel."""
 
 
 @cache
 def keep_memory() -> None:
-    """Has glibc keep what is freed instead of giving it back: each step would otherwise fault its pages in anew.
+    """Makes glibc keep freed memory. Otherwise each step would page its memory in again.
 
-    Costs no more memory than a step's peak. Elsewhere than on glibc nothing is changed.
+    This costs no more memory than a step's peak. Without glibc, nothing changes.
     """
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # older versions allow 32 MB at most; without it the other setting would freeze the threshold at 128 kB
+    # older versions allow at most 32 MB; setting the trim threshold alone would freeze the other one at 128 kB
     if mallopt is not None and (mallopt(mmap_threshold, 2**30) or mallopt(mmap_threshold, 2**25)):
         mallopt(trim_threshold, 2**31 - 1)
 
 
 def configure(device: str) -> None:
-    """Settings of this process, made anew each time training or measuring begins.
+    """Sets threads, memory and matrix products of this process. Called each time that training or measuring begins.
 
-    Anew, because UMAP's thread pool silently sets torch's back to all cores: two workers then took 1,200 ms for a step
-    of 40 ms, and the weights depended on whether a run had been measured. The limit on the other pools (OpenBLAS,
-    OpenMP) halves the processor time of measuring, half of which was threads waiting for one another.
+    UMAP's thread pool resets torch's threads to all cores. With two workers a step then took 1,200 ms instead of 40 ms,
+    and the weights depended on whether a run had been measured. The limit on the other pools (OpenBLAS, OpenMP) halves
+    the processor time of measuring: their threads had waited for one another.
     """
     threadpool_limits(THREADS)
     torch.set_num_threads(THREADS)
@@ -62,10 +61,10 @@ def configure(device: str) -> None:
         torch.backends.cudnn.benchmark = fast
 
 
-def place(network: ModuleT, device: str) -> ModuleT:
-    """Moves the weights to the device, channels-last, and compiles on a GPU when first called.
+def to_device(network: ModuleT, device: str) -> ModuleT:
+    """Moves the weights to the device, channels-last. On a GPU the network is compiled when it is first called.
 
-    Not on a CPU: compiling takes as long there as training three quick runs, and a step then 0.9 of the time.
+    On a CPU it is not: compiling takes as long as training three quick runs, and then saves a tenth of each step.
     """
     moved: ModuleT = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device != "cpu" and not exact():
@@ -74,10 +73,10 @@ def place(network: ModuleT, device: str) -> ModuleT:
 
 
 def flatten(network: nn.Module) -> nn.Parameter:
-    """Moves the weights into one vector and their gradients into its ``grad``; the network's tensors become views.
+    """Moves the weights into one vector and their gradients into its ``grad``. The network's tensors become views.
 
-    So the optimizer, the moving average and the check for NaN are one operation each, not one for each of 170 tensors:
-    the difference is a tenth of the step of a small network.
+    So the optimizer, the moving average and the check for NaN are one operation each instead of 170. This saves a tenth
+    of a small network's step.
     """
     flat = nn.Parameter(
         torch.cat([weight.detach().as_strided((weight.numel(),), (1,)) for weight in network.parameters()])
@@ -90,9 +89,10 @@ def flatten(network: nn.Module) -> nn.Parameter:
 
 
 def differentiate(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Writes the gradient of ``loss`` into the vector that `flatten` made for it, which is the optimizer's.
+    """Writes the gradient of ``loss`` into the vector of gradients that `flatten` made.
 
-    On a CPU each part as soon as it is known, while it is in the cache: gathering them takes a step 1 to 3 % longer.
+    A CPU writes each part as soon as it is computed, while it is in the cache. `gather` would make a step 1 to 3 %
+    longer there.
     """
     if loss.device.type == "cpu":
         optimizer.zero_grad(set_to_none=False)
@@ -102,14 +102,14 @@ def differentiate(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optim
 
 
 def gather(loss: Tensor, network: nn.Module) -> None:
-    """The same with all parts copied at once: to accumulate them is a kernel for each of 180 tensors on a GPU."""
+    """Writes the gradient of ``loss``, all parts at once. Part by part, a GPU would launch 180 kernels."""
     weights = list(network.parameters())
     gradients: list[Any] = [weight.grad for weight in weights]
     torch._foreach_copy_(gradients, torch.autograd.grad(loss, weights))
 
 
 def views(network: nn.Module, flat: Tensor) -> dict[str, Tensor]:
-    """The parts of ``flat``, a vector laid out as `flatten` lays out the network's weights, by the weights' names."""
+    """The parts of a vector in the order of `flatten`, by the names of the network's weights."""
     parts, offset = {}, 0
     for name, weight in network.named_parameters():
         parts[name] = flat.as_strided(weight.shape, weight.stride(), flat.storage_offset() + offset)
@@ -118,9 +118,9 @@ def views(network: nn.Module, flat: Tensor) -> dict[str, Tensor]:
 
 
 def autocast(training: TrainingSpec, device: str) -> torch.autocast:
-    """bf16 where the spec asks for it and the processor has it, else float32 (see `has_bf16`).
+    """bf16 where the spec asks for it and `has_bf16` holds, else float32.
 
-    At width 8 on a CPU it is no faster than float32 (`benchmarks/README.md`).
+    At width 8 on a CPU, bf16 is no faster than float32 (`benchmarks/README.md`).
     """
     kind = torch.device(device).type
     return torch.autocast(kind, torch.bfloat16, enabled=training.precision == "bf16" and has_bf16(device))
@@ -128,30 +128,33 @@ def autocast(training: TrainingSpec, device: str) -> torch.autocast:
 
 @cache
 def has_bf16(device: str) -> bool:
-    """Whether torch multiplies bf16 there otherwise than by a plain loop.
+    """Whether the device has fast bf16 products. A CPU has them through oneDNN with AVX-512.
 
-    It does by oneDNN on a CPU with AVX-512. With AVX2 alone a step at width 64 took 51 s in bf16, 4 s plainly.
+    With AVX2 alone, torch uses a plain loop: a step at width 64 took 51 s in bf16 and 4 s in float32.
     """
     if device == "cpu":
-        # a build without oneDNN does not have the operator at all
+        # a build without oneDNN lacks the operator
         built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         return bool(built and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def captures(device: torch.device) -> bool:
-    """Whether `capture` makes a graph there: on a GPU, unless bits are to repeat."""
+    """Whether `capture` makes a CUDA graph: on a GPU, unless in exact mode."""
     return device.type != "cpu" and not exact()
 
 
 def capture(
     function: Callable[..., Tensor], example: Sequence[Tensor], changes: Sequence[Tensor] = ()
 ) -> Callable[..., Tensor]:
-    """``function`` of tensors like those of ``example``, on a GPU as one CUDA graph; on a CPU and in exact mode itself.
+    """On a GPU, ``function`` as one CUDA graph. On a CPU and in exact mode, ``function`` itself.
 
-    A graph is launched at once, where the CPU would take longer to launch its hundreds of kernels than the GPU to run
-    them. ``changes``: the tensors that a call changes, put back after the trial calls that capturing needs. The result
-    is overwritten by the next call, which may give fewer rows than the example's: the last rows then mean nothing.
+    ``example`` holds tensors of the shapes that calls will have. ``changes`` holds the tensors that a call changes:
+    capturing calls ``function`` a few times, and then restores them. A graph launches hundreds of kernels at once. The
+    CPU would take longer to launch them one by one than the GPU takes to run them.
+
+    Each call overwrites the result of the last. A call may pass fewer rows than ``example`` has; ignore the result's
+    rows beyond them.
     """
     if not captures(example[0].device):
         return function
@@ -160,7 +163,7 @@ def capture(
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
-        for _ in range(3):  # compiles, and lets cuDNN choose
+        for _ in range(3):  # compiles the network, and lets cuDNN choose its algorithms
             function(*inputs)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
@@ -169,9 +172,9 @@ def capture(
     for tensor, value in zip(changes, before, strict=True):
         tensor.copy_(value)
 
-    def replay(*given: Tensor) -> Tensor:
-        for into, value in zip(inputs, given, strict=True):
-            into[: len(value)].copy_(value)
+    def replay(*tensors: Tensor) -> Tensor:
+        for held, value in zip(inputs, tensors, strict=True):
+            held[: len(value)].copy_(value)
         graph.replay()
         return result
 
@@ -179,13 +182,13 @@ def capture(
 
 
 def exact() -> bool:
-    """Whether a GPU is to repeat a run bit for bit (``--exact``), at the cost of speed: torch's own global setting."""
+    """Whether a GPU must repeat a run bit for bit (``--exact``), which is slower. This is a global setting of torch."""
     return torch.are_deterministic_algorithms_enabled()
 
 
 def describe(device: str) -> dict[str, Any]:
-    """What, beside the spec, decides a run's exact bits: the machine, and the libraries that train and measure."""
-    import cv2  # not by its package's version: the same module comes from opencv-python and from its headless build
+    """What decides a run's exact bits beside its spec: the machine, and the libraries that train and measure."""
+    import cv2  # gives its version: the module comes from opencv-python, or from its headless package
 
     cuda = device != "cpu"
     return {

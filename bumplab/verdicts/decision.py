@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, DatumForm, Part, Region, SeedRuns
 from bumplab.verdicts.curves import Curves
@@ -92,10 +92,6 @@ class ClaimVerdict:
     def settled(self) -> bool:
         """Whether more seeds are of no use: the claim is decided or stuck."""
         return self.unchecked != "INCONCLUSIVE" or self.stuck
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain built-ins for JSON, with None in place of infinite limits."""
-        return asdict(self)
 
 
 def decide_in_looks(claim: Claim, runs: Callable[[int], Runs], looks: Looks, until: int | None = None) -> ClaimVerdict:

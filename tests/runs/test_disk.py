@@ -1,6 +1,6 @@
-"""A store on a disk that is full, read-only or closed to the user: one line, an exit status, and nothing finished lost.
+"""A disk that is full, read-only or closed to the user ends a command with one line. No finished run is lost.
 
-On real file systems, mounted where only the process that fills them sees them.
+The file systems are real, and mounted where only the process that fills them sees them.
 """
 
 import shutil
@@ -14,16 +14,18 @@ import pytest
 
 from bumplab import profiles
 from bumplab.__main__ import main
-from bumplab.runs.execute import execute
-from bumplab.runs.store import RunRecord, RunStore
-from tests.rows import rows_of
+from bumplab.runs import execute as execute_module
+from bumplab.runs.store import RunRecord, RunStore, run_key
+from tests.rows import made_up, rows_of
 
 ROOT = Path(__file__).parents[2]
 BASE = profiles.get("smoke").run(0)
 FIRST, SECOND = (replace(BASE, seed=seed, measure=replace(BASE.measure, every=12)) for seed in (0, 1))
 MOUNT = ["unshare", "--user", "--map-root-user", "--mount"]
+CALL = "import pathlib, sys; from tests.runs import test_disk as t; getattr(t, sys.argv[1])(pathlib.Path(sys.argv[2]))"
+"""Program that calls a function of this module with a folder."""
 NO_RIGHTS = ["unshare", "--user"]
-"""Files keep their owner, and their owner the rights that they grant: root is as anyone else."""
+"""Root then has no rights beyond those that a file grants its owner."""
 
 
 def works(*command):
@@ -38,14 +40,15 @@ needs_user = pytest.mark.skipif(not works(*NO_RIGHTS, "true"), reason="this user
 
 
 def lines_of(unshare, *command):
-    """What a command printed, errors among it, a line each; at the end its status."""
+    """The lines that a command printed to both streams, and at the end its status."""
     done = subprocess.run([*unshare, *map(str, command)], cwd=ROOT, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     return [*filter(None, done.stdout.splitlines()), f"status {done.returncode}"]
 
 
 def fill_and_free(disk):
-    """In a process of its own, which alone sees the small file system on ``disk``."""
+    """Runs in a process that alone sees the small file system on ``disk``."""
+    execute_module.evaluate = made_up
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
     train = [["train", spec.to_json(), "--runs-dir", str(disk / "runs")] for spec in (FIRST, SECOND)]
     print("trained", main(train[0]))
@@ -59,24 +62,26 @@ def fill_and_free(disk):
     shutil.copytree(disk / "runs", disk.parent / "copy")
 
 
+@pytest.mark.slow
 @needs_mount
-def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_room(tmp_path):
-    execute(SECOND, undisturbed := RunStore(tmp_path / "undisturbed"), "cpu")
+def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute_module, "evaluate", made_up)
+    execute_module.execute(SECOND, undisturbed := RunStore(tmp_path / "undisturbed"), "cpu")
     (tmp_path / "disk").mkdir()
-    code = (
-        "import pathlib, sys; from tests.runs.test_disk import fill_and_free; fill_and_free(pathlib.Path(sys.argv[1]))"
-    )
-    lines = lines_of(MOUNT, sys.executable, "-c", code, tmp_path / "disk")
+    lines = lines_of(MOUNT, sys.executable, "-c", CALL, "fill_and_free", tmp_path / "disk")
     print(*lines, sep="\n")
-    said = lines[lines.index("full") + 1 : lines.index("status 2")]
-    assert len(said) == 1
-    assert said[0].startswith("python -m bumplab: ")
-    assert "No space left on device" in said[0]
+    (error,) = lines[lines.index("full") + 1 : lines.index("status 2")]
+    assert error.startswith("python -m bumplab: ")
+    assert "No space left on device" in error
     assert "trained 0 0" in lines
     assert lines[-1] == "status 0"
     (stored,) = (line for line in lines if line.startswith("stored: "))
-    assert FIRST.label() in stored, "what was finished before is kept"
-    assert str(RunStore(tmp_path / "copy").load(SECOND).rows) == str(undisturbed.load(SECOND).rows)
+    assert FIRST.label() in stored, "the run that was finished before is kept"
+    stores = (RunStore(tmp_path / "copy"), undisturbed)
+    one, other = (str(store.load(SECOND).rows) for store in stores)
+    assert one == other
+    one, other = ((store.path(run_key(SECOND)) / "weights.safetensors").read_bytes() for store in stores)
+    assert one == other
 
 
 @needs_mount
@@ -84,26 +89,30 @@ def test_a_read_only_store_is_refused_in_one_line_and_can_be_read(tmp_path):
     RunStore(tmp_path / "runs").publish(RunRecord(FIRST, rows_of(FIRST), {"0/x": np.zeros(3)}), b"")
     mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
-    def said(*command):
+    def lines_on_read_only(*command):
         return lines_of([*MOUNT, "sh", "-c", mount, str(tmp_path)], sys.executable, "-m", *command,
                         "--runs-dir", tmp_path / "runs")  # fmt: skip
 
-    line, status = said("bumplab", "train", SECOND.to_json())
+    line, status = lines_on_read_only("bumplab", "train", SECOND.to_json())
     assert line.startswith("python -m bumplab: ")
     assert "Read-only file system" in line
     assert status == "status 2"
-    *lines, status = said("pytest", "claims", "--profile", "smoke", "-q", "--report", tmp_path.parent / "report.html")
+    *lines, status = lines_on_read_only(
+        "pytest", "claims", "--profile", "smoke", "-q", "--report", tmp_path.parent / "report.html"
+    )
     (line,) = [line for line in lines if line.startswith("ERROR")]
     assert line.startswith("ERROR: --runs-dir ")
     assert "Read-only file system" in line
     assert status == "status 4"
-    assert said("bumplab", "runs")[-2].startswith("1 run, ")
+    assert lines_on_read_only("bumplab", "runs")[-2].startswith("1 run, ")
 
 
 FOLDERS = ("locks", "progress", "partial", "results")
 
 
 def train_where_forbidden(root):
+    """Trains in stores of which one folder cannot be written."""
+    execute_module.evaluate = made_up
     for folder in FOLDERS:
         store = root / folder
         for name in FOLDERS:
@@ -113,12 +122,10 @@ def train_where_forbidden(root):
         (store / folder).chmod(0o700)
 
 
+@pytest.mark.slow
 @needs_user
 def test_a_folder_without_permission_to_write_is_named_in_one_line(tmp_path):
-    code = (
-        "import pathlib, sys; from tests.runs.test_disk import train_where_forbidden as t; t(pathlib.Path(sys.argv[1]))"
-    )
-    lines = lines_of(NO_RIGHTS, sys.executable, "-u", "-c", code, tmp_path)
+    lines = lines_of(NO_RIGHTS, sys.executable, "-u", "-c", CALL, "train_where_forbidden", tmp_path)
     print(*lines, sep="\n")
     assert lines[1::2] == ["status 2"] * len(FOLDERS)
     for folder, line in zip(FOLDERS, lines[::2], strict=False):

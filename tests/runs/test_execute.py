@@ -1,4 +1,4 @@
-"""A run that is killed and resumed is the run that was never killed; a diverged run is a result."""
+"""A run that is killed and resumed is the run that was never killed. A diverged run is a result."""
 
 import random
 import subprocess
@@ -21,18 +21,21 @@ from bumplab.runs.board import Board
 from bumplab.runs.execute import execute
 from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
-from bumplab.runs.store import RunRecord, RunStore, Unreadable, run_key
+from bumplab.runs.record import Unreadable, arithmetic
+from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.training import checkpoint, speed
 from bumplab.training.loop import start, train
-from tests.rows import rows_of
+from tests.folders import assert_set_aside
+from tests.rows import made_up, rows_of
 
 SMOKE = profiles.get("smoke").run(3)
-# two taps are embedded at each checkpoint: few checkpoints, an averaged network, and more steps than checkpoints
+# few checkpoints, as two taps are embedded at each; an averaged network; more steps than checkpoints
 SPEC = replace(
     SMOKE,
     training=replace(SMOKE.training, steps=12, ema_decay=0.5),
-    measure=replace(SMOKE.measure, every=3, samples=24),
+    measure=replace(SMOKE.measure, every=4, samples=24),
 )
+STEPS = [0, 4, 8, 12]
 
 
 @pytest.fixture(scope="module")
@@ -46,42 +49,57 @@ def whole(tmp_path_factory):
 def assert_same_run(store, whole):
     weights = [(s.path(run_key(SPEC)) / "weights.safetensors").read_bytes() for s in (store, whole)]
     assert weights[0] == weights[1]
-    found, expected = store.load(SPEC), whole.load(SPEC)
-    assert [row["step"] for row in found.rows] == SPEC.measured_steps()
-    for row, other in zip(found.rows, expected.rows, strict=True):
+    record, expected = store.load(SPEC), whole.load(SPEC)
+    assert [row["step"] for row in record.rows] == STEPS
+    for row, other in zip(record.rows, expected.rows, strict=True):
         assert row.keys() == other.keys()
         np.testing.assert_array_equal(list(row.values()), list(other.values()))  # NaN equals NaN
-    assert found.evidence.keys() == expected.evidence.keys()
+    assert record.evidence.keys() == expected.evidence.keys()
     for name, value in expected.evidence.items():
-        np.testing.assert_array_equal(found.evidence[name], value)
+        np.testing.assert_array_equal(record.evidence[name], value)
+
+
+@pytest.fixture
+def made_up_rows(monkeypatch):
+    """Measures nothing: each number is 0.5. Returns a dictionary of other numbers by step."""
+    changed = {}
+
+    def evaluate(network, spec, device, step):
+        measurement = made_up(network, spec, device, step)
+        return replace(measurement, row=measurement.row | changed.get(step, {}))
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    return changed
 
 
 def test_a_run_is_published_whole_and_cleaned_up(whole):
     record = whole.load(SPEC)
     assert record.failed is None
-    assert [row["step"] for row in record.rows] == [0, 3, 6, 9, 12]
+    assert [row["step"] for row in record.rows] == STEPS
     assert np.isfinite([row["loss"] for row in record.rows[1:]]).all()
     assert set(record.seconds) == {"training", "measuring", "storing"}
+    assert all(seconds > 0 for seconds in record.seconds.values())
     assert record.environment["threads"] == 1
+    assert {name.partition("/")[0] for name in record.evidence} == {str(step) for step in STEPS}
     assert running(whole.root) == []
     assert whole.load_partial(SPEC) is None
     taps = [{key.split(".")[0] for key in row if "umap_r2" in key} for row in record.rows]
-    assert taps == [{*LAYER_4}] * 4 + [{*LAYER_4, *LAST_TAPS}], "the bottleneck is measured when training ends"
+    assert taps == [{*LAYER_4}] * 3 + [{*LAYER_4, *LAST_TAPS}], "the bottleneck is measured when training ends"
 
 
-@pytest.mark.parametrize("control", ["factorized", "shuffled"])
-def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, control):
-    spec = getattr(profiles.get("smoke"), control)(replace(SMOKE, measure=replace(SMOKE.measure, every=12)))
-    store = RunStore(tmp_path)
-    execute(spec, store, "cpu")
-    assert [row["step"] for row in store.load(spec).rows] == [0, 12]
-    state = start(spec, "cpu")
-    train(state, spec, 12)
-    published = safetensors.torch.load((store.path(run_key(spec)) / "weights.safetensors").read_bytes())
-    expected = dict(state.network.named_parameters())
-    assert published.keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in published.items())
-    build(spec).load_state_dict(published)
+def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, made_up_rows):
+    for control in ("factorized", "shuffled"):
+        spec = getattr(profiles.get("smoke"), control)(replace(SMOKE, measure=replace(SMOKE.measure, every=12)))
+        store = RunStore(tmp_path / control)
+        execute(spec, store, "cpu")
+        assert [row["step"] for row in store.load(spec).rows] == [0, 12], control
+        state = start(spec, "cpu")
+        train(state, spec, 12)
+        published = safetensors.torch.load((store.path(run_key(spec)) / "weights.safetensors").read_bytes())
+        expected = dict(state.network.named_parameters())
+        assert published.keys() == expected.keys(), control
+        assert all(torch.equal(value, expected[name]) for name, value in published.items()), control
+        build(spec).load_state_dict(published)
 
 
 def test_a_run_measured_on_rendered_images_is_published_with_what_is_unknown(tmp_path):
@@ -107,12 +125,12 @@ with store.lock("test"):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, whole):
     store, delay = RunStore(tmp_path), random.uniform(0, 0.15)
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), SPEC.to_json()])
-    partial = tmp_path / "partial" / run_key(SPEC)
     deadline = time.monotonic() + 120
-    while not any(path.name >= "000000003" for path in partial.glob("[0-9]*")):
+    while not any(path.name >= "000000004" for path in store.checkpoints(run_key(SPEC)).glob("[0-9]*")):
         assert process.poll() is None, "it ended before its second checkpoint was seen"
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -121,7 +139,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, whole):
     process.wait()
     assert not store.has(SPEC), f"killed too late, {delay:.3f} s after its second checkpoint"
     record, _ = store.load_partial(SPEC)
-    assert 2 <= len(record.rows) < len(SPEC.measured_steps())
+    assert 2 <= len(record.rows) < len(STEPS)
 
     execute(SPEC, store, "cpu")
     assert_same_run(store, whole)
@@ -134,7 +152,7 @@ def test_a_run_interrupted_between_checkpoints_and_while_storing_ends_the_same(t
 
     def update(self, step):
         trained.append(step)
-        if moment == "train" and step == 5:
+        if moment == "train" and step == 6:
             raise KeyboardInterrupt
 
     def interrupt_at(name, when):
@@ -148,7 +166,7 @@ def test_a_run_interrupted_between_checkpoints_and_while_storing_ends_the_same(t
         monkeypatch.setattr(RunStore, name, method)
 
     monkeypatch.setattr(ProgressFile, "update", update)
-    interrupt_at("save_partial", lambda record: len(record.rows) == 4)
+    interrupt_at("save_partial", lambda record: len(record.rows) == 3)
     interrupt_at("publish", lambda record: True)
     for moment in moments:  # noqa: B007 read by the functions above
         with pytest.raises(KeyboardInterrupt):
@@ -157,19 +175,20 @@ def test_a_run_interrupted_between_checkpoints_and_while_storing_ends_the_same(t
     moment = None
     execute(SPEC, store, "cpu")
     assert_same_run(store, whole)
-    repeated = sorted(step for step in set(trained) if trained.count(step) > 1)
-    assert set(repeated) <= {3, 4, 5, 6, 7, 8, 9, 12}, "more was repeated than the steps since the last checkpoint"
+    repeated = {step for step in trained if trained.count(step) > 1}
+    assert repeated <= {4, 5, 6, 7, 8, 12}, "more was repeated than the steps since the last checkpoint"
 
 
 def test_a_checkpoint_without_moments_is_not_resumed_from(tmp_path, whole):
-    """Right checksums, wrong tensors: training starts again."""
+    """Its checksums are right and its tensors are not. Training starts again."""
     store = RunStore(tmp_path)
-    first = whole.load(SPEC)
-    record = RunRecord(SPEC, first.rows[:2], {}, {}, first.environment)
+    record = whole.load(SPEC)
+    record = RunRecord(SPEC, record.rows[:2], {}, {}, record.environment)
     store.save_partial(record, (whole.path(run_key(SPEC)) / "weights.safetensors").read_bytes())
-    with pytest.warns(UserWarning, match="checkpoint tensor"):
-        resumed, state = module._resume(SPEC, store, "cpu")
-    assert (resumed.rows, state.step) == ([], 0)
+    resumed = []
+    folder = store.checkpoints(run_key(SPEC)) / "000000004"
+    assert_set_aside(lambda: resumed.append(module._resume(SPEC, store, "cpu")), folder, "", "checkpoint tensor")
+    assert (resumed[0][0].rows, resumed[0][1].step) == ([], 0)
 
 
 DIVERGING = replace(
@@ -178,74 +197,57 @@ DIVERGING = replace(
     measure=replace(SMOKE.measure, every=3, samples=24),
 )
 EVERY_STEP = replace(DIVERGING, measure=replace(DIVERGING.measure, every=1))
+FINITE_WEIGHTS = replace(EVERY_STEP, training=replace(EVERY_STEP.training, learning_rate=1e25))
 
 
 def no_training(*args):
     raise AssertionError("trained again")
 
 
-@pytest.mark.parametrize(
-    ("spec", "reason"),
-    [(DIVERGING, "the loss is"), (EVERY_STEP, "at step 1 48 of 48 samples hold NaN")],
-    ids=["between checkpoints", "just before a checkpoint"],
-)
-def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monkeypatch, spec, reason):
-    store = RunStore(tmp_path)
-    board = Board(tmp_path, "session")
-    (record,) = obtain([spec], board, store, "cpu")
-    assert record.failed
-    assert reason in record.failed
-    assert 1 <= len(record.rows) < len(spec.measured_steps())
-    assert running(tmp_path) == []
-    monkeypatch.setattr(module, "execute", no_training)
-    (again,) = obtain([spec], board, store, "cpu")
-    assert again.failed == record.failed
-
-
-def test_a_run_whose_samples_are_not_finite_is_a_failed_result(tmp_path):
-    """The first step leaves weights of some 1e25, which are finite, and its loss is; what they draw is not."""
-    spec = replace(EVERY_STEP, training=replace(EVERY_STEP.training, learning_rate=1e25))
-    store = RunStore(tmp_path)
-    execute(spec, store, "cpu")
-    record = store.load(spec)
-    assert record.failed == "at step 1 48 of 48 samples hold NaN or infinity"
-    assert [row["step"] for row in record.rows] == [0]
+def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monkeypatch):
+    """It diverges between checkpoints or just before one. At 1e25 loss and weights are finite, and samples are not."""
+    for name, spec, reason in (
+        ("between", DIVERGING, "the loss is"),
+        ("before", EVERY_STEP, "at step 1 48 of 48 samples hold NaN or infinity"),
+        ("finite", FINITE_WEIGHTS, "at step 1 48 of 48 samples hold NaN or infinity"),
+    ):
+        board, store = Board(tmp_path / name, "session"), RunStore(tmp_path / name)
+        (record,) = obtain([spec], board, store, "cpu")
+        assert record.failed, name
+        assert record.failed.startswith(reason), name
+        assert [row["step"] for row in record.rows] == [0], name
+        assert running(tmp_path / name) == []
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "execute", no_training)
+            (again,) = obtain([spec], board, store, "cpu")
+        assert again.failed == record.failed, name
 
 
 def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monkeypatch):
     """A stored run without a row would be refused and trained again, for ever."""
     monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * torch.nan)
-    with pytest.raises(SamplesNotFinite):
+    with pytest.raises(SamplesNotFinite, match="before any training"):
         execute(SPEC, RunStore(tmp_path), "cpu")
     assert not RunStore(tmp_path).has(SPEC)
 
 
-def measuring(name, value, step):
-    """The measurement as it is, but for one number at this step."""
-
-    def measured(network, spec, device, at, really=module.evaluate):
-        measurement = really(network, spec, device, at)
-        return replace(measurement, row=measurement.row | ({name: value} if at == step else {}))
-
-    return measured
-
-
-@pytest.mark.parametrize(("name", "value"), [("on_grid.accuracy", 1.25), ("up1.pca_r2", 1.5), ("up1.dimension", -1.0)])
-def test_a_number_that_its_reader_would_refuse_ends_the_run_at_its_first_checkpoint(tmp_path, monkeypatch, name, value):
-    monkeypatch.setattr(module, "evaluate", measuring(name, value, 0))
-    with pytest.raises(Unreadable, match=rf"cannot be stored: rows.json has {value:g} for {name} at step 0") as raised:
-        execute(SPEC, RunStore(tmp_path), "cpu")
-    assert "\n" not in str(raised.value)
-    assert RunStore(tmp_path).load_partial(SPEC) is None
+def test_a_number_out_of_range_ends_the_run_at_its_first_checkpoint(tmp_path, made_up_rows):
+    for name, value in (("on_grid.accuracy", 1.25), ("up1.pca_r2", 1.5), ("up1.dimension", -1.0)):
+        made_up_rows[0] = {name: value}
+        with pytest.raises(Unreadable, match=rf"{value:g} for {name} at step 0") as raised:
+            execute(SPEC, RunStore(tmp_path), "cpu")
+        assert "\n" not in str(raised.value), name
+        assert RunStore(tmp_path).load_partial(SPEC) is None, name
+        assert not RunStore(tmp_path).has(SPEC), name
 
 
-def test_after_some_training_it_is_a_failed_result_and_nothing_trains_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "evaluate", measuring("off_grid.correct", 1.25, 6))
+def test_a_number_out_of_range_after_some_training_is_a_failed_result(tmp_path, monkeypatch, made_up_rows):
+    made_up_rows[8] = {"off_grid.correct": 1.25}
     board, store = Board(tmp_path, "session"), RunStore(tmp_path)
     (record,) = obtain([SPEC], board, store, "cpu")
-    assert "rows.json has 1.25 for off_grid.correct at step 6" in record.failed
-    assert [row["step"] for row in record.rows] == [0, 3]
-    assert {name.partition("/")[0] for name in store.load(SPEC).evidence} == {"0", "3"}
+    assert "1.25 for off_grid.correct at step 8" in record.failed
+    assert [row["step"] for row in record.rows] == [0, 4]
+    assert {name.partition("/")[0] for name in store.load(SPEC).evidence} == {"0", "4"}
     monkeypatch.setattr(module, "execute", no_training)
     (again,) = obtain([SPEC], board, store, "cpu")
     assert again.failed == record.failed
@@ -256,60 +258,50 @@ def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(t
     large = replace(
         SPEC, measure=replace(SPEC.measure, samples=100_000, every=1), training=replace(SPEC.training, steps=999)
     )
-    with pytest.raises(OSError, match=r"would have \d+ bytes, more than the \d+ that are read: raise `every`"):
+    with pytest.raises(OSError, match=r"would have \d+ bytes.*raise `every`"):
         execute(large, RunStore(tmp_path), "cpu")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("library", ["umap-learn", "opencv"])
-def test_a_run_is_measured_by_one_version_of_what_decides_its_numbers(tmp_path, library):
-    """Another UMAP may draw other maps of the same network, another OpenCV find bumps elsewhere."""
-    store, state = RunStore(tmp_path), start(SPEC, "cpu")
-    environment = speed.describe("cpu") | {library: "0.4"}
-    record = RunRecord(SPEC, rows_of(SPEC, 1), environment=environment)
-    store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
-    with pytest.raises(OSError, match=r"computed in float32, with .* 0\.4.* up to step 0, and here it would"):
-        module._resume(SPEC, store, "cpu")
-
-
-def test_the_environment_names_every_library_that_a_number_depends_on():
-    said = speed.describe("cpu")
-    assert said.keys() >= {"torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba", "opencv"}
-    assert said["opencv"] == cv2.__version__
-
-
-def test_a_run_says_where_it_began(tmp_path, monkeypatch):
-    """Who doubts a seed must be able to tell that two versions of torch, or two numbers of threads, are behind it."""
+def test_a_resumed_run_keeps_the_environments_of_earlier_machines(tmp_path, monkeypatch, made_up_rows):
+    """A seed that is in doubt may come from two versions of torch, or from two numbers of threads."""
     speed.configure("cpu")
     store, here = RunStore(tmp_path), speed.describe("cpu")
+    assert here.keys() >= {"torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba", "opencv"}
+    assert here["opencv"] == cv2.__version__
     tensors = safetensors.torch.save(checkpoint.to_tensors(start(SPEC, "cpu")))
     elsewhere = here | {"torch": "1.0", "threads": 64}
     store.save_partial(RunRecord(SPEC, rows_of(SPEC, 2), environment=elsewhere), tensors)
 
-    def described():
-        return module._described(module._resume(SPEC, store, "cpu")[0], "cpu")
+    def current():
+        return module._current_environment(module._resume(SPEC, store, "cpu")[0], "cpu")
 
-    assert described() == here | {"before": "threads 64, torch 1.0 up to step 3"}
-    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 3), environment=described()), tensors)
-    assert described() == here | {"before": "threads 64, torch 1.0 up to step 3"}, "taken up where it was"
+    assert current() == here | {"before": "threads 64, torch 1.0 up to step 4"}
+    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 3), environment=current()), tensors)
+    assert current() == here | {"before": "threads 64, torch 1.0 up to step 4"}, "resumed on the same machine"
     monkeypatch.setattr(speed, "describe", lambda device: here | {"threads": 2})
-    assert described()["before"] == "threads 64, torch 1.0 up to step 3; threads 1 up to step 6"
+    before = "threads 64, torch 1.0 up to step 4; threads 1 up to step 8"
+    assert current()["before"] == before
     execute(SPEC, store, "cpu")
-    assert store.load(SPEC).environment["before"] == "threads 64, torch 1.0 up to step 3; threads 1 up to step 6"
+    assert store.load(SPEC).environment["before"] == before
 
 
-@pytest.mark.parametrize("before", [False, True])
-def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkeypatch, before):
-    """A checkpoint of a processor that has bf16, or has not, taken up by one that has not, or has."""
+def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkeypatch):
+    """Only one processor has bf16, or the machines have two versions of UMAP or OpenCV."""
     spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
-    store, state = RunStore(tmp_path), start(spec, "cpu")
-    weights = safetensors.torch.save(checkpoint.to_tensors(state))
-    environment = speed.describe("cpu") | {"bf16": before}
-    store.save_partial(RunRecord(spec, rows_of(spec, 1), environment=environment), weights)
-    monkeypatch.setattr(speed, "has_bf16", lambda device: before)
-    assert len(module._resume(spec, store, "cpu")[0].rows) == 1
-    monkeypatch.setattr(speed, "has_bf16", lambda device: not before)
-    with pytest.raises(OSError, match=r"was computed in (bf16|float32), with .* up to step 0, and here "):
-        module._resume(spec, store, "cpu")
-    monkeypatch.setattr(speed, "has_bf16", lambda device: before)
-    assert len(module._resume(spec, store, "cpu")[0].rows) == 1, "and it is kept"
+    weights = safetensors.torch.save(checkpoint.to_tensors(start(spec, "cpu")))
+    here = speed.describe("cpu")
+    for name, old, new in (("bf16", True, False), ("bf16", False, True), ("umap-learn", "0.4", "0.5"),
+                           ("opencv", "4", "5")):  # fmt: skip
+        store = RunStore(tmp_path / f"{name}-{old}")
+        began, other = here | {name: old}, here | {name: new}
+        store.save_partial(RunRecord(spec, rows_of(spec, 1), environment=began), weights)
+        for environment in (began, other, began):  # the checkpoint is kept
+            monkeypatch.setattr(speed, "describe", lambda device, environment=environment: environment)
+            if environment is began:
+                assert len(module._resume(spec, store, "cpu")[0].rows) == 1, name
+            else:
+                with pytest.raises(OSError, match="up to step 0") as raised:
+                    module._resume(spec, store, "cpu")
+                assert arithmetic(spec, began) in str(raised.value), name
+                assert arithmetic(spec, other) in str(raised.value), name

@@ -1,10 +1,11 @@
-"""The numbers that a results format stands for. Stored runs outlive the code that made them: code that changes what a
-run's numbers are must raise `RESULTS_FORMAT`, or runs of before and after are mixed in one claim.
+"""The numbers of the current results format. Stored runs outlive the code that made them.
 
-Where this fails and the change is meant, raise it and write down the new numbers here.
+Code that changes what a run's numbers are must raise `RESULTS_FORMAT`. Otherwise one claim mixes runs of before and
+after. Where a test here fails and the change is meant, raise the format and write the new numbers here.
 """
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -42,21 +43,21 @@ OF_A_TAP = (
 )
 
 
-@pytest.mark.parametrize("hole", [0.0, 3.0])
-@pytest.mark.parametrize("step", SPEC.measured_steps())
-def test_the_names_of_a_runs_numbers(hole, step):
-    """A stored run that lacks one is refused: with a name more, all runs of this format would be trained again."""
-    sets = ["on_grid", "off_grid", "in_hole"][: 3 if hole else 2]
-    taps = ["up1-features", "up1", "down3", "bottleneck"][: 4 if step == SPEC.training.steps else 2]
-    of_sets = {f"{labels}.{name}" for labels in sets for name in OF_A_SET}
-    of_taps = {f"{tap}.{name}" for tap in taps for name in OF_A_TAP}
-    assert row_names(profiles.get("smoke").run(0, hole=hole), step) == {"step", "loss"} | of_sets | of_taps
+def test_the_names_of_a_runs_numbers():
+    """A stored run that lacks one is refused. With one name more, all runs of this format would be trained again."""
+    for hole, step in product((0.0, 3.0), SPEC.measured_steps()):
+        sets = ["on_grid", "off_grid", "in_hole"][: 3 if hole else 2]
+        taps = ["up1-features", "up1", "down3", "bottleneck"][: 4 if step == SPEC.training.steps else 2]
+        of_sets = {f"{labels}.{name}" for labels in sets for name in OF_A_SET}
+        of_taps = {f"{tap}.{name}" for tap in taps for name in OF_A_TAP}
+        names = row_names(profiles.get("smoke").run(0, hole=hole), step)
+        assert names == {"step", "loss"} | of_sets | of_taps, (hole, step)
 
 
 def test_a_runs_numbers(tmp_path):
-    """Labels, weights at the start, noise, objective, optimizer, sampler and measures, but for UMAP's.
+    """They depend on labels, first weights, noise, objective, optimizer, sampler and all measures but UMAP's.
 
-    Processors differ in the last digits of float32, which 12 steps do not carry far: tolerances are 20 times that.
+    Processors differ in the last digits of float32. Tolerances are 20 times the difference after 12 steps.
     """
     store = RunStore(tmp_path)
     execute(SPEC, store, "cpu")
@@ -80,7 +81,7 @@ def test_a_runs_numbers(tmp_path):
 
 
 def test_the_numbers_of_the_choices_that_smoke_does_not_make():
-    """Those of the profile paper but for bf16: the linear schedule, epsilon, the ancestral sampler; and an average."""
+    """Choices of the profile paper, without bf16: the linear schedule, epsilon, the ancestral sampler, an average."""
     diffusion = replace(SPEC.diffusion, schedule="linear", prediction="epsilon", sampler="ancestral", sampler_steps=20)
     spec = replace(SPEC, diffusion=diffusion, training=replace(SPEC.training, ema_decay=0.9))
     state = start(spec, "cpu")
@@ -94,23 +95,23 @@ def test_the_numbers_of_the_choices_that_smoke_does_not_make():
 
 
 def test_umap_is_the_packages_own(monkeypatch):
-    """Its coordinates differ between processors, so that its settings stand in for them; which version, a run says."""
+    """Its coordinates differ between processors, so its settings are held. A run's environment has its version."""
     made = []
 
-    class Seen(umap.UMAP):
-        def fit_transform(self, *given, **named):
+    class Watched(umap.UMAP):
+        def fit_transform(self, *args, **options):
             made.append(self.get_params())
-            return super().fit_transform(*given, **named)
+            return super().fit_transform(*args, **options)
 
-    monkeypatch.setattr(umap, "UMAP", Seen)
+    monkeypatch.setattr(umap, "UMAP", Watched)
     embedding = umap_embedding(np.random.default_rng(0).normal(size=(24, 8)), 7)
-    ours = {"n_components": 3, "random_state": 7, "n_jobs": 1}
-    assert made == [umap.UMAP().get_params() | ours]
+    settings = {"n_components": 3, "random_state": 7, "n_jobs": 1}
+    assert made == [umap.UMAP().get_params() | settings]
     assert (embedding.shape, embedding.dtype) == ((24, 3), np.float32)
 
 
 def test_the_numbers_of_other_runs():
-    """What other conditions and controls are made of: labels in the hole, shuffled ones, a network for each axis."""
+    """Other conditions and controls have labels in a hole, shuffled images, or a network for each axis."""
     smoke = profiles.get("smoke")
     holed = smoke.run(0, hole=5.0)
     sets = {name: labels.double().mean().item() for name, labels in label_sets(holed, last=True).items()}
@@ -125,13 +126,13 @@ def test_the_numbers_of_other_runs():
     assert copied.astype(float).mean() == pytest.approx(242.5104, abs=1e-3)
 
 
-@pytest.mark.parametrize(("noise", "modes"), [(12, (149, 34, 166, 51)), (50, (287, 4, 103, 6))])
-def test_the_detectors_numbers(noise, modes):
-    """How many images are of each mode: one bump, from deep to invisible, and another half as deep, in noise."""
-    random = np.random.default_rng(0)
-    asked, others = random.uniform(3, 14, (2, 400, 2))
-    depth = np.linspace(1, 0, 400)[:, None, None]
-    darkness = sum(255 - render(torch.from_numpy(at), 16, 1.0).numpy() for at in (asked, asked, others)) * depth / 2
-    images, _ = quantise(255 - darkness + random.normal(0, noise, darkness.shape))
-    counts = np.bincount(failure_modes(detect(images, 1.0), asked), minlength=len(MODES))
-    assert np.abs(counts - modes).max() <= 1, counts
+def test_the_detectors_numbers():
+    """Counts of images by mode. Each shows a bump, from deep to invisible, and another half as deep, in noise."""
+    for noise, modes in ((12, (149, 34, 166, 51)), (50, (287, 4, 103, 6))):
+        random = np.random.default_rng(0)
+        asked, others = random.uniform(3, 14, (2, 400, 2))
+        depth = np.linspace(1, 0, 400)[:, None, None]
+        darkness = sum(255 - render(torch.from_numpy(at), 16, 1.0).numpy() for at in (asked, asked, others)) * depth / 2
+        images, _ = quantise(255 - darkness + random.normal(0, noise, darkness.shape))
+        counts = np.bincount(failure_modes(detect(images, 1.0), asked), minlength=len(MODES))
+        assert np.abs(counts - modes).max() <= 1, (noise, counts)

@@ -1,5 +1,6 @@
 """Workers that share a store train each run once, help each other, and survive each other's death."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from tests.rows import rows_of
 ROOT = Path(__file__).parents[2]
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
 
-# A worker in a process of its own. Its `execute` notes begin and end in a log and publishes a record made by hand.
+# A worker process. Its `execute` logs begin and end, waits for the file "release", and publishes a record made by hand.
 WORKER = """
 import os, sys, time, types
 from pathlib import Path
@@ -30,8 +31,8 @@ from bumplab.runs.planner import obtain
 from bumplab.runs.store import RunRecord, RunStore
 from tests.rows import rows_of
 
-root, seconds = Path(sys.argv[1]), float(sys.argv[2])
-needed, plan = ([profiles.get("smoke").run(int(seed)) for seed in text] for text in sys.argv[3:5])
+root = Path(sys.argv[1])
+needed, plan = ([profiles.get("smoke").run(int(seed)) for seed in text] for text in sys.argv[2:4])
 
 def note(what, seed):
     with open(root / "log", "a") as file:
@@ -39,7 +40,9 @@ def note(what, seed):
 
 def execute(spec, store, device):
     note("begin", spec.seed)
-    time.sleep(seconds)
+    time.sleep(0.1)
+    while not (root / "release").exists():
+        time.sleep(0.01)
     store.publish(RunRecord(spec, rows_of(spec)), b"")
     note("end", spec.seed)
 
@@ -57,12 +60,12 @@ print(*(record.spec.seed for record in records))
 
 
 @pytest.fixture
-def workers(tmp_path):
-    """Starts workers; ends those that are left."""
+def start_worker(tmp_path):
+    """Starts a worker for these seeds, and waits until it trains. At the end, kills the workers that are left."""
     started = []
 
-    def start(needed, plan="", seconds=0.3):
-        arguments = [sys.executable, "-c", WORKER, str(tmp_path), str(seconds), needed, plan]
+    def start(needed, plan=""):
+        arguments = [sys.executable, "-c", WORKER, str(tmp_path), needed, plan]
         started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT))
         return started[-1]
 
@@ -79,7 +82,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def board(tmp_path):
-    """This process's view of the session that the workers belong to."""
+    """This process's view of the workers' session."""
     return Board(tmp_path, "session")
 
 
@@ -91,6 +94,7 @@ def wait_for(condition):
 
 
 def go(root, workers):
+    """Lets the workers begin once all are ready."""
     wait_for(lambda: len(list(root.glob("ready-*"))) == workers)
     (root / "go").touch()
 
@@ -100,13 +104,31 @@ def log(root):
     return [tuple(line.split()) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def holding(root, start_worker, plan=""):
+    """A worker that trains seed 0 until the file "release" exists."""
+    holder = start_worker("0", plan=plan)
+    go(root, 1)
+    wait_for(lambda: log(root))
+    return holder
+
+
+def planner_sleeps(monkeypatch, during):
+    """Calls ``during`` with the seconds where the planner would sleep."""
+
+    def sleep(seconds):
+        during(seconds)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(planner, "time", types.SimpleNamespace(sleep=sleep))
+
+
 def by_hand(spec):
     return RunRecord(spec, rows_of(spec))
 
 
 @pytest.fixture
-def fake_execute(monkeypatch):
-    """Replaces training in this process; gives the list of trained seeds."""
+def trained(monkeypatch):
+    """The seeds that this process has trained. A fake publishes their records."""
     trained = []
 
     def execute(spec, store, device):
@@ -119,58 +141,65 @@ def fake_execute(monkeypatch):
     return trained
 
 
-@pytest.mark.parametrize("orders", [("012", "210"), ("012", "012"), ("012", "120", "201")])
-def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, workers, orders):
-    processes = [workers(order, plan="012") for order in orders]
+def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, start_worker):
+    """Two workers want the runs in the same order, and one in another order."""
+    orders = ("012", "012", "210")
+    (tmp_path / "release").touch()
+    processes = [start_worker(order, plan="012") for order in orders]
     go(tmp_path, len(orders))
     for process, order in zip(processes, orders, strict=True):
         out, _ = process.communicate(timeout=60)
         assert out.split() == list(order)
-    begun = [seed for what, seed, _ in log(tmp_path) if what == "begin"]
-    assert sorted(begun) == ["0", "1", "2"]
+    assert sorted(seed for event, seed, _ in log(tmp_path) if event == "begin") == ["0", "1", "2"]
 
 
-def test_a_waiting_worker_helps_with_what_others_want(tmp_path, workers, board, store, fake_execute):
-    holder = workers("0", plan="012", seconds=4)
-    go(tmp_path, 1)
-    wait_for(lambda: log(tmp_path))
+def test_a_waiting_worker_helps_with_what_others_want(tmp_path, start_worker, board, store, trained, monkeypatch):
+    holder = holding(tmp_path, start_worker, plan="012")
+    planner_sleeps(monkeypatch, lambda seconds: (tmp_path / "release").touch())
     records = obtain(SPECS[:1], board, store, "cpu")
     assert [record.spec.seed for record in records] == [0]
-    assert fake_execute == [1, 2]
+    assert trained == [1, 2], "it waits for the other worker only when nothing is left to train"
     assert holder.wait(timeout=60) == 0
-    assert [(what, seed) for what, seed, _ in log(tmp_path)] == [("begin", "0"), ("end", "0")]
-    help_ended = store.path(run_key(SPECS[2])).stat().st_mtime
-    assert help_ended < store.path(run_key(SPECS[0])).stat().st_mtime, "it helped only after it had waited"
+    assert [(event, seed) for event, seed, _ in log(tmp_path)] == [("begin", "0"), ("end", "0")]
 
 
-def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, workers, board, store, fake_execute):
-    victim = workers("0", seconds=600)
-    go(tmp_path, 1)
-    wait_for(lambda: log(tmp_path))
+def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, start_worker, board, store, trained):
+    victim = holding(tmp_path, start_worker)
     assert not train_if_free(SPECS[0], store, "cpu"), "trained what another process is training"
     victim.kill()
     victim.wait()
+    help_others(board, store, "cpu")
+    assert trained == [], "helped the dead"
     assert (tmp_path / "locks" / f"{run_key(SPECS[0])}.lock").exists()
     (record,) = obtain(SPECS[:1], board, store, "cpu")
-    assert (record.spec, fake_execute) == (SPECS[0], [0])
+    assert (record.spec, trained) == (SPECS[0], [0])
 
 
-def test_results_come_in_the_order_asked_for_even_twice_the_same(board, store, fake_execute):
+def test_results_come_in_the_order_asked_for_even_twice_the_same_and_without_evidence(board, store, trained):
+    """A claim judges rows. The evidence of a hundred runs would take gigabytes."""
+    store.publish(replace(by_hand(SPECS[0]), evidence={"0/x": np.zeros(1000)}), b"")
     asked = [SPECS[i] for i in (2, 0, 2, 1)]
-    assert [record.spec for record in obtain(asked, board, store, "cpu")] == asked
-    assert fake_execute == [2, 0, 1]
+    records = obtain(asked, board, store, "cpu")
+    assert [record.spec for record in records] == asked
+    assert [record.rows for record in records] == [rows_of(spec) for spec in asked]
+    assert [record.evidence for record in records] == [{}] * 4
+    assert trained == [2, 1]
 
 
-def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, fake_execute):
-    for spec in SPECS:
+def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, trained):
+    """A failed run counts as stored."""
+    whole = by_hand(SPECS[0])
+    store.publish(replace(whole, rows=whole.rows[:1], failed="the loss is nan"), b"")
+    for spec in SPECS[1:]:
         store.publish(by_hand(spec), b"")
     with store.lock(run_key(SPECS[0])):
-        assert len(obtain(SPECS, board, store, "cpu")) == 3
+        records = obtain(SPECS, board, store, "cpu")
+    assert [record.failed for record in records] == ["the loss is nan", None, None]
     assert not train_if_free(SPECS[0], store, "cpu")
-    assert fake_execute == []
+    assert trained == []
 
 
-def test_what_another_published_before_the_lock_was_had_is_not_trained_again(store, monkeypatch, fake_execute):
+def test_what_another_published_before_the_lock_was_had_is_not_trained_again(store, monkeypatch, trained):
     lock = RunStore.lock
 
     def lock_late(self, key):
@@ -179,45 +208,30 @@ def test_what_another_published_before_the_lock_was_had_is_not_trained_again(sto
 
     monkeypatch.setattr(RunStore, "lock", lock_late)
     assert not train_if_free(SPECS[0], store, "cpu")
-    assert fake_execute == []
+    assert trained == []
 
 
-def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, fake_execute):
+def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, trained):
     board.ask(SPECS)
     assert obtain([], board, store, "cpu") == []
-    assert fake_execute == []
+    assert trained == []
 
 
-def test_a_damaged_result_is_trained_again(board, store, fake_execute):
+def test_a_damaged_result_is_left_to_the_worker_that_needs_it_and_trained_again(board, store, trained):
+    """A helper could not publish the run: something lies at its path. Its reader moves that aside."""
     for spec in SPECS:
         store.publish(by_hand(spec), b"")
     (store.path(run_key(SPECS[1])) / "rows.json").write_bytes(b"{}")
-    with pytest.warns(UserWarning, match=run_key(SPECS[1])):
+    shutil.rmtree(store.path(run_key(SPECS[2])))
+    store.path(run_key(SPECS[2])).write_text("no folder")
+    assert not any(train_if_free(spec, store, "cpu") for spec in SPECS)
+    with pytest.warns(UserWarning, match="moved to"):
         records = obtain(SPECS, board, store, "cpu")
     assert [record.spec.seed for record in records] == [0, 1, 2]
-    assert fake_execute == [1]
+    assert trained == [1, 2]
 
 
-def test_what_lies_in_a_results_place_is_left_to_who_needs_the_run(board, store, fake_execute):
-    """A helper does not train what could not be published; who needs it reads it, moves it aside and trains."""
-    place = store.path(run_key(SPECS[0]))
-    place.parent.mkdir(parents=True)
-    place.write_text("no folder")
-    assert not train_if_free(SPECS[0], store, "cpu")
-    with pytest.warns(UserWarning, match="is not a folder; moved to"):
-        assert [record.spec.seed for record in obtain(SPECS[:1], board, store, "cpu")] == [0]
-    assert fake_execute == [0]
-
-
-def test_a_failed_run_counts_as_trained(board, store, fake_execute):
-    whole = by_hand(SPECS[0])
-    failed = replace(whole, rows=whole.rows[:1], failed="the loss is nan")
-    store.publish(failed, b"")
-    (record,) = obtain(SPECS[:1], board, store, "cpu")
-    assert (record.failed, fake_execute) == ("the loss is nan", [])
-
-
-def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeypatch, fake_execute):
+def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeypatch, trained):
     def broken(spec, store, device):
         raise RuntimeError("out of memory")
 
@@ -228,8 +242,8 @@ def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeyp
     assert len(obtain(SPECS[:1], board, store, "cpu")) == 1
 
 
-def test_what_is_needed_is_asked_for_before_it_is_trained(tmp_path, board, store, monkeypatch, fake_execute):
-    """Other workers read it while this one is busy with the first of them."""
+def test_what_is_needed_is_on_the_board_before_it_is_trained(tmp_path, board, store, monkeypatch, trained):
+    """Other workers read it while this one trains the first run."""
     execute, seen = sys.modules["bumplab.runs.execute"].execute, []
 
     def look_and_execute(spec, store, device):
@@ -237,55 +251,57 @@ def test_what_is_needed_is_asked_for_before_it_is_trained(tmp_path, board, store
         execute(spec, store, device)
 
     monkeypatch.setattr(sys.modules["bumplab.runs.execute"], "execute", look_and_execute)
-    obtain(SPECS[1:], board, store, "cpu")
-    assert seen[0] == SPECS[1:]
-    obtain(SPECS[1:], board, store, "cpu")
-    assert len(seen) == 2
+    for _ in range(2):
+        obtain(SPECS[1:], board, store, "cpu")
+    assert seen == [SPECS[1:]] * 2
 
 
-def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, fake_execute):
-    """Another worker's life is played while the helper sleeps: nothing, a wish, nothing, a wish, no claim left."""
+def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, trained):
+    """While the helper sleeps, another worker does nothing, wants a run, does nothing, wants two, and is done."""
     other = Board(tmp_path, "session", "other")
     other.begin([], [])
     life = iter([lambda: None, lambda: other.ask(SPECS[:1]), lambda: None, lambda: other.ask(SPECS[1:]), other.finish])
-    monkeypatch.setattr(planner.time, "sleep", lambda seconds: next(life)() if seconds >= 0.1 else None)
+    planner_sleeps(monkeypatch, lambda seconds: next(life)())
     help_others(board, store, "cpu")
-    assert fake_execute == [0, 1, 2]
+    assert trained == [0, 1, 2]
     assert not list(life)
 
 
-def test_a_helper_neither_waits_nor_trains_for_the_dead(tmp_path, workers, board, store, fake_execute):
-    victim = workers("0", plan="01", seconds=600)
-    go(tmp_path, 1)
-    wait_for(lambda: log(tmp_path))
-    victim.kill()
-    victim.wait()
-    help_others(board, store, "cpu")
-    assert fake_execute == []
-
-
-def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, fake_execute):
-    """`-x`: the other worker stopped before it came to the claims that its first plan was for."""
+def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, trained):
+    """With `-x` the other worker stopped before it came to the claims of its first plan."""
     other = Board(tmp_path, "session", "other")
     other.begin([], SPECS)
     other.finish()
     help_others(board, store, "cpu")
-    assert fake_execute == []
+    assert trained == []
 
 
-def test_a_helper_leaves_to_others_what_they_train(tmp_path, workers, board, store, fake_execute):
-    holder = workers("0", seconds=2)
-    go(tmp_path, 1)
-    wait_for(lambda: log(tmp_path))
+def test_a_helper_leaves_to_others_what_they_train(tmp_path, start_worker, board, store, trained, monkeypatch):
+    holder = holding(tmp_path, start_worker)
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        (tmp_path / "release").touch()
+        assert holder.wait(timeout=60) == 0
+
+    planner_sleeps(monkeypatch, sleep)
     help_others(board, store, "cpu")
-    assert fake_execute == []
-    assert holder.wait(timeout=60) == 0
+    assert trained == []
+    assert waits == [planner.POLL]
 
 
-def test_what_a_claim_obtains_is_without_evidence(tmp_path):
-    """Of a hundred runs it would take gigabytes, and a claim judges rows."""
-    store = RunStore(tmp_path)
-    store.publish(replace(by_hand(SPECS[0]), evidence={"0/x": np.zeros(1000)}), b"")
-    (found,) = obtain([SPECS[0]], Board(tmp_path, "session"), store, "cpu")
-    assert found.evidence == {}
-    assert found.rows == by_hand(SPECS[0]).rows
+def test_another_trainer_trains_in_place_of_this_process(tmp_path, board, store, trained, monkeypatch):
+    seeds = []
+
+    def train(spec, store, device):
+        seeds.append((spec.seed, device))
+        store.publish(by_hand(spec), b"")
+
+    obtain(SPECS[:2], board, store, "cuda:1", train)
+    other = Board(tmp_path, "session", "other")
+    other.begin([], SPECS)
+    planner_sleeps(monkeypatch, lambda seconds: other.finish())
+    help_others(board, store, "cuda:1", train)
+    assert seeds == [(0, "cuda:1"), (1, "cuda:1"), (2, "cuda:1")]
+    assert trained == []

@@ -1,8 +1,7 @@
-"""The shuffled control: each image goes under a label of the run's own permutation, from first to last step."""
+"""The shuffled control: the seed permutes the images among the labels, and training keeps these pairs to its end."""
 
 from dataclasses import replace
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from bumplab.training.loop import dataset, start, train
 SMOKE = profiles.get("smoke")
 TRUE = SMOKE.run(0, dx=1.0)
 SHUFFLED = SMOKE.shuffled(TRUE)
-pairings = pytest.mark.parametrize("spec", [TRUE, SHUFFLED], ids=["true", "shuffled"])
 
 
 def rows(labels):
@@ -40,7 +38,7 @@ def test_shuffling_permutes_the_images_and_leaves_the_labels(seed, d, dy, hole):
     assert float(moved) > 0.8, "most images are another label's"
 
 
-def test_the_permutation_is_the_seeds_own():
+def test_the_permutation_depends_on_the_seed_alone():
     first, again, other = (dataset(replace(SHUFFLED, seed=seed))[1] for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -48,50 +46,44 @@ def test_the_permutation_is_the_seeds_own():
     assert torch.equal(dataset(SHUFFLED)[1], first)
     longer = replace(SHUFFLED, training=replace(SHUFFLED.training, steps=99), measure=SMOKE.untrained(TRUE).measure)
     assert torch.equal(dataset(longer)[1], first), "it depends on the seed alone"
-
-
-def test_without_shuffling_each_image_is_its_labels_own():
     labels, drawn_at = dataset(TRUE)
-    assert torch.equal(labels, drawn_at)
+    assert torch.equal(labels, drawn_at), "without shuffling each image shows its label"
 
 
 def trained_pairs(state, spec, until, monkeypatch):
-    """What the network was shown up to ``until``: (label it was told, label its image was drawn at), per image."""
-    told, drawn = [], []
+    """For each image shown up to ``until``: the label that the network got, and the one that the image was drawn at."""
+    labels_shown, drawn_at = [], []
     clean, forward = loop.clean, state.network.forward
 
     def watched_clean(spec, labels):
-        drawn.extend(rows(labels))
+        drawn_at.extend(rows(labels))
         image = clean(spec, labels)
         assert torch.equal(image, to_unit(render(labels, 16, 1.0))[:, None])
         return image
 
     def watched_forward(x, t, labels):
-        told.extend(rows(labels))
+        labels_shown.extend(rows(labels))
         return forward(x, t, labels)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "clean", watched_clean)
         patch.setattr(state.network, "forward", watched_forward)
         train(state, spec, until)
-    return list(zip(told, drawn, strict=True))
+    return list(zip(labels_shown, drawn_at, strict=True))
 
 
-@pairings
-def test_a_run_trains_on_its_pairs_throughout_and_after_resuming(spec, monkeypatch):
-    known = dict(zip(*map(rows, dataset(spec)), strict=True))
-    state = start(spec, "cpu")
-    pairs = trained_pairs(state, spec, 6, monkeypatch)
-    resumed = from_tensors(spec, load(save(to_tensors(state))), 6, "cpu")
-    after = trained_pairs(resumed, spec, 12, monkeypatch)
-    assert len(pairs) == len(after) == 6 * spec.training.batch_size
-    assert all(known[told] == drawn for told, drawn in pairs + after)
-    assert any(told != drawn for told, drawn in pairs) == (spec is SHUFFLED)
-    through = trained_pairs(start(spec, "cpu"), spec, 12, monkeypatch)
-    assert through == pairs + after
-
-
-def test_shuffling_changes_nothing_but_the_images(monkeypatch):
-    """The same labels are told in the same order, so that the two runs differ in one thing."""
-    told = [[label for label, _ in trained_pairs(start(s, "cpu"), s, 3, monkeypatch)] for s in (TRUE, SHUFFLED)]
-    assert told[0] == told[1]
+def test_a_run_trains_on_its_pairs_throughout_and_after_resuming(monkeypatch):
+    """The two runs get the same labels in the same order, so that they differ in the images alone."""
+    labels_of = {}
+    for name, spec in (("true", TRUE), ("shuffled", SHUFFLED)):
+        known = dict(zip(*map(rows, dataset(spec)), strict=True))
+        state = start(spec, "cpu")
+        pairs = trained_pairs(state, spec, 3, monkeypatch)
+        resumed = from_tensors(spec, load(save(to_tensors(state))), 3, "cpu")
+        pairs += trained_pairs(resumed, spec, 6, monkeypatch)
+        assert len(pairs) == 6 * spec.training.batch_size, name
+        assert all(known[label] == drawn_at for label, drawn_at in pairs), name
+        assert any(label != drawn_at for label, drawn_at in pairs) == (spec is SHUFFLED), name
+        assert trained_pairs(start(spec, "cpu"), spec, 6, monkeypatch) == pairs, name
+        labels_of[name] = [label for label, _ in pairs]
+    assert labels_of["true"] == labels_of["shuffled"]

@@ -1,6 +1,7 @@
-"""What is fast is the same: held to the plain network, one vector of weights, steps that a GPU can replay."""
+"""What is fast computes the same: networks against the plain one, one vector of weights, steps that a GPU replays."""
 
 from dataclasses import replace
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +22,7 @@ from bumplab.training.loop import draw_batch, start, train, update
 
 SMOKE = profiles.get("smoke").run(0)
 QUICK = profiles.get("quick").run(0)
-WIDE = replace(  # attention on every map, several heads, as in the paper
+WIDE = replace(  # attention on every map and several heads, as in the paper
     SMOKE, model=replace(SMOKE.model, attention_max_size=1024, attention_heads=4, norm_groups=1)
 )
 HALF = replace(WIDE, training=replace(WIDE.training, precision="bf16"))
@@ -36,28 +37,28 @@ def batch_of(state, spec):
 
 @pytest.fixture
 def double(monkeypatch):
-    """Conditions in float64: with weights and images in it, what is left of a difference is not rounding."""
+    """Makes conditions float64, as weights and images are. A difference that is left is then no rounding."""
     for module in (unet, plain):
-        monkeypatch.setattr(module, "encode_condition", lambda *given: encode_condition(*given).double())
+        monkeypatch.setattr(module, "encode_condition", lambda *args: encode_condition(*args).double())
 
 
-@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu's operations", "gpu's operations"])
-@pytest.mark.parametrize("spec", [SMOKE, QUICK, WIDE], ids=["smoke", "quick", "wide"])
-def test_the_network_computes_what_the_plain_one_does(spec, on_gpu, double, monkeypatch):
-    monkeypatch.setattr(unet, "_on_gpu", lambda x: on_gpu)
-    state = start(spec, "cpu")
-    batch = batch_of(state, spec)
-    network = build(spec).double()
-    theirs = plain.PlainUNet(network, spec)
-    inputs = (batch.noise.double(), batch.t, state.data.labels[batch.chosen])
-    expected, output = theirs(*inputs), network(*inputs)
-    assert torch.allclose(output.double(), expected, atol=1e-6)  # the output itself is float32
-    weight = torch.randn(output.shape)
-    (output * weight).sum().backward()
-    (expected * weight).sum().backward()
-    for name, parameter in network.named_parameters():
-        gradient = theirs.w[name].grad
-        assert float((parameter.grad - gradient).norm() / gradient.norm()) < 1e-6, name
+def test_the_network_computes_what_the_plain_one_does(double, monkeypatch):
+    """With the operations that it uses on a CPU, and with those on a GPU."""
+    for spec, on_gpu in product((SMOKE, QUICK, WIDE), (False, True)):
+        monkeypatch.setattr(unet, "_on_gpu", lambda x, on_gpu=on_gpu: on_gpu)
+        state = start(spec, "cpu")
+        batch = batch_of(state, spec)
+        network = build(spec).double()
+        theirs = plain.PlainUNet(network, spec)
+        inputs = (batch.noise.double(), batch.t, state.data.labels[batch.chosen])
+        expected, output = theirs(*inputs), network(*inputs)
+        assert torch.allclose(output.double(), expected, atol=1e-6), (spec, on_gpu)  # the output is float32
+        weight = torch.randn(output.shape)
+        (output * weight).sum().backward()
+        (expected * weight).sum().backward()
+        for name, parameter in network.named_parameters():
+            gradient = theirs.w[name].grad
+            assert float((parameter.grad - gradient).norm() / gradient.norm()) < 1e-6, (name, spec, on_gpu)
 
 
 @pytest.mark.slow
@@ -66,7 +67,7 @@ def test_the_network_computes_what_the_plain_one_does(spec, on_gpu, double, monk
 )
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_200_steps_lose_what_they_lose_plainly(spec, tolerance, device):
-    """The mean loss of each 50 steps within 1 % (bf16: 3 %); step by step the paths part, as rounding grows."""
+    """The mean loss of each 50 steps is within 1 % (bf16: 3 %). Single steps differ, as rounding errors grow."""
     fast = start(spec, device)
     plainly = plain.PlainTraining(fast, replace(spec, training=replace(spec.training, precision="float32")))
     for until in range(50, 201, 50):
@@ -74,28 +75,28 @@ def test_200_steps_lose_what_they_lose_plainly(spec, tolerance, device):
         assert train(fast, spec, until) == pytest.approx(expected, rel=tolerance)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_bf16_is_used_where_the_processor_has_it(there, monkeypatch):
-    """Elsewhere a step in bf16 takes 12 times as long as one in float32, so it is one in float32."""
-    monkeypatch.setattr(speed, "has_bf16", lambda device: there)
-    state, exact = start(HALF, "cpu"), start(WIDE, "cpu")
-    assert (train(state, HALF, 2) == train(exact, WIDE, 2)) is not there
-    assert torch.equal(state.vectors["weights"], exact.vectors["weights"]) is not there
+def test_bf16_is_used_where_the_processor_has_it(monkeypatch):
+    """Without it a step in bf16 would take 12 times as long, so the step is one in float32."""
+    for has in (True, False):
+        monkeypatch.setattr(speed, "has_bf16", lambda device, has=has: has)
+        state, exact = start(HALF, "cpu"), start(WIDE, "cpu")
+        assert (train(state, HALF, 2) == train(exact, WIDE, 2)) is not has
+        assert torch.equal(state.vectors["weights"], exact.vectors["weights"]) is not has
 
 
-@pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("built", [True, False])
-def test_a_cpu_has_bf16_where_onednn_is_built_in_and_says_so(there, built, monkeypatch):
-    """And where it is not built in, torch lacks the operator that would say so."""
-    said = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: there) if built else SimpleNamespace()
-    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=said))
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
-    assert speed.has_bf16.__wrapped__("cpu") is (built and there)
+def test_a_cpu_has_bf16_where_onednn_is_built_in_and_has_it(monkeypatch):
+    """Where oneDNN is not built in, torch lacks the operator that would tell."""
+    for has, built in product((True, False), (True, False)):
+        operators = SimpleNamespace(_is_mkldnn_bf16_supported=lambda has=has: has) if built else SimpleNamespace()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "ops", SimpleNamespace(mkldnn=operators))
+            patch.setattr(torch.backends.mkldnn, "is_available", lambda built=built: built)
+            assert speed.has_bf16.__wrapped__("cpu") is (built and has), (built, has)
 
 
 @pytest.mark.parametrize("device", EVERYWHERE)
 def test_samples_are_those_of_the_plain_network(device):
-    """To a grey value, as one may round the other way; on a GPU, which multiplies in TF32, to one in the mean."""
+    """On a CPU each pixel is within a grey value, by rounding. On a GPU, in TF32, the mean difference is below one."""
     state = start(SMOKE, device)
     train(state, SMOKE, 12)
     labels = label_sets(replace(SMOKE, measure=replace(SMOKE.measure, samples=300)))["on_grid"]  # more than a batch
@@ -109,35 +110,36 @@ def test_samples_are_those_of_the_plain_network(device):
     assert all(torch.allclose(torch.tensor(taps[t]), torch.tensor(plain_taps[t]), atol=near) for t in taps)
 
 
-@pytest.mark.parametrize("groups", [1, 4, 8])
-@pytest.mark.parametrize("size", [8, 16, 32])
-def test_norm_is_group_norm_and_keeps_the_memory_format(groups, size):
+def test_norm_is_group_norm_and_keeps_the_memory_format():
     torch.manual_seed(0)
-    norm = Norm(groups, 8)
-    nn.init.normal_(norm.weight)
-    x = torch.randn(3, 8, size, size).contiguous(memory_format=torch.channels_last)
-    assert torch.allclose(norm(x), F.group_norm(x, groups, norm.weight, norm.bias), atol=1e-6)
-    assert norm(x).is_contiguous(memory_format=torch.channels_last)
+    for groups, size in product((1, 4, 8), (8, 16, 32)):
+        norm = Norm(groups, 8)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        x = torch.randn(3, 8, size, size).contiguous(memory_format=torch.channels_last)
+        expected = F.group_norm(x, groups, norm.weight, norm.bias)
+        assert torch.allclose(norm(x), expected, atol=1e-6), (groups, size)
+        assert norm(x).is_contiguous(memory_format=torch.channels_last), (groups, size)
 
 
-@pytest.mark.parametrize("groups", [1, 4, 8])
-def test_the_formula_of_norm_that_a_gpu_uses_is_group_norm(groups):
+def test_the_formula_of_norm_that_a_gpu_uses_is_group_norm():
     torch.manual_seed(0)
-    norm = Norm(groups, 8).double()
-    nn.init.normal_(norm.weight)
-    nn.init.normal_(norm.bias)
-    x = torch.randn(3, 8, 4, 4).double().contiguous(memory_format=torch.channels_last).requires_grad_()
-    ours, theirs = norm.formula(x), F.group_norm(x, groups, norm.weight, norm.bias)
-    assert torch.allclose(ours, theirs, atol=1e-12)
-    assert ours.is_contiguous(memory_format=torch.channels_last)
-    weight, inputs = torch.randn_like(ours), (x, norm.weight, norm.bias)
-    for a, b in zip(*(torch.autograd.grad((y * weight).sum(), inputs) for y in (ours, theirs)), strict=True):
-        assert torch.allclose(a, b, atol=1e-10)
-    with torch.no_grad():
-        rounded = (8 + x).bfloat16()
-        half, exact = norm.float().formula(rounded), F.group_norm(rounded.float(), groups, norm.weight, norm.bias)
-    assert half.dtype == torch.bfloat16
-    assert torch.allclose(half.float(), exact, atol=BF16 * float(exact.abs().max())), "sums were not in float32"
+    for groups in (1, 4, 8):
+        norm = Norm(groups, 8).double()
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+        x = torch.randn(3, 8, 4, 4).double().contiguous(memory_format=torch.channels_last).requires_grad_()
+        ours, theirs = norm.formula(x), F.group_norm(x, groups, norm.weight, norm.bias)
+        assert torch.allclose(ours, theirs, atol=1e-12), groups
+        assert ours.is_contiguous(memory_format=torch.channels_last), groups
+        weight, inputs = torch.randn_like(ours), (x, norm.weight, norm.bias)
+        for a, b in zip(*(torch.autograd.grad((y * weight).sum(), inputs) for y in (ours, theirs)), strict=True):
+            assert torch.allclose(a, b, atol=1e-10), groups
+        with torch.no_grad():
+            rounded = (8 + x).bfloat16()
+            half, exact = norm.float().formula(rounded), F.group_norm(rounded.float(), groups, norm.weight, norm.bias)
+        assert half.dtype == torch.bfloat16
+        assert torch.allclose(half.float(), exact, atol=BF16 * float(exact.abs().max())), f"sums in bf16: {groups}"
 
 
 def test_maps_double_on_a_gpu_as_interpolate_doubles_them():
@@ -151,7 +153,7 @@ def test_maps_double_on_a_gpu_as_interpolate_doubles_them():
 
 
 def test_one_vector_holds_all_weights_and_all_gradients():
-    network = speed.place(start(SMOKE, "cpu").network, "cpu")
+    network = speed.to_device(start(SMOKE, "cpu").network, "cpu")
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     flat = speed.flatten(network)
     assert flat.numel() == sum(weight.numel() for weight in before.values())
@@ -174,18 +176,18 @@ def test_gradients_gathered_as_on_a_gpu_are_those_accumulated():
     state = start(SMOKE, "cpu")
     batch = batch_of(state, SMOKE)
     (flat,) = state.optimizer.param_groups[0]["params"]
-    found = []
-    for way in (lambda loss: speed.differentiate(loss, state.network, state.optimizer),
-                lambda loss: speed.gather(loss, state.network)):  # fmt: skip
-        flat.grad.fill_(7.0)  # of the step before
-        way(state.network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum())
-        found.append(flat.grad.clone())
-    assert float(found[0].norm()) > 0
-    assert torch.equal(*found)
+    gradients = []
+    for write in (lambda loss: speed.differentiate(loss, state.network, state.optimizer),
+                  lambda loss: speed.gather(loss, state.network)):  # fmt: skip
+        flat.grad.fill_(7.0)  # as the step before left it
+        write(state.network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum())
+        gradients.append(flat.grad.clone())
+    assert float(gradients[0].norm()) > 0
+    assert torch.equal(*gradients)
 
 
 class Questions(TorchDispatchMode):
-    """Counts how often a number is asked of the device: each would have the CPU wait for a GPU."""
+    """Counts the copies of a number from the device. Each makes the CPU wait for a GPU."""
 
     def __init__(self):
         super().__init__()
@@ -197,7 +199,7 @@ class Questions(TorchDispatchMode):
 
 
 def test_a_step_asks_the_device_for_no_number(monkeypatch):
-    """Except whether labels are finite, which is asked on a CPU alone, and what torch's CPU optimizer asks itself."""
+    """Exceptions are the check of labels, which is made on a CPU alone, and the CPU's optimizer."""
     state = start(HALF, "cpu")
     batch = batch_of(state, HALF)
     monkeypatch.setattr(state.optimizer, "step", lambda: None)
@@ -230,7 +232,7 @@ def test_the_network_compiles_to_one_graph_that_computes_the_same(spec):
 
 
 def test_torch_knows_what_compiling_is_asked_for():
-    """A name that a later torch no longer has would fail on a GPU alone."""
+    """A name that a later torch lacks would fail on a GPU alone."""
     assert speed.COMPILING.keys() <= set(torch._inductor.list_options())
 
 
@@ -245,7 +247,7 @@ def test_on_a_cpu_nothing_is_captured():
 @gpu
 @pytest.mark.parametrize("spec", [SMOKE, HALF], ids=["float32", "bf16"])
 def test_a_captured_step_is_the_step(spec, monkeypatch):
-    """Three steps replayed from a graph end in the weights of three that were not: capturing itself trains nothing."""
+    """Three replayed steps end in the weights of three launched ones. Capturing itself trains nothing."""
     captured = start(spec, "cuda:0")
     train(captured, spec, 3)
     monkeypatch.setattr(speed, "capture", lambda function, *_: function)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -203,7 +203,7 @@ def test_a_part_that_does_not_judge_is_shown_and_decides_nothing():
 
 def test_a_verdict_is_plain_json():
     for values in (CLOSE, [1.0, 1.0, (1.0, math.inf)], [(-math.inf, 2.0), 1.0, "gone"]):
-        verdict = judge(values, part("v"), part("v", region=Region(-1, 1), judges=False)).as_dict()
+        verdict = asdict(judge(values, part("v"), part("v", region=Region(-1, 1), judges=False)))
         assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict, values
         assert (verdict["claim"], verdict["seeds"], verdict["alpha"]) == ("density", len(values), Looks().alpha)
         assert [p["bounds"] for p in verdict["parts"]] == [[0.0, None], [-1, 1]], values
