@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from importlib.metadata import version
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -80,6 +81,7 @@ def test_the_report_holds_the_looks_the_accepted_verdicts_and_the_saved_training
     suite, ended = tried
     report, entries = suite.report(), suite.entries()
     assert (report["seeds"], report["max_seeds"], report["controls"]) == (2, 3, True)
+    assert report["code"] == version("bumplab"), "the project is no checkout, and has no commit"
     assert report["saved"] == {
         "runs_used": 11, "runs_at_last_look": 12, "steps_used": 11 * 12, "steps_at_last_look": 12 * 12,
     }  # fmt: skip
