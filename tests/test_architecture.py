@@ -25,6 +25,7 @@ ORDER = [
     "verdicts",
     "report",
 ]
+QUICK = ["-p", "no:hypothesispytest"]  # it takes seconds to import
 FILES = sorted((ROOT / "bumplab").rglob("*.py"))
 
 
@@ -75,7 +76,7 @@ def test_a_claim_is_a_module_with_its_test_and_an_accepted_verdict():
 def test_collecting_claims_imports_no_torch(tmp_path):
     code = (
         "import sys, pytest;"
-        f"status = pytest.main(['claims', '--collect-only', '-q', '--runs-dir', {str(tmp_path)!r}]);"
+        f"status = pytest.main(['claims', '--collect-only', '-q', '--runs-dir', {str(tmp_path)!r}, *{QUICK}]);"
         "sys.exit(int(status) or 10 * bool({'torch', 'umap', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -88,7 +89,7 @@ def test_overlap_is_judged_and_reported_where_opencv_cannot_be_imported(tmp_path
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     place = ["--runs-dir", tmp_path / "runs", "--report", tmp_path / "report.html", "--profile", "smoke"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "claims", "-k", "overlap or hole", *map(str, place)],
+        [sys.executable, "-m", "pytest", "claims", "-k", "overlap or hole", *map(str, place), *QUICK],
         cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr

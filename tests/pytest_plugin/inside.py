@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Those that bumplab or pytest may set. OpenCV and scikit-learn set others when they are imported.
 VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "NUMBA_CACHE_DIR", "OMP_NUM_THREADS", "PYTHONPATH", "PYTHONWARNINGS", "COLUMNS")
-# The last two collect garbage for a second after each session.
-WITHOUT = ("cacheprovider", "unraisableexception", "threadexception")
+# hypothesispytest and anyio take a second to import in each worker. The last two collect garbage after each session.
+WITHOUT = ("cacheprovider", "hypothesispytest", "anyio", "unraisableexception", "threadexception")
+OPTIONS = [word for name in WITHOUT for word in ("-p", f"no:{name}")]
 
 
 class Ended(NamedTuple):
@@ -35,12 +36,11 @@ def pytest_inside(*arguments, folder=ROOT, encoding="utf-8", stdout=None, plugin
 
     With a ``stdout`` it writes there, and nothing is returned of it.
     """
-    options = [word for name in WITHOUT for word in ("-p", f"no:{name}")]
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n", write_through=True)
     with contextlib.chdir(folder), _own_modules(), _own_environment():
         before = _state()
         with contextlib.redirect_stdout(stdout or stream), contextlib.redirect_stderr(stream):
-            status = pytest.main([*options, *map(str, arguments)], plugins=plugins)
+            status = pytest.main([*OPTIONS, *map(str, arguments)], plugins=plugins)
         changed = {name: (before[name], now) for name, now in _state().items() if now != before.get(name, now)}
         assert not changed, f"left behind by the session: {changed}"
     printed = stream.buffer.getvalue().decode(encoding)

@@ -10,7 +10,7 @@ from bumplab.measure.names import SamplesNotFinite
 from bumplab.pytest_plugin.session import ClaimsSession
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
-from tests.pytest_plugin.inside import pytest_inside
+from tests.pytest_plugin.inside import OPTIONS, pytest_inside
 from tests.rows import rows_of
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ class Suite:
 
     def command(self, *options):
         """A session in a process of its own."""
-        return [sys.executable, "-m", "pytest", *map(str, self.arguments(*options))]
+        return [sys.executable, "-m", "pytest", *OPTIONS, *map(str, self.arguments(*options))]
 
     def environment(self, **changes):
         """Variables for a process of its own, without those of an xdist worker around this test."""

@@ -1,5 +1,6 @@
 """Options: a mistake is one line and exit code 4, before anything trains. ``--power`` and ``--plan`` print tables."""
 
+import os
 import re
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from bumplab import machine, profiles
-from bumplab.pytest_plugin import options, plan
+from bumplab.pytest_plugin import options, plan, plugin
 from bumplab.runs.estimate import Trial
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts import suite as suite_module
@@ -97,6 +98,27 @@ def test_auto_takes_as_many_workers_as_the_machine_allows(monkeypatch):
     monkeypatch.setattr(machine, "workers", lambda: 3)
     pytest_here("-n", "auto", "--collect-only", "-k", "overlap", plugins=[Asks()])
     assert workers == [3]
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "2")
+    assert plugin.pytest_xdist_auto_num_workers() is None, "xdist reads it"
+
+
+def test_each_worker_takes_the_next_gpu(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", calls.append)
+    for worker, device in (("gw0", "cuda:0"), ("gw3", "cuda:1")):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        assert options._device(gpu=True, exact=False) == device, worker
+    monkeypatch.delenv("PYTEST_XDIST_WORKER")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    assert calls == []
+    assert options._device(gpu=True, exact=True) == "cuda:0"
+    assert calls == [True]
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's value stays"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(pytest.UsageError, match="no GPU"):
+        options._device(gpu=True, exact=False)
 
 
 def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
