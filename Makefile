@@ -23,7 +23,7 @@ claims: setup
 	$(BIN)/pytest claims -n auto $(ARGS)
 
 test: setup chromium
-	$(BIN)/pytest tests -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest tests -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

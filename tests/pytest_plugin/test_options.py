@@ -59,7 +59,7 @@ def test_one_number_of_seeds_sets_the_other():
         (None, None, (3, 8)), ("2", None, (2, 8)), ("8", None, (8, 8)), ("10", None, (10, 10)),
         (None, "5", (3, 5)), (None, "2", (2, 2)), ("4", "4", (4, 4)), ("2", "32", (2, 32)),
     ):  # fmt: skip
-        settings = options._looks(seeds, max_seeds)
+        settings = options._looks(seeds, max_seeds, alpha=0.01)
         assert (settings.first, settings.last) == looks, (seeds, max_seeds)
 
 
