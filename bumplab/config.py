@@ -27,7 +27,7 @@ NON_TRIVIAL_OVERLAP = 0.1
 OFF_GRID_MARGIN = 2.0
 """Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
 
-LARGEST = 1e300
+LARGEST_NUMBER = 1e300
 """Upper bound for numbers in a spec: a JSON integer can overflow a float."""
 
 MOST = {
@@ -101,7 +101,11 @@ class _Part:
         for name, declared in self.declared_types.items():
             value = getattr(self, name)
             if declared is float:
-                ok = isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+                ok = (
+                    isinstance(value, (int, float))
+                    and not isinstance(value, bool)
+                    and -LARGEST_NUMBER < value < LARGEST_NUMBER
+                )
                 _require(ok, name, value, "a finite number")
                 object.__setattr__(self, name, float(value))
             elif get_origin(declared) is Literal:

@@ -17,7 +17,7 @@ Both limits were set on rendered bumps, blank images and noise, never on a model
 accuracy that they reach."""
 
 
-def check(image: Image) -> None:
+def require_grey(image: Image) -> None:
     """Raises ValueError unless ``image`` is a uint8 array [H, W] that is not empty."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 2 or not image.size:
         given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -39,7 +39,7 @@ def outlines(image: Image) -> list[NDArray[np.int32]]:
 
     Each contour is ``[K, 1, 2]``: (x, y) in pixels, counted from 0. Raises ValueError for another kind of image.
     """
-    check(image)
+    require_grey(image)
     _, mask = cv2.threshold(image, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
     return list(cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0])  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def count_bumps(image: Image, sigma: float = 1.0) -> int:
     where depth (`MIN_CONTRAST`) and correlation (`MIN_CORRELATION`) are high enough. Bumps closer than about two
     standard deviations count as one. Raises ValueError for another kind of image.
     """
-    check(image)
+    require_grey(image)
     depth, correlation = _fit(image, sigma)
     # A bump centred outside the canvas shows only its flank. Its depth is discounted, because it may be noise.
     outside = np.exp(-1 / (4 * sigma**2))

@@ -137,11 +137,11 @@ def has_samples(record: RunRecord, step: int) -> bool:
 def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:
     """The first samples of a checkpoint on one sheet of ``side x side``: the image, its size, and a mark for each.
 
-    A mark has the position asked for and the one found, in pixels of the sheet; the outlines that Algorithm 1 sees, as
-    an SVG path; and the failure mode.
+    A mark has the asked and the detected position in pixels of the sheet, the failure mode, and the outlines that
+    Algorithm 1 sees, as an SVG path.
     """
     images = record.evidence[f"{step}/{labels}.images"]
-    asked, found = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))
+    asked, detected = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))
     modes = record.evidence[f"{step}/{labels}.modes"]
     pitch = record.spec.data.image_size + GAP
     sheet: NDArray[np.uint8] = np.full((side * pitch + GAP, side * pitch + GAP), 200, np.uint8)
@@ -152,9 +152,9 @@ def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: in
         marks.append(
             {
                 "asked": _on_sheet(asked[i], left, top),
-                "found": _on_sheet(found[i], left, top),
+                "found": _on_sheet(detected[i], left, top),
                 "asked_label": [round(float(value), 1) for value in asked[i]],
-                "found_label": [round(float(v), 1) for v in found[i]] if np.isfinite(found[i]).all() else None,
+                "found_label": [round(float(v), 1) for v in detected[i]] if np.isfinite(detected[i]).all() else None,
                 "outline": "".join(_path(outline, left, top) for outline in _outlines(image)),
                 "mode": MODES[int(modes[i])],
             }
