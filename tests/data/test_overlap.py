@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,13 @@ def test_overlap_is_a_share(sigma, distance, size):
 def test_overlap_falls_with_distance_and_grows_with_sigma(sigma, distance, more):
     assert overlap(distance + more, sigma, 64) < overlap(distance, sigma, 64)
     assert overlap(distance + more, sigma + 0.5, 64) > overlap(distance + more, sigma, 64)
+
+
+def test_the_first_bump_lies_in_the_middle_of_the_canvas():
+    """Where pixels are coarse it matters: the middle of an even canvas lies between two pixels. The y axis cancels."""
+    pixels, sigma, distance = np.arange(1, 17), 0.3, 0.4
+    a, b = (np.exp(-((pixels - at) ** 2) / (4 * sigma**2)) for at in (8.5, 8.5 + distance))
+    assert overlap(distance, sigma, 16) == pytest.approx(math.sqrt((a @ b) / (a @ a)), abs=1e-6)
 
 
 def test_overlap_needs_a_sigma_above_zero():
