@@ -21,9 +21,9 @@ from tests.rows import rows_of
 ROOT = Path(__file__).parents[2]
 SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
 
-# A worker process. Its `execute` logs begin and end, waits for the file "release", and publishes a record made by hand.
+# A worker process. Its `train` logs begin and end, waits for the file "release", and publishes a record made by hand.
 WORKER = """
-import os, sys, time, types
+import os, sys, time
 from pathlib import Path
 from bumplab import profiles
 from bumplab.runs.board import Board
@@ -38,7 +38,7 @@ def note(what, seed):
     with open(root / "log", "a") as file:
         file.write(f"{what} {seed} {os.getpid()}\\n")
 
-def execute(spec, store, device):
+def train(spec, store, device):
     note("begin", spec.seed)
     time.sleep(0.1)
     while not (root / "release").exists():
@@ -46,14 +46,12 @@ def execute(spec, store, device):
     store.publish(RunRecord(spec, rows_of(spec)), b"")
     note("end", spec.seed)
 
-sys.modules["bumplab.runs.execute"] = types.ModuleType("fake")
-sys.modules["bumplab.runs.execute"].execute = execute
 board = Board(root, "session", str(os.getpid()))
 board.begin([], plan)
 (root / f"ready-{os.getpid()}").touch()
 while not (root / "go").exists():
     time.sleep(0.01)
-records = obtain(needed, board, RunStore(root), "cpu")
+records = obtain(needed, board, RunStore(root), "cpu", train=train)
 assert "torch" not in sys.modules
 print(*(record.spec.seed for record in records))
 """
@@ -113,9 +111,11 @@ def holding(root, start_worker, plan=""):
 
 
 def planner_sleeps(monkeypatch, during):
-    """Calls ``during`` with the seconds where the planner would sleep."""
+    """Calls ``during`` with the seconds where the planner would sleep. Fails after a minute."""
+    deadline = time.monotonic() + 60
 
     def sleep(seconds):
+        assert time.monotonic() < deadline, "the planner still waits"
         during(seconds)
         time.sleep(0.01)
 
@@ -126,19 +126,26 @@ def by_hand(spec):
     return RunRecord(spec, rows_of(spec))
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """The seeds that this process has trained. A fake publishes their records."""
-    trained = []
+class Trainer:
+    """Publishes records made by hand, and notes their seeds."""
 
-    def execute(spec, store, device):
-        trained.append(spec.seed)
+    def __init__(self):
+        self.seeds = []
+
+    def __call__(self, spec, store, device):
+        self.seeds.append(spec.seed)
         store.publish(by_hand(spec), b"")
 
-    fake = types.ModuleType("fake")
-    fake.execute = execute
-    monkeypatch.setitem(sys.modules, "bumplab.runs.execute", fake)
-    return trained
+
+@pytest.fixture
+def trainer():
+    return Trainer()
+
+
+@pytest.fixture(autouse=True)
+def no_endless_wait(monkeypatch):
+    """A planner that waits for ever is an error of the test, and does not stop the suite."""
+    planner_sleeps(monkeypatch, lambda seconds: None)
 
 
 def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, start_worker):
@@ -153,53 +160,53 @@ def test_each_run_is_trained_once_and_all_workers_get_all(tmp_path, start_worker
     assert sorted(seed for event, seed, _ in log(tmp_path) if event == "begin") == ["0", "1", "2"]
 
 
-def test_a_waiting_worker_helps_with_what_others_want(tmp_path, start_worker, board, store, trained, monkeypatch):
+def test_a_waiting_worker_helps_with_what_others_want(tmp_path, start_worker, board, store, trainer, monkeypatch):
     holder = holding(tmp_path, start_worker, plan="012")
     planner_sleeps(monkeypatch, lambda seconds: (tmp_path / "release").touch())
-    records = obtain(SPECS[:1], board, store, "cpu")
+    records = obtain(SPECS[:1], board, store, "cpu", train=trainer)
     assert [record.spec.seed for record in records] == [0]
-    assert trained == [1, 2], "it waits for the other worker only when nothing is left to train"
+    assert trainer.seeds == [1, 2], "it waits for the other worker only when nothing is left to train"
     assert holder.wait(timeout=60) == 0
     assert [(event, seed) for event, seed, _ in log(tmp_path)] == [("begin", "0"), ("end", "0")]
 
 
-def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, start_worker, board, store, trained):
+def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, start_worker, board, store, trainer):
     victim = holding(tmp_path, start_worker)
-    assert not train_if_free(SPECS[0], store, "cpu"), "trained what another process is training"
+    assert not train_if_free(SPECS[0], store, "cpu", train=trainer), "trained what another process is training"
     victim.kill()
     victim.wait()
-    help_others(board, store, "cpu")
-    assert trained == [], "helped the dead"
+    help_others(board, store, "cpu", train=trainer)
+    assert trainer.seeds == [], "helped the dead"
     assert (tmp_path / "locks" / f"{run_key(SPECS[0])}.lock").exists()
-    (record,) = obtain(SPECS[:1], board, store, "cpu")
-    assert (record.spec, trained) == (SPECS[0], [0])
+    (record,) = obtain(SPECS[:1], board, store, "cpu", train=trainer)
+    assert (record.spec, trainer.seeds) == (SPECS[0], [0])
 
 
-def test_results_come_in_the_order_asked_for_even_twice_the_same_and_without_evidence(board, store, trained):
+def test_results_come_in_the_order_asked_for_even_twice_the_same_and_without_evidence(board, store, trainer):
     """A claim judges rows. The evidence of a hundred runs would take gigabytes."""
     store.publish(replace(by_hand(SPECS[0]), evidence={"0/x": np.zeros(1000)}), b"")
     asked = [SPECS[i] for i in (2, 0, 2, 1)]
-    records = obtain(asked, board, store, "cpu")
+    records = obtain(asked, board, store, "cpu", train=trainer)
     assert [record.spec for record in records] == asked
     assert [record.rows for record in records] == [rows_of(spec) for spec in asked]
     assert [record.evidence for record in records] == [{}] * 4
-    assert trained == [2, 1]
+    assert trainer.seeds == [2, 1]
 
 
-def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, trained):
+def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, trainer):
     """A failed run counts as stored."""
     whole = by_hand(SPECS[0])
     store.publish(replace(whole, rows=whole.rows[:1], failed="the loss is nan"), b"")
     for spec in SPECS[1:]:
         store.publish(by_hand(spec), b"")
     with store.lock(run_key(SPECS[0])):
-        records = obtain(SPECS, board, store, "cpu")
+        records = obtain(SPECS, board, store, "cpu", train=trainer)
     assert [record.failed for record in records] == ["the loss is nan", None, None]
-    assert not train_if_free(SPECS[0], store, "cpu")
-    assert trained == []
+    assert not train_if_free(SPECS[0], store, "cpu", train=trainer)
+    assert trainer.seeds == []
 
 
-def test_what_another_published_before_the_lock_was_had_is_not_trained_again(store, monkeypatch, trained):
+def test_what_another_published_before_the_lock_was_had_is_not_trained_again(store, monkeypatch, trainer):
     lock = RunStore.lock
 
     def lock_late(self, key):
@@ -207,76 +214,73 @@ def test_what_another_published_before_the_lock_was_had_is_not_trained_again(sto
         return lock(self, key)
 
     monkeypatch.setattr(RunStore, "lock", lock_late)
-    assert not train_if_free(SPECS[0], store, "cpu")
-    assert trained == []
+    assert not train_if_free(SPECS[0], store, "cpu", train=trainer)
+    assert trainer.seeds == []
 
 
-def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, trained):
+def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, trainer):
     board.ask(SPECS)
-    assert obtain([], board, store, "cpu") == []
-    assert trained == []
+    assert obtain([], board, store, "cpu", train=trainer) == []
+    assert trainer.seeds == []
 
 
-def test_a_damaged_result_is_left_to_the_worker_that_needs_it_and_trained_again(board, store, trained):
+def test_a_damaged_result_is_left_to_the_worker_that_needs_it_and_trained_again(board, store, trainer):
     """A helper could not publish the run: something lies at its path. Its reader moves that aside."""
     for spec in SPECS:
         store.publish(by_hand(spec), b"")
     (store.path(run_key(SPECS[1])) / "rows.json").write_bytes(b"{}")
     shutil.rmtree(store.path(run_key(SPECS[2])))
     store.path(run_key(SPECS[2])).write_text("no folder")
-    assert not any(train_if_free(spec, store, "cpu") for spec in SPECS)
+    assert not any(train_if_free(spec, store, "cpu", train=trainer) for spec in SPECS)
     with pytest.warns(UserWarning, match="moved to"):
-        records = obtain(SPECS, board, store, "cpu")
+        records = obtain(SPECS, board, store, "cpu", train=trainer)
     assert [record.spec.seed for record in records] == [0, 1, 2]
-    assert trained == [1, 2]
+    assert trainer.seeds == [1, 2]
 
 
-def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeypatch, trained):
+def test_an_error_in_training_is_raised_and_frees_the_lock(board, store, monkeypatch, trainer):
     def broken(spec, store, device):
         raise RuntimeError("out of memory")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["bumplab.runs.execute"], "execute", broken)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            obtain(SPECS[:1], board, store, "cpu")
-    assert len(obtain(SPECS[:1], board, store, "cpu")) == 1
+    with pytest.raises(RuntimeError, match="out of memory"):
+        obtain(SPECS[:1], board, store, "cpu", train=broken)
+    assert len(obtain(SPECS[:1], board, store, "cpu", train=trainer)) == 1
 
 
-def test_what_is_needed_is_on_the_board_before_it_is_trained(tmp_path, board, store, monkeypatch, trained):
+def test_what_is_needed_is_on_the_board_before_it_is_trained(tmp_path, board, store, monkeypatch, trainer):
     """Other workers read it while this one trains the first run."""
-    execute, seen = sys.modules["bumplab.runs.execute"].execute, []
+    seen = []
 
-    def look_and_execute(spec, store, device):
+    def look_and_train(spec, store, device):
         seen.append(Board(tmp_path, "session", "another").wanted())
-        execute(spec, store, device)
+        trainer(spec, store, device)
 
-    monkeypatch.setattr(sys.modules["bumplab.runs.execute"], "execute", look_and_execute)
     for _ in range(2):
-        obtain(SPECS[1:], board, store, "cpu")
+        obtain(SPECS[1:], board, store, "cpu", train=look_and_train)
     assert seen == [SPECS[1:]] * 2
 
 
-def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, trained):
+def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, trainer):
     """While the helper sleeps, another worker does nothing, wants a run, does nothing, wants two, and is done."""
     other = Board(tmp_path, "session", "other")
     other.begin([], [])
     life = iter([lambda: None, lambda: other.ask(SPECS[:1]), lambda: None, lambda: other.ask(SPECS[1:]), other.finish])
     planner_sleeps(monkeypatch, lambda seconds: next(life)())
-    help_others(board, store, "cpu")
-    assert trained == [0, 1, 2]
+    help_others(board, store, "cpu", train=trainer)
+    assert trainer.seeds == [0, 1, 2]
     assert not list(life)
 
 
-def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, trained):
+def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, trainer):
     """With `-x` the other worker stopped before it came to the claims of its first plan."""
     other = Board(tmp_path, "session", "other")
     other.begin([], SPECS)
     other.finish()
-    help_others(board, store, "cpu")
-    assert trained == []
+    help_others(board, store, "cpu", train=trainer)
+    assert trainer.seeds == []
 
 
-def test_a_helper_leaves_to_others_what_they_train(tmp_path, start_worker, board, store, trained, monkeypatch):
+def test_a_helper_leaves_to_others_what_they_train(tmp_path, start_worker, board, store, trainer, monkeypatch):
     holder = holding(tmp_path, start_worker)
     waits = []
 
@@ -286,16 +290,16 @@ def test_a_helper_leaves_to_others_what_they_train(tmp_path, start_worker, board
         assert holder.wait(timeout=60) == 0
 
     planner_sleeps(monkeypatch, sleep)
-    help_others(board, store, "cpu")
-    assert trained == []
+    help_others(board, store, "cpu", train=trainer)
+    assert trainer.seeds == []
     assert waits == [planner.POLL]
 
 
-def test_another_trainer_trains_in_place_of_this_process(tmp_path, board, store, trained, monkeypatch):
-    seeds = []
+def test_a_trainer_gets_the_device(tmp_path, board, store, monkeypatch):
+    trained = []
 
     def train(spec, store, device):
-        seeds.append((spec.seed, device))
+        trained.append((spec.seed, device))
         store.publish(by_hand(spec), b"")
 
     obtain(SPECS[:2], board, store, "cuda:1", train)
@@ -303,5 +307,4 @@ def test_another_trainer_trains_in_place_of_this_process(tmp_path, board, store,
     other.begin([], SPECS)
     planner_sleeps(monkeypatch, lambda seconds: other.finish())
     help_others(board, store, "cuda:1", train)
-    assert seeds == [(0, "cuda:1"), (1, "cuda:1"), (2, "cuda:1")]
-    assert trained == []
+    assert trained == [(0, "cuda:1"), (1, "cuda:1"), (2, "cuda:1")]
