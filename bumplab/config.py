@@ -235,8 +235,8 @@ class MeasureSpec(_Part):
     last_samples: int = 0
     """Images drawn at the last step off-grid and in the hole. 0 draws ``samples`` there too."""
     source: Literal["network", "nearest-label", "true"] = "network"
-    """Control: images measured in place of the network's samples. nearest-label measures true images of the nearest
-    training labels, as a generator draws that only copies. true measures true images of the asked labels."""
+    """Control: the images that are measured. ``nearest-label`` takes true images of the nearest training labels, as a
+    generator that only copies draws them. ``true`` takes true images of the asked labels."""
 
     def validate(self) -> None:
         _count("every", self.every)

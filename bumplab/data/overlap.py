@@ -11,8 +11,9 @@ def overlap(distance: float, sigma: float, image_size: int) -> float:
     """``||sqrt(a * b)||_2 / ||a||_2`` of two inverted bumps (Appendix B.5).
 
     The first bump ``a`` is centred on the canvas, and ``b`` lies ``distance`` pixels to its right. On an unbounded,
-    continuous canvas the overlap is ``exp(-distance^2 / (16 sigma^2))``, 0 to 1. It exceeds 1 a little where pixels
-    are coarse for the bump, because only the norm of ``a`` divides it: 1.04 at sigma 0.3, 0.4 pixels apart.
+    continuous canvas the overlap is ``exp(-distance^2 / (16 sigma^2))``, 0 to 1. It can exceed 1 a little
+    where pixels are coarse for the bump, because only the norm of ``a`` divides it. An example is 1.04 at sigma 0.3
+    and 0.4 pixels.
     Raises ValueError where ``sigma`` is not above 0.
     """
     middle = (image_size + 1) / 2

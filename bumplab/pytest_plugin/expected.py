@@ -69,7 +69,7 @@ def _read(text: str, known_ids: Collection[str]) -> dict[tuple[str, str], Expect
         for claim, entry in claims.items():
             table = f"[{profile}.{claim}]"
             if claim not in known_ids:
-                raise ValueError(f"{table}: there is no such claim, only {', '.join(known_ids)}")
+                raise ValueError(f"{table}: there is no such claim, only {', '.join(known_ids)}; remove its table")
             accepted[profile, claim] = _expected(table, entry)
     return accepted
 
@@ -81,8 +81,12 @@ def _expected(name: str, entry: object) -> Expected:
     if entry["verdict"] not in VERDICTS:
         raise ValueError(f"{name}: verdict = {entry['verdict']!r}: must be one of {', '.join(VERDICTS)}")
     why = entry["why"]
-    if not isinstance(why, str) or not why.strip() or not why.isprintable():
-        raise ValueError(f"{name}: why = {why!r}: must say in one line why the verdict was accepted")
+    if not isinstance(why, str):
+        raise ValueError(f"{name}: why = {why!r:.60}: must be a text")
+    try:
+        require_reason(why)
+    except ValueError as error:
+        raise ValueError(f"{name}: why = {error}") from error
     return Expected(entry["verdict"], why)
 
 

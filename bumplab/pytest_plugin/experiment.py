@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bumplab.config import RunSpec
@@ -38,6 +39,9 @@ class Experiment:
         """Passes, xfails or fails by `expected.outcome`. With ``--accept`` it accepts every verdict."""
         __tracebackhide__ = True
         settings = self.settings
+        if claim.id not in settings.claim_ids:
+            advice = f"hold it in {settings.project / 'claims' / f'test_{claim.id}.py'}"
+            pytest.fail(line(f"claim {claim.id!r} has no share of the suite's error rate: {advice}"), pytrace=False)
         try:
             with warnings_as_usual():
                 verdict = self._verdict(claim)
@@ -75,12 +79,16 @@ class Experiment:
             seconds=sum(self._seconds.values()),
             settings=settings,
         )
-        self.item.stash[judged_key] = entries.Judged(
+        judged = entries.Judged(
             entry=entry,
             steps_used=steps_used,
             steps_at_last_look=steps_at_last_look,
             seconds={run_key(run): seconds for run, seconds in self._seconds.items()},
         )
+        try:  # the types are checked on reading: what the controller could not read would end the session there
+            self.item.stash[judged_key] = msgspec.json.decode(msgspec.json.encode(judged), type=entries.Judged)
+        except msgspec.ValidationError as error:
+            pytest.fail(line(f"claim {claim.id!r} cannot stand in a report: {error}"), pytrace=False)
         return verdict
 
     def _decide_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:

@@ -24,7 +24,7 @@ from bumplab.runs.store import RunStore
 from bumplab.terminal import line
 from bumplab.verdicts import suite, variation
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
+from bumplab.verdicts.error_rate import FAMILY_ALPHA, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
 
 
@@ -182,10 +182,6 @@ def settings_of(config: pytest.Config) -> Settings:
     project = project_of(config)
     known_ids = suite.ids(project / "claims")
     try:
-        alpha = suite.alpha(project / "claims")
-    except ValueError as error:
-        raise usage_error(str(error)) from error
-    try:
         profile = profiles.get(value(config, "profile"))
     except ValueError as error:
         raise usage_error(f"--profile: {error}") from error
@@ -201,7 +197,7 @@ def settings_of(config: pytest.Config) -> Settings:
     report = named_report or project / f"reports/claims-{profile.name}.html"
     _require_report_files(report)
     exact = value(config, "exact")
-    looks = _looks(value(config, "seeds"), value(config, "max_seeds"), alpha)
+    looks = _looks(value(config, "seeds"), value(config, "max_seeds"), _alpha(config, project))
     accept = value(config, "accept")
     if accept is not None:
         _require_acceptable(accept, looks, variations)
@@ -284,6 +280,16 @@ def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -
         raise usage_error(
             f"--vary: {name}: changes nothing here: this processor has no bf16 and computes both in float32"
         )
+
+
+def _alpha(config: pytest.Config, project: Path) -> float:
+    """The error rate of each claim of the project. Where no claim is asked for, no claim is imported."""
+    if not asks_for_claims(config, project):
+        return FAMILY_ALPHA
+    try:
+        return suite.alpha(project / "claims")
+    except ValueError as error:
+        raise usage_error(str(error)) from error
 
 
 def _looks(seeds: str | None, max_seeds: str | None, alpha: float) -> Looks:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec.structs import replace
 
 from bumplab.report import document, wording
 from bumplab.report.document import ClaimEntry, PartEntry, Report
+from bumplab.report.rendering import environment
 from bumplab.runs.sealed import Damaged, read_file
 
 MOST_BYTES = 64 * 2**20
@@ -48,7 +48,10 @@ def read(path: Path) -> Report:
 
     Raises ValueError, in one line, where the file cannot be read or is no report.
     """
-    path = path.with_suffix(".json")
+    if path.name:  # "." has none
+        path = path.with_suffix(".json")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder: give a report's .html or .json")
     try:
         return document.decode(read_file(path, MOST_BYTES))
     except (OSError, Damaged) as error:
@@ -72,9 +75,9 @@ def holds_verdicts(path: Path) -> bool:
 
 
 def differences(old: Report, new: Report) -> Iterator[Difference]:
-    """Each claim of either report, in the new one's order, and after each claim its judged parts."""
+    """Each claim of either report, in the order of the paper, and after each claim its judged parts."""
     old_claims, new_claims = ({claim.claim: claim for claim in report.claims} for report in (old, new))
-    for name in {**new_claims, **old_claims}:
+    for name in _in_paper_order([new, old]):
         before, after = old_claims.get(name), new_claims.get(name)
         moved = before is None or after is None or before.verdict != after.verdict
         yield Difference(name, "", before, after, moved)
@@ -82,6 +85,12 @@ def differences(old: Report, new: Report) -> Iterator[Difference]:
         for part in dict.fromkeys([*old_parts, *new_parts]):
             part_before, part_after = old_parts.get(part), new_parts.get(part)
             yield Difference(name, part, part_before, part_after, _moved(part_before, part_after))
+
+
+def _in_paper_order(reports: Sequence[Report]) -> list[str]:
+    """The ids of all claims in the reports, in the order of the paper. The first report gives a claim's source."""
+    claims = {claim.claim: claim for report in reversed(reports) for claim in report.claims}
+    return [claim.claim for claim in document.in_paper_order(list(claims.values()))]
 
 
 def _judged_parts(claim: ClaimEntry | None) -> dict[str, PartEntry]:
@@ -136,16 +145,14 @@ def _without_runs(report: Report) -> Report:
 
 def history_page(listed: Sequence[ListedReport]) -> str:
     """A page over reports, the newest first: each claim's verdicts, and what moved last within a profile."""
-    environment = Environment(
-        loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS, effect=effect)
+    templates = environment()
+    templates.globals["effect"] = effect
     reports = [one.report for one in listed]
     latest = reports[0]
     before = next((report for report in reports[1:] if report.profile == latest.profile), None)
-    return environment.get_template("history.html.j2").render(
+    return templates.get_template("history.html.j2").render(
         reports=[(one.link, one.report, {claim.claim: claim for claim in one.report.claims}) for one in listed],
-        claims=list(dict.fromkeys(claim.claim for report in reports for claim in report.claims)),
+        claims=_in_paper_order(reports),
         latest=latest,
         before=before,
         differences=[change for change in differences(before, latest) if change.moved] if before else [],

@@ -196,7 +196,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def in_paper_order(claims: Sequence[ClaimEntry]) -> list[ClaimEntry]:
     """The claims in the order of `suite.in_the_papers_order`."""
-    return sorted(claims, key=lambda claim: papers_order(claim.claim, claim.source))
+    return sorted(claims, key=lambda claim: papers_order(claim.source, claim.claim))
 
 
 class _Version(Struct):

@@ -137,8 +137,8 @@ def has_samples(record: RunRecord, step: int) -> bool:
 def sample_sheet(record: RunRecord, step: int, labels: str = "on_grid", side: int = 5) -> dict[str, Any]:
     """The first samples of a checkpoint on one sheet of ``side x side``: the image, its size, and a mark for each.
 
-    A mark has the asked and the detected position in pixels of the sheet, the failure mode, and the outlines that
-    Algorithm 1 sees, as an SVG path.
+    A mark has the asked and the detected position in pixels of the sheet, and the failure mode. It also has the
+    outlines that Algorithm 1 sees, as an SVG path.
     """
     images = record.evidence[f"{step}/{labels}.images"]
     asked, detected = (record.evidence[f"{step}/{labels}.{name}"] for name in ("labels", "positions"))

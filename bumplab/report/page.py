@@ -6,21 +6,20 @@ import base64
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import array_forms
-from bumplab.report import charts, document, figures, wording
+from bumplab.report import charts, document, figures
 from bumplab.report.document import ClaimEntry, Report, RunEntry, RunReference
+from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.claim import PaperFigure
@@ -51,7 +50,7 @@ def write(
     for folder in (path.parent, figures_to or path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     replace_bytes(path.with_suffix(".json"), document.encode(report))
-    replace_text(path.with_suffix(".md"), _environment().get_template("summary.md.j2").render(report=report))
+    replace_text(path.with_suffix(".md"), environment().get_template("summary.md.j2").render(report=report))
     drawn = charts.of_page(report, records, paper_figures)
     replace_text(path, render(report, records, samples, drawn))
     if figures_to is not None:
@@ -72,7 +71,7 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
     for record in shown_in_full:
         sheets[str(record.spec.seed)] = [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -89,15 +88,6 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
             training_minutes=sum(sum(record.seconds.values()) for record in records.values()) / 60,
         )
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("bumplab.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS)
-    environment.filters["cell"] = lambda text: re.sub(r"[\s|]+", " ", str(text))
-    return environment
 
 
 def _manifold_figures(report: Report, records: Mapping[str, RunRecord]) -> dict[str, Figure]:

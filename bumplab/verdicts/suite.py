@@ -51,19 +51,21 @@ def alpha(folder: Path) -> float:
 
 def in_the_papers_order(claims: Iterable[SourcedT]) -> list[SourcedT]:
     """The sections of the paper first, then its appendices; within these by source and id."""
-    return sorted(claims, key=lambda claim: papers_order(claim.id, claim.source))
+    return sorted(claims, key=lambda claim: papers_order(source=claim.source, claim_id=claim.id))
 
 
-def papers_order(id: str, source: str) -> tuple[bool, str, str]:
+def papers_order(source: str, claim_id: str) -> tuple[bool, str, str]:
     """The key that `in_the_papers_order` sorts by."""
-    return not source.startswith("Section"), source, id
+    return not source.startswith("Section"), source, claim_id
 
 
 @cache
 def _claim_in(path: Path) -> Claim:
     try:
         claim = runpy.run_path(str(path)).get("CLAIM")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and pytest's Skipped are no Exception
         problem = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{path}: cannot be imported ({problem}); a claim's file must be importable") from error
     name = path.stem.removeprefix("test_")

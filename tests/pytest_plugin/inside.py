@@ -13,6 +13,8 @@ from unittest import mock
 
 import pytest
 
+from bumplab.verdicts import suite
+
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Those that bumplab or pytest may set. OpenCV and scikit-learn set others when they are imported.
@@ -69,6 +71,7 @@ def _own_modules():
             del sys.modules[name]
         sys.modules.update(outer)
         sys.path[:] = path
+        suite._claim_in.cache_clear()
 
 
 @contextlib.contextmanager

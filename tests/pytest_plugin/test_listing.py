@@ -46,3 +46,15 @@ def test_a_word_that_matches_no_claim_names_those_there_are(suite):
     other.write_text("def test_other(): pass")
     ended = suite.run("-k", "densty", claims=other)
     assert ended.lines("-k densty: ") == [], "no claims were asked for"
+
+
+def test_a_broken_claim_stops_claims_and_no_other_test(suite):
+    (suite.folder / "claims" / "test_sigma.py").write_text("import pytest\npytest.importorskip('nowhere_at_all')\n")
+    ended = suite.run("-k", "overlap")
+    assert ended.status == pytest.ExitCode.USAGE_ERROR
+    (line,) = ended.lines("ERROR: ")
+    assert "test_sigma.py" in line
+    assert "nowhere_at_all" in line
+    other = suite.folder / "test_other.py"
+    other.write_text("def test_other(): pass")
+    assert suite.run(claims=other).status == pytest.ExitCode.OK

@@ -136,10 +136,12 @@ def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
             assert "power of the claims, 2 to 3 seeds" in ended.printed, without
             assert "passed" not in ended.printed, without
         (suite.folder / "claims" / "test_sigma.py").write_text("1 / 0")
-        ended = suite.run("--power", "--tb=no")
-        assert (ended.status, "the power of" in ended.printed) == (2, False), "a claim that cannot be collected"
-    ended = pytest_here("--power", "-k", "overlap")
-    assert (ended.status, len(ended.lines("overlap "))) == (0, 1), ended.printed
+        ended = suite.run("--power")
+        assert (ended.status, "the power of" in ended.printed) == (4, False), "its claims share no known error rate"
+        (line,) = ended.lines("ERROR: ")
+        assert "test_sigma.py: cannot be imported (ZeroDivisionError" in line
+    ended = pytest_here("--power", "-k", "overlap or bottleneck")
+    assert (ended.status, len(ended.lines("overlap ")), len(ended.lines("bottleneck "))) == (0, 1, 2), ended.printed
     assert not (suite.folder / ".runs").exists()
     assert not (suite.folder / "report.html").exists()
 

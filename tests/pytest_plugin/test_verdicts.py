@@ -6,6 +6,7 @@ from importlib.metadata import version
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import pytest
 from msgspec.structs import replace
 
 from bumplab import profiles
@@ -368,3 +369,18 @@ def test_an_error_of_a_run_is_one_line_of_its_claim(suite, monkeypatch):
         assert line.endswith("What was finished is kept.")
         assert "1 failed, 1 passed" in ended.printed, fault
         assert suite.verdicts() == {"hole": "ERROR", "overlap": "SUPPORTED"}, fault
+
+
+def test_a_claim_that_cannot_be_counted_or_written_ends_as_an_error_alone(suite):
+    """A file with another name takes no share of the error rate. A section that no page has is no entry."""
+    claims = suite.folder / "claims"
+    text = (claims / "test_overlap.py").read_text().replace("overlap", "more")
+    (claims / "more_test.py").write_text(text)
+    (claims / "test_hole.py").write_text(
+        (claims / "test_hole.py").read_text().replace("curves={}", "curves={}, page_section='whatever'")
+    )
+    ended = suite.run("-k", "overlap or more or hole")
+    assert ended.status == pytest.ExitCode.TESTS_FAILED
+    assert suite.verdicts() == {"overlap": "SUPPORTED", "more": "ERROR", "hole": "ERROR"}
+    assert "test_more.py" in suite.entries()["more"]["reason"]
+    assert "page_section" in suite.entries()["hole"]["reason"]

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from bumplab import __main__ as command
 from bumplab.report import compare, document
+from bumplab.report.rendering import environment
 from tests.folders import nested
 from tests.report import planted
 from tests.report.planted import claim_of, report_of
@@ -66,9 +67,9 @@ def test_claims_and_parts_that_come_and_go_have_moved():
     old, new = report(part("a")), report(part("b"), part("shown", judges=False), claim="hole")
     changes = list(compare.differences(old, new))
     assert [(d.claim, d.part, d.old is None, d.new is None) for d in changes] == [
-        ("hole", "", True, False), ("hole", "b", True, False),
         ("density", "", False, True), ("density", "a", False, True),
-    ], "in the new report's order; what is only shown is not compared"  # fmt: skip
+        ("hole", "", True, False), ("hole", "b", True, False),
+    ], "in the order of the paper; what is only shown is not compared"  # fmt: skip
     assert all(change.moved for change in changes)
 
 
@@ -221,6 +222,20 @@ def test_a_history_of_folders_too_deep_is_one_line(tmp_path, capsys):
     with nested(tmp_path / "deep"):
         assert command.main(["report", "--history", str(tmp_path)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_text_of_others_steers_neither_history_nor_markdown():
+    steering, link = "\x1b[2J\u202e", "![x](http://evil/x.png)"
+    (listed,) = [compare.ListedReport("a.html", report(part(), claim=f"a{steering}", written=steering))]
+    page = compare.history_page([listed])
+    assert not [
+        character for character in steering if character != "[" and not character.isalnum() and character in page
+    ]
+    assert r"\x1b[2J\u202e" in page
+    markdown = environment().get_template("summary.md.j2").render(report=report(part(link), claim=steering))
+    assert link not in markdown
+    assert r"!\[x\](http" in markdown
+    assert "\x1b" not in markdown
 
 
 def test_a_history_in_which_nothing_moved_says_so():

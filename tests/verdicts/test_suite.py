@@ -58,6 +58,8 @@ def test_a_broken_module_is_one_line(tmp_path):
         ("def (\n", ["SyntaxError"]),
         ("import nowhere_to_be_found\n", ["ModuleNotFoundError", "nowhere_to_be_found"]),
         ("raise ValueError('two\\nlines')\n", ["two lines"]),
+        ("import sys\nsys.exit(3)\n", ["SystemExit"]),
+        ("import pytest\npytest.skip('later', allow_module_level=True)\n", ["Skipped", "later"]),
         ("x = 1\n", ["no CLAIM", "Claim(id='a'"]),
         ("CLAIM = 3\n", ["no CLAIM", "Claim(id='a'"]),
         (ANOTHER.format(id="b", interval="certain"), ["'b'", "must be 'a'"]),
@@ -88,6 +90,6 @@ def test_sections_come_before_appendices():
     ]
     assert [entry.id for entry in in_the_papers_order(entries)] == ["z", "b", "c", "d", "a"]
     ours = in_the_papers_order(claims(OURS))
-    assert [suite.papers_order(claim.id, claim.source)[0] for claim in ours] == sorted(
+    assert [suite.papers_order(claim.source, claim.id)[0] for claim in ours] == sorted(
         not claim.source.startswith("Section") for claim in ours
     )
