@@ -74,7 +74,7 @@ def _main(arguments: list[str] | None) -> int:
         _print_error(f"{parser.prog}: {error}")
         return 2
     except RecursionError:
-        _print_error(f"{parser.prog}: the folders of the store are nested too deeply: remove them")
+        _print_error(f"{parser.prog}: folders are nested too deeply: remove them")
         return 2
     return status or 0
 

@@ -57,7 +57,7 @@ class Board:
             self._session_lock.acquire()
 
     def close(self) -> None:
-        """Ends the session: it needs its runs no more."""
+        """Ends the session. The session no longer needs its runs."""
         if self._session_lock is not None:
             self._session_lock.release()
         discard(self.folder)

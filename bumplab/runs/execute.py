@@ -29,8 +29,8 @@ BEFORE = "before"
 def execute(spec: RunSpec, store: RunStore, device: str) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
-    Every measurement is a checkpoint. If the process is killed at any moment, the next call repeats at most the steps
-    since the last checkpoint, and ends in the same weights and rows.
+    Every measurement is a checkpoint. The process may be killed at any moment. The next call repeats at most the steps
+    since the last checkpoint. It ends in the same weights and rows.
 
     A run is published as failed if it diverged, or if after some training its samples or rows cannot be stored. Raises
     `SamplesNotFinite` or `Unreadable` where that happens before any training: then the program is broken, not the seed.

@@ -7,7 +7,12 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from bumplab.config import MOST
 from bumplab.runs.sealed import Damaged, read_file
 
 INTERVAL = 1.0
@@ -20,12 +25,15 @@ STALE = 300.0
 
 @dataclass
 class Progress:
-    """A run under way: ``step`` of ``steps`` when ``updated`` (seconds since the epoch)."""
+    """A run under way: ``step`` of ``steps`` when ``updated`` (seconds since the epoch).
+
+    The types and bounds are checked when a file is read.
+    """
 
     key: str
     label: str
-    step: int
-    steps: int
+    step: Annotated[int, Meta(ge=0)]
+    steps: Annotated[int, Meta(gt=0, le=MOST["steps"])]
     updated: float
 
 
@@ -61,21 +69,21 @@ class ProgressFile:
 
 
 def running(root: Path) -> list[Progress]:
-    """The runs that are training now, by label."""
+    """The runs that are training now, by label. Passes over files of another form: they may come from others."""
     runs = []
     for path in (root / "progress").glob("*.json"):
         try:
-            progress = Progress(**json.loads(read_file(path, PROGRESS_BYTES)))
+            progress = msgspec.json.decode(read_file(path, PROGRESS_BYTES), type=Progress)
             if _is_current(progress):
                 runs.append(progress)
-        except (OSError, Damaged, ValueError, TypeError, RecursionError):
+        except (OSError, Damaged, ValueError, RecursionError):
             continue  # the run has just ended, or a power cut tore the file
     return sorted(runs, key=lambda progress: progress.label)
 
 
 def _is_current(progress: Progress) -> bool:
-    """Whether the file is recent and its steps add up. The display divides by ``steps``."""
-    return 0 <= progress.step <= progress.steps > 0 and abs(time.time() - progress.updated) < STALE
+    """Whether the file is recent and its steps add up."""
+    return progress.step <= progress.steps and abs(time.time() - progress.updated) < STALE
 
 
 def replace_text(path: Path, text: str) -> None:

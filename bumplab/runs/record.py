@@ -35,8 +35,8 @@ HEADER_BYTES = 1 << 22
 
 A paper run has 800 arrays. A header of a million arrays would take 2 GB of memory.
 """
-LARGEST_NUMBER = 1e100
-"""Upper bound of every number in a row. Intervals use squares, and a float holds the square of this bound."""
+LARGEST_IN_ROWS = 1e100
+"""Upper bound of every number in rows.json. Intervals use squares, and a float holds the square of this bound."""
 TEXT_BYTES = 1_000
 """Most bytes of a reason, and of a name or a text in an environment. Every report repeats them."""
 ENVIRONMENT_ENTRIES = 1_000
@@ -202,7 +202,7 @@ def _checked_rows(body: Mapping[str, Any], spec: RunSpec) -> list[Row]:
 
 def _checked_number(value: object) -> float:
     """A number of JSON as a float. Raises `Damaged` for NaN, infinity, 1e308, true and "0.5"."""
-    if type(value) not in (int, float) or not -LARGEST_NUMBER < value < LARGEST_NUMBER:  # type: ignore[operator]
+    if type(value) not in (int, float) or not -LARGEST_IN_ROWS < value < LARGEST_IN_ROWS:  # type: ignore[operator]
         raise Damaged(f"rows.json holds {value!r:.40} where a finite number or null belongs")
     return float(value)  # type: ignore[arg-type]
 
@@ -220,7 +220,7 @@ def _checked_environment(environment: object) -> dict[str, Any]:
     if not isinstance(environment, dict) or len(environment) > ENVIRONMENT_ENTRIES:
         raise Damaged("rows.json has no environment, or one of too many entries")
     for name, value in environment.items():
-        is_number = isinstance(value, (int, float)) and abs(value) < LARGEST_NUMBER
+        is_number = isinstance(value, (int, float)) and abs(value) < LARGEST_IN_ROWS
         if not _is_line(name) or not (is_number or _is_line(value)):
             raise Damaged("rows.json has an environment with an entry that is neither a line of text nor a number")
     return environment

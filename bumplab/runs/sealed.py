@@ -124,7 +124,7 @@ def move(folder: Path, to: Path) -> Path:
 
 def discard(folder: Path) -> None:
     """Removes a folder, or as much of it as can be removed. Leaves a symbolic link alone."""
-    with suppress(OSError):
+    with suppress(OSError, RecursionError):  # RecursionError: a thousand folders in one another, made by others
         shutil.rmtree(folder)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,8 @@ from bumplab.runs.board import at_work, pruning, session_folders
 from bumplab.runs.sealed import PENDING, Damaged, move, pending, read_file
 from bumplab.runs.store import FILES, RunStore, require_real_folders, run_key
 
+KEY = re.compile("[0-9a-f]{20}")
+"""The form of `run_key`. A lock has the name of a key; a folder of another name has no trainer that would hold one."""
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """The state of the runs in each folder of a store."""
 LEFT_OVER = "left over"
@@ -124,7 +128,7 @@ def _remove(run: Stored, store: RunStore) -> bool:
     """
     with ExitStack() as stack:
         try:
-            if run.state != "damaged":
+            if KEY.fullmatch(run.key):
                 stack.enter_context(store.lock(run.key))
             if run.path.is_symlink() or not run.path.is_dir():
                 run.path.unlink()
@@ -135,10 +139,12 @@ def _remove(run: Stored, store: RunStore) -> bool:
             before = len(list(_files_below(renamed)))
             try:
                 shutil.rmtree(renamed)
-            except OSError:
+            except (OSError, RecursionError) as error:
                 if len(list(_files_below(renamed))) == before:
                     move(renamed, run.path)  # the files of another user, who can still read the run
-                raise
+                if isinstance(error, OSError):
+                    raise
+                raise OSError(errno.ELOOP, "has too many folders in one another", str(run.path)) from error
         except (Timeout, FileNotFoundError):
             return False
     return True
@@ -157,8 +163,14 @@ def _files_below(path: Path) -> Iterator[Path]:
 
 
 def _step_and_spec(path: Path) -> tuple[str, RunSpec | None]:
-    """The name of an unfinished run's newest checkpoint, else "". The run's spec, or None where it cannot be read."""
-    step = max((checkpoint.name for checkpoint in path.glob("[0-9]" * 9)), default="")
+    """The name of an unfinished run's newest checkpoint, else "". The run's spec, or None where it cannot be read.
+
+    Follows no symbolic link, which may lead out of the store.
+    """
+    if path.is_symlink():
+        return "", None
+    checkpoints = [checkpoint.name for checkpoint in path.glob("[0-9]" * 9) if not checkpoint.is_symlink()]
+    step = max(checkpoints, default="")
     try:
         spec = RunSpec.from_dict(json.loads(read_file(path / step / "spec.json", FILES["spec.json"])))
     except (OSError, Damaged, ValueError, TypeError, RecursionError):

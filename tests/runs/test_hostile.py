@@ -27,7 +27,7 @@ from bumplab.runs.planner import train_if_free
 from bumplab.runs.progress import replace_text
 from bumplab.runs.sealed import MANIFEST
 from bumplab.runs.store import FILES, RESULTS_FORMAT, RunRecord, RunStore, require_real_folders, run_key
-from tests.folders import assert_refused, assert_set_aside, reseal
+from tests.folders import assert_refused, assert_set_aside, nested, reseal
 from tests.rows import evidence_of, row_of
 
 SPEC = profiles.get("smoke").run(0)
@@ -410,6 +410,44 @@ def test_a_link_among_the_checkpoints_is_moved_aside(store, outside):
     assert_set_aside(lambda: store.load_partial(SPEC), folder / "000000006", "a linked step", "is not a folder")
     store.save_partial(record_of(2), WEIGHTS)
     assert len(store.load_partial(SPEC)[0].rows) == 2
+
+
+def test_folders_nested_too_deeply_stop_no_training_and_no_session(store):
+    """Python cannot remove them: it would need a call within a call for each."""
+    session = store.root / "progress" / "old"
+    with nested(store.checkpoints(KEY) / "x"), nested(session):
+        for checkpoints in (1, 2):
+            store.save_partial(record_of(checkpoints), WEIGHTS)
+            assert len(store.load_partial(SPEC)[0].rows) == checkpoints
+        store.publish(record_of(), WEIGHTS)
+        assert store.load(SPEC) is not None
+        os.utime(session, (0, 0))
+        board = Board(store.root, "new")
+        board.open()
+        board.close()
+
+
+def test_links_to_runs_outside_are_not_read(store, tmp_path):
+    """A list of the runs would print the label of what lies behind the link."""
+    elsewhere = RunStore(tmp_path / "elsewhere")
+    elsewhere.publish(record_of(), WEIGHTS)
+    elsewhere.save_partial(record_of(1), WEIGHTS)
+    (step,) = elsewhere.checkpoints(KEY).iterdir()
+    targets = {
+        store.path(KEY): elsewhere.path(KEY),
+        store.root / "damaged" / "x": elsewhere.path(KEY),
+        store.checkpoints("a" * 20): step.parent,
+        store.checkpoints(KEY) / step.name: step,
+    }
+    for link, target in targets.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    assert {(run.key, run.label) for run in space.stored(store.root)} == {
+        (KEY, "unknown"), ("x", "unknown"), ("a" * 20, "unknown"),
+    }  # fmt: skip
+    assert len(space.prune(store, keep=0)) == len(targets)
+    assert elsewhere.load(SPEC) is not None
+    assert elsewhere.load_partial(SPEC) is not None
 
 
 def test_a_checkpoint_of_another_name_is_moved_aside(store):

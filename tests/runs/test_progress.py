@@ -1,11 +1,13 @@
 """Progress files: what a trainer writes is what others read, and nothing else."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from bumplab.config import MOST
 from bumplab.runs import progress as module
 from bumplab.runs.progress import INTERVAL, STALE, Progress, ProgressFile, replace_bytes, replace_text, running
 
@@ -73,14 +75,21 @@ def test_a_stale_file_is_ignored(tmp_path, clock):
 
 
 def test_other_and_torn_files_are_ignored(tmp_path):
-    """The display divides by the steps."""
+    """The display divides by the steps, adds them up, and sorts by the label."""
     with ProgressFile(tmp_path, "k1", "a", 0, 10) as file:
         folder, content = file.path.parent, asdict(file.progress) | {"key": "k2"}
         (folder / ".half.json-1").write_text(json.dumps(content))
         texts = [b"", b"{", b"\xff\xfe", b"null", b"[]", b"{}", b'{"key": 1, "other": 2}', b"\x00", b"[" * 100_000]
         texts += [b"x" * (1 << 20), json.dumps(content).encode() + b" " * module.PROGRESS_BYTES]
-        for changed in ({"step": -1}, {"step": 11}, {"step": "1"}, {"steps": 0, "step": 0}, {"updated": "now"}):
-            texts.append(json.dumps(content | changed).encode())
+        changes = [
+            *({"step": value} for value in (-1, 11, "1", 1.5, True, math.nan, None)),
+            *({"steps": value} for value in (0, "10", True, 10**400, MOST["steps"] + 1)),
+            *({"updated": value} for value in ("now", True, math.nan, math.inf, 1e300, 10**400, -(10**400))),
+            *({name: value} for name in ("key", "label") for value in (1, ["k2"], None, True, "\ud800")),
+            {"step": 0, "steps": 0},
+        ]
+        texts += [json.dumps(content | changed).encode() for changed in changes]
+        texts.append(b'{"other": ' + b"[" * 60_000)
         for text in texts:
             (folder / "other.json").write_bytes(text)
             assert [progress.key for progress in running(tmp_path)] == ["k1"], text[:200]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bumplab.__main__ import main
 from bumplab.runs import board, space
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from tests.folders import nested
 from tests.rows import rows_of
 
 SPECS = [profiles.get("smoke").run(seed) for seed in range(4)]
@@ -272,23 +274,35 @@ def test_damaged_folders_are_listed_and_removed(store):
 
 
 def test_what_someone_else_put_into_a_store_stops_neither_command(store, capsys):
-    """A number of 401 digits, a step that is none, a lock that is a folder, a name too long for a lock."""
+    """A number of 401 digits, a step that is none, a lock that is a folder, names of other locks, endless folders.
+
+    A name that is no key takes no lock: ``prune`` is held already, and another would leave a file for ever.
+    """
     huge = store.root / "results" / "huge" / "spec.json"
     huge.parent.mkdir()
     huge.write_text(SPECS[0].to_json().replace('"dx":0.5', f'"dx":{10**400}'))
     (store.root / "partial" / "x" / "9x").mkdir(parents=True)
     (store.root / "progress" / "old" / "y.lock").mkdir(parents=True)
-    (store.root / "results" / ("n" * 253)).mkdir()
+    for name in ("n" * 253, "prune"):
+        (store.root / "results" / name).mkdir()
     where = ["--runs-dir", str(store.root)]
-    assert main(["runs", *where]) == 0
-    assert labels(run for run in space.stored(store.root) if run.path.name in ("huge", "x")) == ["unknown"] * 2
-    capsys.readouterr()
-    assert main(["prune", *where, "--older-than", "0"]) == 2
-    printed = capsys.readouterr()
-    assert "6 runs" in printed.out
-    assert printed.err.count("\n") == 1
-    assert "1 could not be removed: [Errno 36] File name too long" in printed.err
-    assert [run.path.name for run in space.stored(store.root)] == ["n" * 253]
+    too_deep = [store.root / folder / ("a" * 20) for folder in space.STATES]
+    with ExitStack() as stack:
+        for path in too_deep:
+            stack.enter_context(nested(path))
+        assert main(["runs", *where]) == 0
+        assert labels(run for run in space.stored(store.root) if run.path.name in ("huge", "x")) == ["unknown"] * 2
+        capsys.readouterr()
+        assert main(["prune", *where, "--older-than", "0"]) == 2
+        printed = capsys.readouterr()
+        assert "7 runs" in printed.out
+        assert printed.err.count("\n") == 1
+        assert "4 could not be removed: " in printed.err
+        assert all(str(path) in printed.err for path in too_deep)
+        assert "[Errno 36] File name too long" in printed.err
+        assert {run.path for run in space.stored(store.root)} == {*too_deep, store.path("n" * 253)}
+    locks = {path.stem for path in (store.root / "locks").iterdir()}
+    assert locks <= {*KEYS, "a" * 20, "prune"}
 
 
 def test_a_run_that_may_not_be_removed_can_still_be_read_and_the_next_goes(store, monkeypatch, capsys):
