@@ -60,7 +60,9 @@ def _main(arguments: list[str] | None) -> int:
     doctor = commands.add_parser("doctor", help="check in seconds what a session needs; trains nothing")
     doctor.add_argument("--quiet", action="store_true", help="print warnings and failures only")
     doctor.add_argument("--json", action="store_true", help="print all findings as JSON")
-    doctor.add_argument("--reports", type=_folder, default=Path("reports"), metavar="DIR", help="of reports (reports)")
+    doctor.add_argument(
+        "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
+    )
     doctor.set_defaults(run=_doctor)
     for command in (train, runs, prune, doctor):
         command.add_argument("--runs-dir", type=_folder, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
