@@ -201,6 +201,14 @@ def test_a_part_that_does_not_judge_is_shown_and_decides_nothing():
         assert verdict.parts[1].verdict != "SUPPORTED", values
 
 
+def test_a_reason_gives_the_estimate_its_limits_and_their_level():
+    verdict = judge(CLOSE, part("v"))
+    (v,) = verdict.parts
+    for number in (v.estimate, v.low, v.high):
+        assert f"{number:.3g}" in verdict.reason
+    assert f"{100 * (1 - verdict.alpha):.4g} %" in verdict.reason
+
+
 def test_a_verdict_is_plain_json():
     for values in (CLOSE, [1.0, 1.0, (1.0, math.inf)], [(-math.inf, 2.0), 1.0, "gone"]):
         verdict = asdict(judge(values, part("v"), part("v", region=Region(-1, 1), judges=False)))
