@@ -176,6 +176,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
 
 @pytest.mark.slow
 def test_the_plan_tries_a_run_on_this_machine(tmp_path):
+    torch.set_num_threads(1)  # as the trial does, which ends with its process
     (first, *_) = suite_module.ids(ROOT / "claims")
     ended = pytest_here("--plan", "--profile", "smoke", "-k", first, "--runs-dir", tmp_path / "runs", "-n", "2")
     text = " ".join(ended.printed.split())
