@@ -45,7 +45,7 @@ def write(
     verdicts = [entry.verdict for entry in entries if entry.judged]
     terminal.write_line(
         f"SUPPORTED: {verdicts.count('SUPPORTED')} of {len(verdicts)} claims judged; if effects vary roughly normally "
-        f"between seeds, the chance that any of the suite is so falsely is at most {FAMILY_ALPHA:.0%}"
+        f"between seeds, the suite falsely supports any claim with a chance of at most {FAMILY_ALPHA:.0%}"
     )
     if seconds:
         terminal.write_line(
