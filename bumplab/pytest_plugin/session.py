@@ -20,7 +20,7 @@ from bumplab.pytest_plugin import entries, expected, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
 from bumplab.pytest_plugin.options import Settings, asks_for_claims, only_lists, usage_error
-from bumplab.report.document import ClaimEntry, Report, in_paper_order
+from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import Trainer, help_others, train_here
@@ -171,7 +171,7 @@ class ClaimsSession:
             for claim in self.board.claims():
                 reason = "no verdict: its worker died or the session was stopped"
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
-            self.entries = {entry.claim: entry for entry in in_paper_order(list(self.entries.values()))}
+            self.entries = {entry.claim: entry for entry in suite.in_the_papers_order(self.entries.values())}
             if not self.entries:
                 return
             try:

@@ -14,6 +14,7 @@ from bumplab.report import document, wording
 from bumplab.report.document import ClaimEntry, PartEntry, Report
 from bumplab.report.rendering import environment
 from bumplab.runs.sealed import Damaged, read_file
+from bumplab.verdicts.suite import in_the_papers_order
 
 MOST_BYTES = 64 * 2**20
 """Largest JSON of a report that is read, thirty times a quick report's."""
@@ -77,7 +78,7 @@ def holds_verdicts(path: Path) -> bool:
 def differences(old: Report, new: Report) -> Iterator[Difference]:
     """Each claim of either report, in the order of the paper, and after each claim its judged parts."""
     old_claims, new_claims = ({claim.claim: claim for claim in report.claims} for report in (old, new))
-    for name in _in_paper_order([new, old]):
+    for name in _ids_in_the_papers_order([new, old]):
         before, after = old_claims.get(name), new_claims.get(name)
         moved = before is None or after is None or before.verdict != after.verdict
         yield Difference(name, "", before, after, moved)
@@ -87,10 +88,10 @@ def differences(old: Report, new: Report) -> Iterator[Difference]:
             yield Difference(name, part, part_before, part_after, _moved(part_before, part_after))
 
 
-def _in_paper_order(reports: Sequence[Report]) -> list[str]:
+def _ids_in_the_papers_order(reports: Sequence[Report]) -> list[str]:
     """The ids of all claims in the reports, in the order of the paper. The first report gives a claim's source."""
     claims = {claim.claim: claim for report in reversed(reports) for claim in report.claims}
-    return [claim.claim for claim in document.in_paper_order(list(claims.values()))]
+    return [claim.claim for claim in in_the_papers_order(claims.values())]
 
 
 def _judged_parts(claim: ClaimEntry | None) -> dict[str, PartEntry]:
@@ -152,7 +153,7 @@ def history_page(listed: Sequence[ListedReport]) -> str:
     before = next((report for report in reports[1:] if report.profile == latest.profile), None)
     return templates.get_template("history.html.j2").render(
         reports=[(one.link, one.report, {claim.claim: claim for claim in one.report.claims}) for one in listed],
-        claims=_in_paper_order(reports),
+        claims=_ids_in_the_papers_order(reports),
         latest=latest,
         before=before,
         differences=[change for change in differences(before, latest) if change.moved] if before else [],

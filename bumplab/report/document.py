@@ -9,7 +9,6 @@ Reports of schemas 2 to 4 can still be read. Fields that they lack have the defa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,7 +17,6 @@ from msgspec import Meta, Struct
 from bumplab.verdicts.claim import DatumForm
 from bumplab.verdicts.decision import Verdict
 from bumplab.verdicts.error_rate import Looks
-from bumplab.verdicts.suite import papers_order
 
 SCHEMA = 5
 """Version of the reports that are written."""
@@ -139,6 +137,11 @@ class ClaimEntry(_Judged, frozen=True):
     ] = 0.0
 
     @property
+    def id(self) -> str:
+        """The claim's id, under the name that it has in a `Claim`."""
+        return self.claim
+
+    @property
     def judged(self) -> bool:
         """Whether the claim has a verdict."""
         return self.verdict != "ERROR"
@@ -180,7 +183,7 @@ class Report(Struct, frozen=True, kw_only=True):
     ] = None
     controls: Annotated[bool, Meta(description="Whether controls were tried.")] = False
     saved: Annotated[Saved | None, Meta(description="What ending at the first settled look saved.")] = None
-    code: Annotated[str, Meta(description="Version of bumplab, and its commit; + marks uncommitted changes.")] = ""
+    code: Annotated[str, Meta(description="Version of bumplab, and its commit; + marks changed or new files.")] = ""
     written: Annotated[str, Meta(description="Time of writing, ISO 8601 in UTC.")]
     elapsed: Annotated[Seconds, Meta(description="Seconds that the session took.")]
     family_alpha: Annotated[
@@ -192,11 +195,6 @@ class Report(Struct, frozen=True, kw_only=True):
     def with_section(self, section: Literal["manifold", "artefacts"]) -> ClaimEntry | None:
         """The first claim that asks for this section of the page, or None."""
         return next((claim for claim in self.claims if claim.page_section == section), None)
-
-
-def in_paper_order(claims: Sequence[ClaimEntry]) -> list[ClaimEntry]:
-    """The claims in the order of `suite.in_the_papers_order`."""
-    return sorted(claims, key=lambda claim: papers_order(claim.source, claim.claim))
 
 
 class _Version(Struct):

@@ -51,12 +51,7 @@ def alpha(folder: Path) -> float:
 
 def in_the_papers_order(claims: Iterable[SourcedT]) -> list[SourcedT]:
     """The sections of the paper first, then its appendices; within these by source and id."""
-    return sorted(claims, key=lambda claim: papers_order(source=claim.source, claim_id=claim.id))
-
-
-def papers_order(source: str, claim_id: str) -> tuple[bool, str, str]:
-    """The key that `in_the_papers_order` sorts by."""
-    return not source.startswith("Section"), source, claim_id
+    return sorted(claims, key=lambda claim: (not claim.source.startswith("Section"), claim.source, claim.id))
 
 
 @cache

@@ -20,11 +20,10 @@ from bumplab.report.document import (
     RunReference,
     Saved,
     VariationEntry,
-    in_paper_order,
 )
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts.error_rate import Looks
-from bumplab.verdicts.suite import OURS, claims
+from bumplab.verdicts.suite import OURS, claims, in_the_papers_order
 from tests.rows import row_of
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
@@ -88,7 +87,7 @@ def report_of(*claims, **changes):
         "code": "0.1.0 (abc1234+)", "elapsed": 1.0, "family_alpha": 0.05,
         "saved": Saved(runs_used=6, runs_at_last_look=15, steps_used=60, steps_at_last_look=240),
     }  # fmt: skip
-    return Report(claims=in_paper_order(claims), **fields | changes)
+    return Report(claims=in_the_papers_order(claims), **fields | changes)
 
 
 def runs_of(condition, specs):

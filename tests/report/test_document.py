@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from bumplab import __main__ as command
 from bumplab.report import document
 from bumplab.runs.store import run_key
+from bumplab.verdicts.suite import in_the_papers_order
 from tests.report.planted import ERROR, OWN, REPORT, SPECS, claim_of, earlier, part_of, report_of
 
 
@@ -68,5 +69,5 @@ def test_claims_are_in_the_papers_order():
         "density": "Section 3, Fig. 4", "phases": "Section 3, Fig. 3", "coupling": "Section 3, Fig. 5",
     }  # fmt: skip
     entries = [replace(ERROR, claim=claim, source=source) for claim, source in sources.items()]
-    order = [entry.claim for entry in document.in_paper_order(entries)]
+    order = [entry.claim for entry in in_the_papers_order(entries)]
     assert order == ["phases", "density", "representation", "coupling", "overlap", "seeds"]
