@@ -7,16 +7,19 @@ Nothing below this module reads options or the environment.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-Tap = Literal["down3", "bottleneck", "up1-features", "up1"]
-LAYER_4: tuple[Tap, Tap] = ("up1-features", "up1")
-"""Taps of the paper's "layer 4" (Fig. 6), before and after its own label injection. Every checkpoint measures them."""
-LAST_TAPS: tuple[Tap, Tap] = ("down3", "bottleneck")
-"""Taps that only the last step measures. A UMAP of them at every checkpoint would cost more than it tells."""
+Role = Literal["layer4", "layer4-injected", "encoder", "bottleneck"]
+"""What claims mean by a place in a generator. Each subject says which of its activations that is."""
+LAYER_4: tuple[Role, Role] = ("layer4", "layer4-injected")
+"""The paper's "layer 4" (Fig. 6), before and after its own label injection. Every checkpoint measures both."""
+LAST_ROLES: tuple[Role, Role] = ("encoder", "bottleneck")
+"""Roles that only the last step measures. A UMAP of them at every checkpoint would cost more than it tells."""
+ROLES: tuple[Role, ...] = (*LAYER_4, *LAST_ROLES)
 
 TOLERANCE = 1.0
 """A position is right when its error on each axis is below this many pixels (eq. 1)."""
@@ -45,6 +48,10 @@ MOST = {
     "samples": 100_000,
 }
 """Upper bounds, 16 times the paper's values or more, so that a typo cannot start an endless run."""
+LONGEST_SHORT_NAME = 60
+"""Most characters of a subject's name in the name of a file."""
+MOST_CHARACTERS = 200
+"""Upper bound for the length of a subject's name, and of its arguments and versions."""
 MOST_MEASUREMENTS = 2_000
 """Upper bound for the measurements of a run. With 3,000 its files are too large to read (`bumplab.runs.store`)."""
 
@@ -160,8 +167,6 @@ class ModelSpec(_Part):
     attention_max_size: int = 1024
     """Self-attention follows feature maps of up to this side (pixels). In the paper it follows every block."""
     norm_groups: int = 1
-    kind: Literal["joint", "factorized"] = "joint"
-    """Control: factorized is two such networks, one for x and one for y, whose product is the image (Fig. 1a)."""
 
     def attended(self, image_size: int) -> list[int]:
         """Sides, in pixels, of the feature maps that self-attention follows."""
@@ -234,9 +239,6 @@ class MeasureSpec(_Part):
     """Images drawn for each label set (training labels, off-grid, in the hole)."""
     last_samples: int = 0
     """Images drawn at the last step off-grid and in the hole. 0 draws ``samples`` there too."""
-    source: Literal["network", "nearest-label", "true"] = "network"
-    """Control: the images that are measured. ``nearest-label`` takes true images of the nearest training labels, as a
-    generator that only copies draws them. ``true`` takes true images of the asked labels."""
 
     def validate(self) -> None:
         _count("every", self.every)
@@ -245,6 +247,81 @@ class MeasureSpec(_Part):
         most = MOST["samples"]
         ok = type(self.last_samples) is int and (self.last_samples == 0 or self.samples <= self.last_samples <= most)
         _require(ok, "last_samples", self.last_samples, f"0, or a whole number from samples ({self.samples}) to {most}")
+
+
+RENDERED = ("nearest-label", "true")
+"""Subjects that learn nothing, for controls: they show true images (`bumplab.subjects.rendered`)."""
+_HEX_DIGITS = set("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class SubjectSpec(_Part):
+    """What is trained: all that a run's results depend on beside the other parts of its spec.
+
+    The default is the built-in subject, the paper's UNet. `bumplab.subjects.registry` makes the spec of a user's own.
+    A spec is data: nothing is imported because a stored spec names it.
+    """
+
+    name: str = "unet"
+    """``unet``, one of `RENDERED`, or the user's ``FILE.py:NAME`` or ``package.module:NAME``."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """The user's arguments as text, sorted by name."""
+    source: str = ""
+    """SHA-256 of the user's source files, 64 hexadecimal digits. Empty for a subject of bumplab."""
+    versions: tuple[tuple[str, str], ...] = ()
+    """Versions of the libraries that the subject declares, sorted by name. ``""`` is its own version."""
+    factorized: bool = False
+    """Control: two such subjects, one for x and one for y, whose product is the image (Fig. 1a)."""
+
+    @property
+    def is_users(self) -> bool:
+        """Whether it is a subject of the user's."""
+        return ":" in self.name
+
+    @property
+    def short_name(self) -> str:
+        """A name for files: letters, digits, ``-``, ``_`` and ``.``, such as ``my_dit`` or ``gan-Gan``.
+
+        A name that had to be shortened or changed ends with six digits of its hash.
+        """
+        file, _, name = self.name.rpartition(":")
+        words = [file.removesuffix(".py")] if file else []
+        words += [name] if name != "subject" else []
+        text = "-".join([*words, *(f"{key}-{value}" for key, value in self.arguments)])
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text)[:LONGEST_SHORT_NAME]
+        if plain == text:
+            return plain
+        return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+    def validate(self) -> None:
+        texts = [self.name, *(text for pairs in (self.arguments, self.versions) for pair in pairs for text in pair)]
+        ok = all(isinstance(text, str) and text.isprintable() and len(text) <= MOST_CHARACTERS for text in texts)
+        _require(
+            ok and self.name != "", "subject", self.name, f"texts of at most {MOST_CHARACTERS} printable characters"
+        )
+        for pairs in (self.arguments, self.versions):
+            _require(list(pairs) == sorted(dict(pairs).items()), "subject", self.name, "arguments in order, each once")
+        known = ("unet", *RENDERED)
+        allowed = f"one of {', '.join(known)}, FILE.py:NAME or package.module:NAME"
+        _require(self.is_users or self.name in known, "subject", self.name, allowed)
+        _require(isinstance(self.factorized, bool), "factorized", self.factorized, "True or False")
+        has_hash = len(self.source) == 64 and set(self.source) <= _HEX_DIGITS
+        _require(has_hash if self.is_users else self.source == "", "source", self.source, "the SHA-256 of its files")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The subject as JSON holds it."""
+        pairs = {"arguments": dict(self.arguments), "versions": dict(self.versions)}
+        return {"name": self.name, "source": self.source, "factorized": self.factorized, **pairs}
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> Self:
+        """The subject of `to_dict`. Raises ValueError for missing, unknown or invalid fields."""
+        _require_fields("subject", cls, fields)
+        pairs = {}
+        for name in ("arguments", "versions"):
+            _require(isinstance(fields[name], dict), name, fields[name], "texts by name")
+            pairs[name] = tuple(sorted(fields[name].items()))
+        return cls(**{**fields, **pairs})
 
 
 @dataclass(frozen=True)
@@ -257,9 +334,10 @@ class RunSpec(_Part):
     training: TrainingSpec = field(default_factory=TrainingSpec)
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     seed: int = 0
+    subject: SubjectSpec = field(default_factory=SubjectSpec)
 
     def validate(self) -> None:
-        for name, kind in _PARTS.items():
+        for name, kind in (*_PARTS.items(), ("subject", SubjectSpec)):
             _require(isinstance(getattr(self, name), kind), name, getattr(self, name), f"a {kind.__name__}")
         ok = isinstance(self.seed, int) and not isinstance(self.seed, bool) and 0 <= self.seed < 2**32
         _require(ok, "seed", self.seed, "a whole number from 0 to 2^32 - 1")
@@ -269,16 +347,30 @@ class RunSpec(_Part):
 
     def to_json(self) -> str:
         """Canonical JSON, with sorted keys and no white space. Equal specs have equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        fields = dataclasses.asdict(self)
+        if self.subject == SubjectSpec():  # its stored runs keep the text, and so the key, that they always had
+            del fields["subject"]
+            for part, name, constant in _CONSTANTS:
+                fields[part][name] = constant
+        else:
+            fields["subject"] = self.subject.to_dict()
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_dict(cls, fields: Any) -> Self:
         """The spec of parsed `to_json` text. Raises ValueError for missing, unknown or invalid fields."""
-        _require_fields("the run", cls, fields)
+        fields = dict(fields) if isinstance(fields, dict) else {}
+        subject = fields.pop("subject", None)
+        _require_fields("the run", cls, fields | {"subject": subject})
         parts: dict[str, Any] = {"seed": fields["seed"]}
+        if subject is not None:
+            parts["subject"] = SubjectSpec.from_dict(subject)
         for name, kind in _PARTS.items():
-            _require_fields(name, kind, fields[name])
-            parts[name] = kind(**fields[name])
+            part = fields[name]
+            if subject is None and isinstance(part, dict):
+                part = _without_constants(name, part)
+            _require_fields(name, kind, part)
+            parts[name] = kind(**part)
         return cls(**parts)
 
     def measured_steps(self) -> list[int]:
@@ -291,8 +383,12 @@ class RunSpec(_Part):
         size = f"d={d.dx:g}" if d.dx == d.dy else f"dx={d.dx:g} dy={d.dy:g}"
         sigma = "" if d.sigma == 1 else f" sigma={d.sigma:g}"
         hole = f" hole={d.hole:g}" if d.hole else ""
-        choices = ((d.pairing, "true"), (self.model.kind, "joint"), (self.measure.source, "network"))
-        controls = "".join(f" {choice}" for choice, usual in choices if choice != usual)
+        choices = {
+            d.pairing: d.pairing != "true",
+            "factorized": self.subject.factorized,
+            self.subject.name: self.subject.name in RENDERED,
+        }
+        controls = "".join(f" {choice}" for choice, is_made in choices.items() if is_made)
         return f"{size}{sigma}{hole}{controls} seed {self.seed}"
 
 
@@ -303,3 +399,15 @@ _PARTS: dict[str, type] = {
     "training": TrainingSpec,
     "measure": MeasureSpec,
 }
+_CONSTANTS = (("model", "kind", "joint"), ("measure", "source", "network"))
+"""Fields that the text of a run of the built-in subject has for the sake of its key. They were choices once."""
+
+
+def _without_constants(name: str, part: dict[str, Any]) -> dict[str, Any]:
+    """The part's fields without `_CONSTANTS`. Raises ValueError for a control of an older version."""
+    part = dict(part)
+    for owner, constant, value in _CONSTANTS:
+        if owner == name and constant in part:
+            given = part.pop(constant)
+            _require(given == value, constant, given, f"{value!r} (a control is now a subject)")
+    return part

@@ -5,13 +5,17 @@ So a resumed run draws exactly what the killed run would have drawn, and measuri
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
-STREAMS = ("weights", "batch", "labels", "sampling", "embedding", "pairing")
-Stream = Literal["weights", "batch", "labels", "sampling", "embedding", "pairing"]
+if TYPE_CHECKING:
+    import torch
+
+STREAMS = ("weights", "batch", "labels", "sampling", "embedding", "pairing", "factor", "layers")
+Stream = Literal["weights", "batch", "labels", "sampling", "embedding", "pairing", "factor", "layers"]
+OF_SUBJECTS = 1_000
+"""A number in place of the stream's, so that a subject's random numbers are no stream of ours."""
 
 
 def derive(seed: int, stream: Stream, step: int = 0) -> int:
@@ -22,4 +26,11 @@ def derive(seed: int, stream: Stream, step: int = 0) -> int:
 
 def generator(seed: int, stream: Stream, step: int = 0, device: str = "cpu") -> torch.Generator:
     """A new generator on ``device`` for this seed, stream and step."""
+    import torch  # here, so that a subject without torch needs none
+
     return torch.Generator(device).manual_seed(derive(seed, stream, step))
+
+
+def for_subjects(seed: int, stream: str, step: int) -> np.random.Generator:
+    """A new generator for a subject, from seed, step and any name of a stream."""
+    return np.random.default_rng((seed, OF_SUBJECTS, step, *stream.encode()))

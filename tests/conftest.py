@@ -2,8 +2,10 @@
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("desk", deadline=None, max_examples=25)
@@ -14,3 +16,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 SITE = Path(__file__).parent / "site"
 runpy.run_path(str(SITE / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def users_imports(monkeypatch, tmp_path_factory):
+    """A test imports users' files. Afterwards ``sys.path`` is as it was, and no module from a test's folder is left."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(folder):
+            del sys.modules[name]

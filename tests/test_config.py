@@ -1,7 +1,7 @@
 """RunSpec is validated at construction, and equal specs have equal text. Profiles and their controls."""
 
-import dataclasses
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab import profiles
-from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec, linear_signal_left
+from bumplab.config import (
+    RENDERED,
+    DataSpec,
+    DiffusionSpec,
+    MeasureSpec,
+    ModelSpec,
+    RunSpec,
+    SubjectSpec,
+    TrainingSpec,
+    linear_signal_left,
+)
 from bumplab.diffusion.schedule import alphas_cumprod
 from tests.errors import error_of
 
@@ -31,7 +41,6 @@ BAD = [
     (ModelSpec, {"encoding_dim": 7}, "encoding_dim"),
     (ModelSpec, {"width": 6, "attention_heads": 4}, "attention_heads"),
     (ModelSpec, {"width": 6, "norm_groups": 4, "attention_heads": 1}, "norm_groups"),
-    (ModelSpec, {"kind": "split"}, "kind"),
     (DiffusionSpec, {"schedule": "sigmoid"}, "schedule"),
     (DiffusionSpec, {"prediction": "x0"}, "prediction"),
     (DiffusionSpec, {"sampler": "heun"}, "sampler"),
@@ -48,7 +57,6 @@ BAD = [
     (MeasureSpec, {"last_samples": 499}, "last_samples"),
     (MeasureSpec, {"last_samples": 600.0}, "last_samples"),
     (MeasureSpec, {"last_samples": False}, "last_samples"),
-    (MeasureSpec, {"source": "nearest"}, "source"),
     (MeasureSpec, {"every": -5}, "every"),
     (DataSpec, {"image_size": 1032}, "image_size"),
     (ModelSpec, {"width": 40_000_000}, "width"),
@@ -64,6 +72,9 @@ BAD = [
     (RunSpec, {"seed": -1}, "seed"),
     (RunSpec, {"seed": 2**32}, "seed"),
     (RunSpec, {"data": None}, "data"),
+    (RunSpec, {"subject": "unet"}, "subject"),
+    (SubjectSpec, {"source": "0" * 64}, "source"),
+    (SubjectSpec, {"factorized": 1}, "factorized"),
 ]
 
 
@@ -128,19 +139,20 @@ def test_whole_numbers_and_floats_make_the_same_run():
     ),
     st.tuples(
         st.sampled_from(["true", "shuffled"]),
-        st.sampled_from(["joint", "factorized"]),
-        st.sampled_from(["network", "nearest-label", "true"]),
+        st.booleans(),
+        st.sampled_from(["unet", *RENDERED, "my_dit.py:subject", "pkg.gan:Gan"]),
         st.just(0) | st.integers(500, 5_000),
     ),
 )
 def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
-    pairing, kind, source, last_samples = control
+    pairing, factorized, name, last_samples = control
+    users = {"source": "0f" * 32, "arguments": (("width", "64"),), "versions": (("", "2"), ("torch", "2.11"))}
     spec = RunSpec(
         DataSpec(size, d, d, sigma, pairing=pairing),
-        ModelSpec(kind=kind),
-        diffusion,
-        measure=MeasureSpec(source=source, last_samples=last_samples),
+        diffusion=diffusion,
+        measure=MeasureSpec(last_samples=last_samples),
         seed=seed,
+        subject=SubjectSpec(name, factorized=factorized, **(users if ":" in name else {})),
     )
     again = RunSpec.from_dict(json.loads(spec.to_json()))
     assert again == spec
@@ -149,8 +161,13 @@ def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
 
 
 def test_a_spec_with_other_fields_is_refused():
-    whole = dataclasses.asdict(RunSpec())
+    whole = json.loads(RunSpec().to_json())
+    subject = SubjectSpec("true").to_dict()
+    parts = json.loads(RunSpec(subject=SubjectSpec("true")).to_json())
     for fields, missing, unknown in (
+        (parts | {"subject": {**subject, "path": "x"}}, "none", "'path'"),
+        (parts | {"subject": {"name": "true"}}, "arguments, source, versions, factorized", "none"),
+        (parts | {"model": whole["model"]}, "none", "'kind'"),
         ({name: part for name, part in whole.items() if name != "seed"}, "seed", "none"),
         (whole | {"extra": 1}, "none", "'extra'"),
         (whole | {"data": {"dy": 1.0}}, "image_size, dx, sigma, hole, pairing", "none"),
@@ -159,6 +176,46 @@ def test_a_spec_with_other_fields_is_refused():
         message = error_of(RunSpec.from_dict, fields)
         assert message.startswith("not a run spec: "), fields
         assert message.endswith(f"missing {missing}, unknown {unknown}"), fields
+
+
+def test_a_run_of_the_built_in_subject_keeps_the_text_that_it_had_before_there_were_others():
+    """Its key, and so its stored runs, depend on the text. A control of that time is refused in one line."""
+    fields = json.loads(RunSpec().to_json())
+    assert (fields["model"]["kind"], fields["measure"]["source"], "subject" in fields) == ("joint", "network", False)
+    assert RunSpec.from_dict(fields) == RunSpec()
+    for part, name, value in (("model", "kind", "factorized"), ("measure", "source", "true")):
+        message = error_of(RunSpec.from_dict, {**fields, part: {**fields[part], name: value}})
+        assert message.startswith(f"{name} = {value!r}: must be "), name
+        assert "subject" in message, name
+    other = json.loads(RunSpec(subject=SubjectSpec("true")).to_json())
+    assert not {"kind", "source"} & {*other["model"], *other["measure"]}
+
+
+BAD_SUBJECTS = (
+    {"name": "unet2"},
+    {"name": ""},
+    {"name": "a\nb:c"},
+    {"name": "x" * 300 + ":y", "source": "0" * 64},
+    {"name": "my.py:subject"},
+    {"name": "my.py:subject", "source": "0" * 63},
+    {"name": "my.py:subject", "source": "X" * 64},
+    {"source": "0" * 64},
+    {"factorized": 1},
+    {"name": "my.py:subject", "source": "0" * 64, "arguments": (("b", "1"), ("a", "1"))},
+    {"name": "my.py:subject", "source": "0" * 64, "arguments": (("a", "1"), ("a", "2"))},
+    {"name": "my.py:subject", "source": "0" * 64, "arguments": (("a", 1),)},
+    {"name": "my.py:subject", "source": "0" * 64, "versions": (("torch", "2\n"),)},
+)
+
+
+def test_a_subject_that_makes_no_sense_is_refused_in_one_line():
+    for fields in BAD_SUBJECTS:
+        message = error_of(SubjectSpec, **fields)
+        assert ": must be " in message, fields
+        assert "\n" not in message, fields
+    fields = SubjectSpec("my.py:subject", source="0" * 64).to_dict()
+    for name, value in (("arguments", [["a", "1"]]), ("versions", "x"), ("arguments", {"a": 1}), ("name", None)):
+        assert ": must be " in error_of(SubjectSpec.from_dict, fields | {name: value}), (name, value)
 
 
 def test_step_0_and_the_last_step_are_measured_once():
@@ -172,12 +229,12 @@ def test_step_0_and_the_last_step_are_measured_once():
 LABELS = {
     "d=0.1 seed 0": {},
     "d=0.1 shuffled seed 0": {"data": DataSpec(pairing="shuffled")},
-    "d=0.1 factorized seed 0": {"model": ModelSpec(kind="factorized")},
-    "d=0.1 nearest-label seed 0": {"measure": MeasureSpec(source="nearest-label")},
-    "d=0.1 true seed 0": {"measure": MeasureSpec(source="true")},
+    "d=0.1 factorized seed 0": {"subject": SubjectSpec(factorized=True)},
+    "d=0.1 nearest-label seed 0": {"subject": SubjectSpec("nearest-label")},
+    "d=0.1 true seed 0": {"subject": SubjectSpec("true")},
     "dx=0.1 dy=4 sigma=0.5 hole=3 shuffled factorized seed 7": {
         "data": DataSpec(dy=4.0, sigma=0.5, hole=3.0, pairing="shuffled"),
-        "model": ModelSpec(kind="factorized"),
+        "subject": SubjectSpec(factorized=True),
         "seed": 7,
     },
 }
@@ -203,14 +260,14 @@ def test_controls_change_one_thing_and_keep_the_rest():
     profile = profiles.get("quick")
     run = profile.run(5, dy=4.0, hole=3.0)
     assert profile.shuffled(run) == replace(run, data=replace(run.data, pairing="shuffled"))
-    assert profile.factorized(run) == replace(run, model=replace(run.model, kind="factorized"))
+    assert profile.factorized(run) == replace(run, subject=SubjectSpec(factorized=True))
     untrained = profile.untrained(run)
     assert untrained.measured_steps() == [0, 1]
     assert replace(untrained, training=run.training, measure=run.measure) == run
     assert untrained.measure.samples == run.measure.samples
     assert untrained.measure.last_samples == run.measure.last_samples
     rendered = profile.rendered(run, "true")
-    assert rendered == replace(untrained, measure=replace(untrained.measure, source="true"))
+    assert rendered == replace(untrained, subject=SubjectSpec("true"))
 
 
 def test_the_paper_profile_is_the_papers():
@@ -229,3 +286,15 @@ def test_the_paper_profile_is_the_papers():
 def test_the_error_of_an_unknown_profile_names_the_known_ones():
     assert error_of(profiles.get, "huge").endswith(f": choose one of {', '.join(profiles.ALL)}")
     assert list(profiles.ALL) == ["quick", "nightly", "paper", "smoke"]
+
+
+def test_the_short_names_of_different_subjects_differ_and_are_names_of_files():
+    def named(name, *arguments):
+        return SubjectSpec(name, arguments, 64 * "0").short_name
+
+    assert named("my_dit.py:subject") == "my_dit"
+    assert named("gan.py:Gan", ("width", "64")) == "gan-Gan-width-64"
+    names = [named("my.py:A"), named("my.py:B"), *(named("my.py:A", ("shift", shift)) for shift in ("+1", "-1", "=1"))]
+    names += [named("my.py:A", ("text", 190 * "x" + end)) for end in "ab"]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[A-Za-z0-9._-]{1,80}", name) for name in names), names
