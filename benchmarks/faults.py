@@ -23,7 +23,6 @@ from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-import safetensors.torch
 from filelock import FileLock
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -38,7 +37,8 @@ from bumplab.runs.execute import _resume
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.sealed import MANIFEST, seal
 from bumplab.runs.store import FILES, RunRecord, RunStore, run_key
-from bumplab.training import checkpoint
+from bumplab.subjects.diffusion import Unet
+from bumplab.subjects.state import to_bytes
 
 SMOKE = profiles.get("smoke")
 KILL_EVERY = 5
@@ -103,8 +103,8 @@ class Interrupted(RunStore):
 def stored(spec: RunSpec, store: RunStore, unfinished: bool = False) -> object:
     """All that the store holds of a run, its weights too, or None; what is unfinished as its training would go on."""
     if unfinished:
-        record, state = _resume(spec, store, "cpu")
-        return content(record, safetensors.torch.save(checkpoint.to_tensors(state))) if record.rows else None
+        record, learner = _resume(spec, Unet(), store, "cpu")
+        return content(record, to_bytes(learner.state())) if record.rows else None
     found = store.load(spec)
     return found and content(found, (store.path(found.key) / "weights.safetensors").read_bytes())
 

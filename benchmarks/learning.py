@@ -13,17 +13,22 @@ import math
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.learners import started, train
 from bumplab import profiles
 from bumplab.config import RunSpec
+from bumplab.data.label_sets import label_sets
+from bumplab.diffusion import speed
 from bumplab.measure.accuracy import accuracy, detect
-from bumplab.measure.evaluate import draw, label_sets
-from bumplab.training import loop, speed
+from bumplab.measure.detector import quantise
 
 BASE = profiles.get("quick").base
 IMAGES, EVERY, SAMPLES = 17_600, 800, 100
@@ -62,12 +67,12 @@ VARIANTS = {
 def step_costs(rounds: int = 12, steps: int = 5) -> dict[str, float]:
     """Median seconds of a step of each variant."""
     speed.configure("cpu")
-    states = {name: loop.start(spec, "cpu") for name, spec in VARIANTS.items()}
+    learners = {name: started(spec, "cpu") for name, spec in VARIANTS.items()}
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for _ in range(rounds + 1):
-        for name, spec in VARIANTS.items():
+        for name, learner in learners.items():
             began = time.perf_counter()
-            loop.train(states[name], spec, states[name].step + steps)
+            train(learner, steps)
             times[name].append((time.perf_counter() - began) / steps)
     return {name: statistics.median(measured[1:]) for name, measured in times.items()}
 
@@ -75,14 +80,14 @@ def step_costs(rounds: int = 12, steps: int = 5) -> dict[str, float]:
 def curve(name: str, seed: int) -> tuple[str, int, list[int], list[float]]:
     """Steps and the accuracy on training labels there."""
     spec = replace(VARIANTS[name], seed=seed)
-    state = loop.start(spec, "cpu")
-    labels = label_sets(spec)["on_grid"][:SAMPLES]
+    learner = started(spec, "cpu")
+    labels = label_sets(spec)["on_grid"].labels[:SAMPLES]
     steps = [images // spec.training.batch_size for images in range(EVERY, IMAGES + 1, EVERY)]
     found = []
     for step in steps:
-        loop.train(state, spec, step)
-        images, _ = draw(state.averaged, spec, labels, "cpu")
-        found.append(accuracy(detect(images, spec.data.sigma).positions, labels.double().numpy())["accuracy"])
+        learner.train(step, lambda step: None)
+        images, _ = quantise(learner.draw(labels, spec.seed).images)
+        found.append(accuracy(detect(images, spec.data.sigma).positions, labels.astype(float))["accuracy"])
     return name, seed, steps, found
 
 

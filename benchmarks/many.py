@@ -21,13 +21,13 @@ from torch.func import grad_and_value, vmap
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.plain import PlainUNet
+from benchmarks.learners import started, train
+from benchmarks.plain import PlainUNet, draw_batch
 from bumplab import profiles
 from bumplab.config import RunSpec
-from bumplab.diffusion.generator import clean
-from bumplab.diffusion.objective import diffuse, loss
-from bumplab.training import speed
-from bumplab.training.loop import draw_batch, start, train
+from bumplab.diffusion import loop, speed
+from bumplab.diffusion.objective import diffuse, loss, to_unit
+from bumplab.diffusion.schedule import alphas_cumprod
 
 WARM_UP = 5
 
@@ -50,10 +50,10 @@ def timed(step: Callable[[], object], steps: int, device: str) -> float:
 
 
 def _work(spec: RunSpec, device: str, steps: int, ready, results) -> None:
-    state = start(spec, device)
-    train(state, spec, WARM_UP)
+    learner = started(spec, device)
+    train(learner, WARM_UP)
     ready.wait()
-    results.put(timed(lambda: train(state, spec, state.step + steps), 1, device) / steps)
+    results.put(timed(lambda: train(learner, steps), 1, device) / steps)
 
 
 def processes(spec: RunSpec, runs: int, device: str, steps: int) -> float:
@@ -74,18 +74,18 @@ def processes(spec: RunSpec, runs: int, device: str, steps: int) -> float:
 
 def streams(spec: RunSpec, runs: int, device: str, steps: int) -> float:
     """Steps a second, of all runs together, in one process: on a GPU each run's graph on a stream of its own."""
-    states = [start(replace(spec, seed=seed), device) for seed in range(runs)]
+    learners = [started(replace(spec, seed=seed), device) for seed in range(runs)]
     if device == "cpu":
-        return runs / timed(lambda: [train(s, spec, s.step + 1) for s in states], steps, device)
-    for state in states:
-        train(state, spec, 1)
-    own = [torch.cuda.Stream() for _ in states]
+        return runs / timed(lambda: [train(learner, 1) for learner in learners], steps, device)
+    for learner in learners:
+        train(learner, 1)
+    own = [torch.cuda.Stream() for _ in learners]
 
     def step() -> None:
-        for state, stream in zip(states, own, strict=True):
+        for learner, stream in zip(learners, own, strict=True):
             with torch.cuda.stream(stream):
-                state.update(*draw_batch(spec, state.step, len(state.data.labels), device))
-                state.step += 1
+                loop._step(learner.training)
+                learner.training.step += 1
 
     return runs / timed(step, steps, device)
 
@@ -95,8 +95,9 @@ def stacked(spec: RunSpec, runs: int, device: str, steps: int) -> float:
 
     The plain network: under vmap there is no channels-last.
     """
-    states = [start(replace(spec, seed=seed), device) for seed in range(runs)]
+    states = [started(replace(spec, seed=seed), device).training for seed in range(runs)]
     data = states[0].data
+    levels = alphas_cumprod(spec.diffusion.schedule, spec.diffusion.timesteps).float().to(device)
     network = PlainUNet(states[0].network, spec)
     weights = {
         name: torch.stack([state.network.get_parameter(name).detach().contiguous() for state in states])
@@ -114,8 +115,8 @@ def stacked(spec: RunSpec, runs: int, device: str, steps: int) -> float:
 
     def step() -> None:
         batch = draw_batch(spec, 0, len(data.labels), device)
-        x0 = clean(spec, data.drawn_at[batch.chosen])
-        found, _ = gradients(weights, x0, data.levels[batch.t][:, None, None, None], batch, data.labels[batch.chosen])
+        x0 = to_unit(data.images(batch.chosen)[:, None])
+        found, _ = gradients(weights, x0, levels[batch.t][:, None, None, None], batch, data.labels[batch.chosen])
         for name, weight in weights.items():
             weight.grad = found[name]
         optimizer.step()

@@ -1,12 +1,13 @@
 """The yardstick: the same network and training step as anyone would first write them, an operator at a time.
 
 Eager, float32, contiguous, attention by its formula, an optimizer that goes through the tensors. The suite uses nothing
-of it; `tests/training/test_speed.py` holds the suite's own path to it.
+of it; `tests/diffusion/test_speed.py` holds the suite's own path to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +15,15 @@ from torch import Tensor, nn
 
 from bumplab.config import RunSpec
 from bumplab.diffusion.encoding import encode_condition
-from bumplab.diffusion.generator import clean
-from bumplab.diffusion.objective import diffuse, loss
-from bumplab.diffusion.unet import TAPS
-from bumplab.training.loop import TrainState, draw_batch
+from bumplab.diffusion.loop import TrainState
+from bumplab.diffusion.objective import diffuse, loss, to_unit
+from bumplab.diffusion.schedule import alphas_cumprod
+from bumplab.diffusion.unet import ROLES
+from bumplab.randomness import generator
+from bumplab.subjects.diffusion import DiffusionLearner
+
+TAPS = {role: f"taps.{role}" for role in ROLES}
+"""The module of `PlainUNet` that gets the activation of each role."""
 
 
 class PlainUNet(nn.Module):
@@ -33,13 +39,13 @@ class PlainUNet(nn.Module):
             name: nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
             for name, weight in network.named_parameters()
         }
+        self.taps = nn.ModuleDict({role: nn.Identity() for role in ROLES})
+        """Modules that get the activation of each role."""
 
     def parameters(self, recurse: bool = True) -> list[Tensor]:
         return list(self.w.values())
 
-    def forward(
-        self, x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         c = encode_condition(t, labels, self.model.encoding_dim)
         x1 = self.double("stem", x)
         x2 = self.attend("attend_down1", self.block("down1", F.max_pool2d(x1, 2), c))
@@ -50,9 +56,9 @@ class PlainUNet(nn.Module):
             bottleneck = self.double(f"bottleneck.{k}", bottleneck)
         features = self.features("up1", self.up(bottleneck, x3))
         up1 = features + self.injection("up1", c)
-        if record is not None:
-            for tap, activation in zip(TAPS, (down3, bottleneck, features, up1), strict=True):
-                record(tap, activation)
+        by_module = {"down3": down3, "bottleneck": bottleneck, "up1.change": features, "up1": up1}
+        for role, module in ROLES.items():
+            self.taps[role](by_module[module])
         h = self.attend("attend_up2", self.block("up2", self.up(self.attend("attend_up1", up1), x2), c))
         h = self.attend("attend_up3", self.block("up3", self.up(h, x1), c))
         return F.conv2d(h, self.w["head.weight"], self.w["head.bias"])
@@ -105,11 +111,36 @@ class PlainUNet(nn.Module):
         return pixels.transpose(1, 2).reshape(batch, channels, height, width)
 
 
+def plain_learner(state: TrainState, network: PlainUNet, spec: RunSpec) -> DiffusionLearner:
+    """Draws as the suite does, with the plain network."""
+    return DiffusionLearner(replace(state, averaged=network), spec.data.image_size, TAPS)
+
+
+class Batch(NamedTuple):
+    """The random draws of a step: indices of training labels ``[B]``, timesteps ``[B]``, noise ``[B, 1, N, N]``."""
+
+    chosen: Tensor
+    t: Tensor
+    noise: Tensor
+
+
+def draw_batch(spec: RunSpec, step: int, labels: int, device: str) -> Batch:
+    """The batch of this step, drawn from ``labels`` training labels, as the suite draws it."""
+    random = generator(spec.seed, "batch", step, device)
+    batch, size = spec.training.batch_size, spec.data.image_size
+    return Batch(
+        torch.randint(labels, (batch,), device=device, generator=random),
+        torch.randint(spec.diffusion.timesteps, (batch,), device=device, generator=random),
+        torch.randn(batch, 1, size, size, device=device, generator=random),
+    )
+
+
 class PlainTraining:
     """The run of a fast state, trained plainly from the same weights on the same batches."""
 
     def __init__(self, state: TrainState, spec: RunSpec, **choices: bool):
         self.step, self.spec, self.data, self.device = state.step, spec, state.data, state.device
+        self.levels = alphas_cumprod(spec.diffusion.schedule, spec.diffusion.timesteps).float().to(state.device)
         self.network = PlainUNet(state.network, spec, **choices)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -123,8 +154,8 @@ class PlainTraining:
         losses = []
         while self.step < until:
             batch = draw_batch(self.spec, self.step, len(self.data.labels), self.device)
-            alpha_bar = self.data.levels[batch.t][:, None, None, None]
-            x0 = clean(self.spec, self.data.drawn_at[batch.chosen])
+            alpha_bar = self.levels[batch.t][:, None, None, None]
+            x0 = to_unit(self.data.images(batch.chosen)[:, None])
             output = self.network(diffuse(x0, batch.noise, alpha_bar), batch.t, self.data.labels[batch.chosen])
             value = loss(self.spec.diffusion.prediction, output, x0, batch.noise, alpha_bar)
             self.optimizer.zero_grad()

@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bumplab import profiles
 from bumplab.config import RunSpec
@@ -48,22 +51,22 @@ def main() -> None:
     from_torch, _ = seconds(__import__, "bumplab.runs.execute")
     import numpy as np
 
-    from bumplab.measure.evaluate import draw, label_sets
+    from benchmarks.learners import started, train
+    from bumplab.data.label_sets import label_sets
+    from bumplab.diffusion import speed
     from bumplab.measure.representation import represent, umap_embedding
-    from bumplab.training import speed
-    from bumplab.training.loop import start, train
 
     speed.configure("cpu")
-    state = start(base, "cpu")
-    train(state, base, 5)
-    here = seconds(train, state, base, 30)[0] / 25
+    learner = started(base, "cpu")
+    train(learner, 5)
+    here = seconds(train, learner, 25)[0] / 25
     points = np.random.default_rng(0).normal(size=(base.measure.samples, 256)).astype(np.float32)
     first, _ = seconds(umap_embedding, points, 0)
     again, _ = seconds(umap_embedding, points, 0)
-    labels = label_sets(base)["on_grid"]
+    labels = label_sets(base)["on_grid"].labels
     speed.configure("cpu")
-    sampling, (_, taps) = seconds(draw, state.network, base, labels, "cpu", len(labels))
-    representing, _ = seconds(represent, taps["up1"], labels.numpy(), labels.numpy(), 0)
+    sampling, drawn = seconds(learner.draw, labels, base.seed, len(labels))
+    representing, _ = seconds(represent, drawn.activations["layer4"], labels, labels, 0)
     for name, spent in (
         ("import of torch and the rest", from_torch),
         ("UMAP's import and compilation", first - again),
@@ -73,7 +76,7 @@ def main() -> None:
     for name, spent in (
         (f"{base.measure.samples} samples, DDIM {base.diffusion.sampler_steps}", sampling),
         (f"UMAP of {base.measure.samples} points", again),
-        ("all representation measures, a tap", representing),
+        ("all representation measures, a role", representing),
     ):
         print(f"  {name:<34} {spent / here:7.1f} steps  ({spent:.2f} s)")
 

@@ -25,14 +25,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.plain import PlainTraining
+from benchmarks.learners import measured, started, train
+from benchmarks.plain import PlainTraining, plain_learner
 from bumplab import profiles
 from bumplab.config import RunSpec
-from bumplab.measure.evaluate import draw, evaluate, label_sets
+from bumplab.data.label_sets import label_sets
+from bumplab.diffusion import speed
+from bumplab.diffusion.denoising import Denoising
+from bumplab.diffusion.unet import ROLES
 from bumplab.runs.execute import execute
 from bumplab.runs.store import RunStore
-from bumplab.training import speed
-from bumplab.training.loop import start, train
+from bumplab.subjects.diffusion import DiffusionLearner
+from bumplab.subjects.protocol import Labels
 
 PARTS = ("step", "sampling", "measuring", "run")
 QUICK = profiles.get("quick").base
@@ -79,15 +83,28 @@ class Case:
     def __init__(self, name: str, spec: RunSpec, device: str):
         self.name, self.spec, self.device = name, spec, device
         self.plain_spec = replace(spec, training=replace(spec.training, precision="float32"))
-        self.state = start(spec, device)
-        self.plain = PlainTraining(self.state, self.plain_spec)
-        self.fused = PlainTraining(self.state, self.plain_spec, fused_attention=True)
+        self.learner = started(spec, device)
+        self.plain = PlainTraining(self.learner.training, self.plain_spec)
+        self.fused = PlainTraining(self.learner.training, self.plain_spec, fused_attention=True)
         with FlopCounterMode(display=False) as counter:
             self.plain.train(self.plain.step + 1)
         self.flops = counter.get_total_flops()
 
     def fast_steps(self, count: int) -> None:
-        train(self.state, self.spec, self.state.step + count)
+        train(self.learner, count)
+
+    def plainly_drawn(self) -> DiffusionLearner:
+        """Draws with the plain network, in float32."""
+        state = replace(self.learner.training, training=self.plain_spec.training)
+        return plain_learner(state, self.plain.network, self.spec)
+
+    def with_sampler(self, sampler: str, steps: int) -> tuple[DiffusionLearner, DiffusionLearner]:
+        """The learner and the plain one, which draw by another sampler."""
+        diffusion = replace(self.spec.diffusion, sampler=sampler, sampler_steps=steps)
+        objective = Denoising(diffusion, self.device)
+        state, size = replace(self.learner.training, objective=objective), self.spec.data.image_size
+        plain = replace(state, training=self.plain_spec.training)
+        return DiffusionLearner(state, size, ROLES), plain_learner(plain, self.plain.network, self.spec)
 
 
 def measure_step(case: Case, ceiling: dict[str, float], rounds: int, steps: int) -> dict[str, object]:
@@ -114,22 +131,19 @@ def measure_step(case: Case, ceiling: dict[str, float], rounds: int, steps: int)
     return {"GFLOP a step": case.flops / 1e9, **found}
 
 
-def asked(case: Case, samples: int) -> torch.Tensor:
-    return label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"]
+def asked(case: Case, samples: int) -> Labels:
+    return label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"].labels
 
 
 def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: int) -> dict[str, object]:
     labels = asked(case, samples)
     found = {}
     for sampler, steps in choices.items():
-        spec, plain = (
-            replace(s, diffusion=replace(s.diffusion, sampler=sampler, sampler_steps=steps))
-            for s in (case.spec, case.plain_spec)
-        )
+        ours, plain = case.with_sampler(sampler, steps)
         times = interleaved(
             {
-                "plain": launched(lambda s=plain: draw(case.plain.network, s, labels, case.device)),
-                "as it is": lambda s=spec: draw(case.state.averaged, s, labels, case.device),
+                "plain": launched(lambda learner=plain: learner.draw(labels, case.spec.seed)),
+                "as it is": lambda learner=ours: learner.draw(labels, case.spec.seed),
             },
             rounds,
             case.device,
@@ -141,17 +155,17 @@ def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: 
 def measure_ancestral(case: Case, samples: int) -> dict[str, object]:
     """The paper's sampler, as it is: plainly it takes 20 times what DDIM of 50 steps does."""
     labels = asked(case, samples)
-    spec = replace(case.spec, diffusion=replace(case.spec.diffusion, sampler="ancestral", sampler_steps=1000))
-    return {"s": seconds(lambda: draw(case.state.averaged, spec, labels, case.device), case.device)}
+    learner, _ = case.with_sampler("ancestral", 1000)
+    return {"s": seconds(lambda: learner.draw(labels, case.spec.seed), case.device)}
 
 
 def measure_measuring(case: Case, rounds: int) -> dict[str, object]:
-    step = case.spec.measure.every
+    step, plain = case.spec.measure.every, case.plainly_drawn()
     return against_plain(
         interleaved(
             {
-                "plain": launched(lambda: evaluate(case.plain.network, case.plain_spec, case.device, step)),
-                "as it is": lambda: evaluate(case.state.averaged, case.spec, case.device, step),
+                "plain": launched(lambda: measured(plain, case.spec, step)),
+                "as it is": lambda: measured(case.learner, case.spec, step),
             },
             rounds,
             case.device,
@@ -161,12 +175,14 @@ def measure_measuring(case: Case, rounds: int) -> dict[str, object]:
 
 def measure_run(case: Case) -> dict[str, object]:
     """A whole run: trained, measured at each checkpoint and stored; the plain one is not stored."""
-    plain = PlainTraining(start(case.plain_spec, case.device), case.plain_spec)
+    state = started(case.plain_spec, case.device).training
+    plain = PlainTraining(state, case.plain_spec)
+    learner = plain_learner(state, plain.network, case.spec)
 
     def plainly() -> None:
         for step in case.spec.measured_steps():
             plain.train(step)
-            evaluate(plain.network, case.plain_spec, case.device, step)
+            measured(learner, case.spec, step)
 
     with tempfile.TemporaryDirectory() as folder:
         fast = seconds(lambda: execute(case.spec, RunStore(Path(folder)), case.device), case.device)
@@ -177,7 +193,7 @@ def launched(function: Callable[[], object]) -> Callable[[], object]:
     """``function`` with no step of a sampler captured: the plain network is to be launched kernel by kernel."""
 
     def call() -> object:
-        with unittest.mock.patch("bumplab.measure.evaluate.captures", return_value=False):
+        with unittest.mock.patch("bumplab.diffusion.speed.captures", return_value=False):
             return function()
 
     return call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, TrainingSpec
+from bumplab.config import DataSpec, DiffusionSpec, MeasureSpec, ModelSpec, RunSpec, SubjectSpec, TrainingSpec
 
 REPLICATES = 1000
 """A claim's seed plus this is the seed of its `Profile.replicate`."""
@@ -52,13 +52,12 @@ class Profile:
         return replace(run, training=replace(run.training, steps=1), measure=replace(run.measure, every=1))
 
     def factorized(self, run: RunSpec) -> RunSpec:
-        """Control: the run with two networks, one for x and one for y (Fig. 1a)."""
-        return replace(run, model=replace(run.model, kind="factorized"))
+        """Control: the run with two subjects, one for x and one for y (Fig. 1a)."""
+        return replace(run, subject=replace(run.subject, factorized=True))
 
-    def rendered(self, run: RunSpec, source: Literal["nearest-label", "true"]) -> RunSpec:
-        """Control: the run with true images measured in place of its samples, after one step of training."""
-        untrained = self.untrained(run)
-        return replace(untrained, measure=replace(untrained.measure, source=source))
+    def rendered(self, run: RunSpec, how: Literal["nearest-label", "true"]) -> RunSpec:
+        """Control: true images in place of the subject's, at step 0 and after one step."""
+        return replace(self.untrained(run), subject=SubjectSpec(how))
 
 
 # Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). All claims at up

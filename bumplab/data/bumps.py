@@ -96,11 +96,11 @@ def draw_off_grid(data: DataSpec, count: int, generator: torch.Generator) -> Ten
     """
     n = data.image_size
     low = 1 + OFF_GRID_MARGIN
-    high = torch.tensor([min(n - OFF_GRID_MARGIN, float(axis_labels(n, d)[-1])) for d in (data.dx, data.dy)])
-    high = high.clamp(min=low)
-    kept = torch.empty(0, 2)
+    ends = [min(n - OFF_GRID_MARGIN, float(axis_labels(n, d)[-1])) for d in (data.dx, data.dy)]
+    high = torch.tensor(ends, dtype=torch.float32).clamp(min=low)
+    kept = torch.empty(0, 2, dtype=torch.float32)
     while len(kept) < count:
-        drawn = low + torch.rand(count, 2, generator=generator) * (high - low)
+        drawn = low + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (high - low)
         kept = torch.cat([kept, drawn[~in_hole(drawn, n, data.hole)] if data.hole else drawn])
     return kept[:count]
 
@@ -111,7 +111,7 @@ def draw_in_hole(data: DataSpec, count: int, generator: torch.Generator, margin:
     With the tolerance of eq. 1 as margin, a generator that copies the nearest training label is never right here.
     """
     low, high = hole_edges(data.image_size, data.hole)
-    return low + margin + torch.rand(count, 2, generator=generator) * (high - low - 2 * margin)
+    return low + margin + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (high - low - 2 * margin)
 
 
 def hole_edges(image_size: int, hole: float) -> tuple[float, float]:

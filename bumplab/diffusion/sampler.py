@@ -9,10 +9,11 @@ from torch import Tensor
 
 from bumplab.config import DiffusionSpec
 from bumplab.diffusion.objective import split
+from bumplab.diffusion.rng import Rng
 from bumplab.diffusion.schedule import alphas_cumprod
 
-Denoiser = Callable[[Tensor, Tensor, bool], Tensor]
-"""A network with its labels bound: ``(x_t [B, C, H, W], t [B], is_last_step) -> prediction [B, C, H, W]``."""
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""A network with its labels bound: ``(x_t [B, C, H, W], t [B]) -> prediction [B, C, H, W]``."""
 
 
 def sampling_timesteps(timesteps: int, steps: int) -> list[int]:
@@ -40,12 +41,12 @@ def ancestral_step(x0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_next: T
 
 
 @torch.inference_mode()
-def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: torch.Generator) -> Tensor:
+def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, rng: Rng) -> Tensor:
     """Images drawn from ``noise [B, C, H, W]``: float32 of the same shape, in [-1, 1].
 
     A pixel is NaN where a prediction is not finite.
 
-    The ancestral sampler takes fresh noise from ``generator``. DDIM does not use it.
+    The ancestral sampler takes fresh noise from ``rng``. DDIM does not use it.
     """
     steps = sampling_timesteps(spec.timesteps, spec.sampler_steps)
     levels = alphas_cumprod(spec.schedule, spec.timesteps).to(noise.device, torch.float32)
@@ -54,13 +55,13 @@ def sample(denoise: Denoiser, noise: Tensor, spec: DiffusionSpec, generator: tor
     for i, t in enumerate(steps):
         last = i + 1 == len(steps)
         level, level_next = levels[t], one if last else levels[steps[i + 1]]
-        output = denoise(x, torch.full((len(x),), t, device=x.device), last)
+        output = denoise(x, torch.full((len(x),), t, device=x.device))
         x0, predicted_noise = split(spec.prediction, output, x, level)
         if last:
             x = x0
         elif spec.sampler == "ddim":
             x = ddim_step(x0, predicted_noise, level_next)
         else:
-            fresh = torch.randn(x.shape, device=x.device, generator=generator)
+            fresh = rng.normal(*x.shape)
             x = ancestral_step(x0, x, level, level_next, fresh)
     return x

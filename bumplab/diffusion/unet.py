@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bumplab.config import ModelSpec
+from bumplab.config import ModelSpec, Role
 from bumplab.diffusion.encoding import encode_condition
 
-TAPS = ("down3", "bottleneck", "up1-features", "up1")
-"""Places whose activations can be recorded.
-
-The paper's "layer 4" (Fig. 6) is the first up block. ``up1-features`` is its output before its label injection is
-added, and ``up1`` its output after that."""
+ROLES: dict[Role, str] = {
+    "layer4": "up1.change",
+    "layer4-injected": "up1",
+    "encoder": "down3",
+    "bottleneck": "bottleneck",
+}
+"""The module whose output has each role. The paper's "layer 4" (Fig. 6) is the first up block."""
 
 
 class Norm(nn.GroupNorm):
@@ -118,18 +118,11 @@ class Block(nn.Module):
         self.change = DoubleConv(inputs, outputs, groups, hidden=hidden)
         self.inject = nn.Sequential(nn.SiLU(), nn.Linear(condition, outputs))
 
-    def features(self, x: Tensor) -> Tensor:
-        """The block's output before the condition is added: ``[B, in, H, W] -> [B, out, H, W]``."""
-        mixed: Tensor = self.change(self.mix(x))
-        return mixed
-
-    def injection(self, condition: Tensor) -> Tensor:
-        """The number per channel that the condition ``[B, C]`` adds to every pixel: ``[B, out, 1, 1]``."""
-        added: Tensor = self.inject(condition)
-        return added[:, :, None, None]
-
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.features(x) + self.injection(condition)
+        """``[B, in, H, W], [B, C] -> [B, out, H, W]``. The condition adds a number per channel to every pixel."""
+        features: Tensor = self.change(self.mix(x))
+        added: Tensor = self.inject(condition)
+        return features + added[:, :, None, None]
 
 
 class UNet(nn.Module):
@@ -167,29 +160,20 @@ class UNet(nn.Module):
         self.attend_up3 = attend(w, 0)
         self.head = nn.Conv2d(w, 1, 1)
 
-    def forward(
-        self, x: Tensor, t: Tensor, labels: Tensor, record: Callable[[str, Tensor], None] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """The network's prediction, ``[B, 1, N, N]`` float32.
 
         Args:
             x: noisy images ``[B, 1, N, N]``; N is a multiple of 8.
             t: timesteps ``[B]``, from 0.
             labels: ``[B, 2]``, (x, y) in pixels.
-            record: called as ``record(tap, activation [B, C, H, W])`` at each of `TAPS`, in order.
         """
         c = encode_condition(t, labels, self.encoding_dim)
         x1 = self.stem(x)
         x2 = self.attend_down1(self.down1(F.max_pool2d(x1, 2), c))
         x3 = self.attend_down2(self.down2(F.max_pool2d(x2, 2), c))
-        down3 = self.down3(F.max_pool2d(x3, 2), c)
-        bottleneck = self.bottleneck(self.attend_down3(down3))
-        features = self.up1.features(_up(bottleneck, x3))
-        up1 = features + self.up1.injection(c)
-        if record is not None:
-            for tap, activation in zip(TAPS, (down3, bottleneck, features, up1), strict=True):
-                record(tap, activation)
-        h = self.attend_up1(up1)
+        x4 = self.attend_down3(self.down3(F.max_pool2d(x3, 2), c))
+        h = self.attend_up1(self.up1(_up(self.bottleneck(x4), x3), c))
         h = self.attend_up2(self.up2(_up(h, x2), c))
         h = self.attend_up3(self.up3(_up(h, x1), c))
         return self.head(h).float()  # type: ignore[no-any-return]

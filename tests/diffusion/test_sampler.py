@@ -7,12 +7,17 @@ import torch
 
 from bumplab.config import DiffusionSpec
 from bumplab.diffusion.objective import target
+from bumplab.diffusion.rng import Drawing
 from bumplab.diffusion.sampler import sample, sampling_timesteps
 from bumplab.diffusion.schedule import alphas_cumprod
 
 SHAPE = (3, 2, 8, 8)
 X0 = torch.rand(SHAPE, generator=torch.Generator().manual_seed(5)) * 1.9 - 0.95
 NOISE = torch.randn(SHAPE, generator=torch.Generator().manual_seed(6))
+
+
+def drawing(seed):
+    return Drawing(torch.Generator().manual_seed(seed))
 
 
 class Oracle:
@@ -22,11 +27,11 @@ class Oracle:
         self.spec, self.calls, self.noises = spec, [], []
         self.levels = alphas_cumprod(spec.schedule, spec.timesteps)
 
-    def __call__(self, x, t, last):
+    def __call__(self, x, t):
         assert x.shape == SHAPE
         assert t.shape == (SHAPE[0],)
         assert len(t.unique()) == 1
-        self.calls.append((int(t[0]), last))
+        self.calls.append(int(t[0]))
         level = self.levels[t[0]]
         noise = (x.double() - level.sqrt() * X0) / (1 - level).sqrt()
         self.noises.append(noise)
@@ -44,9 +49,7 @@ SPECS = [
 def sampled():
     """Each spec with its oracle, and the images that were sampled with it."""
     oracles = [Oracle(spec) for spec in SPECS]
-    generators = [torch.Generator().manual_seed(0) for _ in SPECS]
-    return [(oracle.spec, oracle, sample(oracle, NOISE.clone(), oracle.spec, random))
-            for oracle, random in zip(oracles, generators, strict=True)]  # fmt: skip
+    return [(oracle.spec, oracle, sample(oracle, NOISE.clone(), oracle.spec, drawing(0))) for oracle in oracles]
 
 
 def test_an_exact_denoiser_recovers_the_image(sampled):
@@ -56,12 +59,11 @@ def test_an_exact_denoiser_recovers_the_image(sampled):
         assert torch.allclose(images, X0, atol=1e-3), spec
 
 
-def test_timesteps_fall_and_only_the_last_is_flagged(sampled):
+def test_timesteps_fall_from_the_noisiest(sampled):
     for spec, oracle, _ in sampled:
-        timesteps, flags = zip(*oracle.calls, strict=True)
-        assert list(timesteps) == sampling_timesteps(spec.timesteps, spec.sampler_steps), spec
+        timesteps = oracle.calls
+        assert timesteps == sampling_timesteps(spec.timesteps, spec.sampler_steps), spec
         assert all(a > b for a, b in pairwise(timesteps)), spec
-        assert flags == (*[False] * (len(flags) - 1), True), spec
         if spec.sampler_steps == 1000:
             assert set(timesteps) == set(range(1000)), spec
 
@@ -82,8 +84,7 @@ def test_only_the_ancestral_sampler_draws_noise():
     for sampler in ("ddim", "ancestral"):
         spec = DiffusionSpec(500, "linear", "epsilon", sampler, 20)
         first, again, other = (
-            sample(lambda x, t, last: torch.zeros_like(x), NOISE * 0.1, spec, torch.Generator().manual_seed(seed))
-            for seed in (1, 1, 2)
+            sample(lambda x, t: torch.zeros_like(x), NOISE * 0.1, spec, drawing(seed)) for seed in (1, 1, 2)
         )
         assert torch.equal(first, again), sampler
         assert torch.equal(first, other) == (sampler == "ddim"), sampler
@@ -91,7 +92,7 @@ def test_only_the_ancestral_sampler_draws_noise():
 
 def test_samples_stay_within_the_range_of_images():
     for spec in SPECS:
-        images = sample(lambda x, t, last: 50 * torch.sin(9 * x), NOISE.clone(), spec, torch.Generator().manual_seed(0))
+        images = sample(lambda x, t: 50 * torch.sin(9 * x), NOISE.clone(), spec, drawing(0))
         assert float(images.abs().max()) <= 1, spec
 
 
@@ -102,21 +103,23 @@ def test_an_infinite_prediction_gives_nan():
     ):
         spec = DiffusionSpec(prediction=prediction, sampler=sampler, sampler_steps=steps)
 
-        def denoise(x, t, last, only_last=only_last):
-            return torch.zeros_like(x) if only_last and not last else torch.full_like(x, torch.inf)
+        final = sampling_timesteps(spec.timesteps, steps)[-1]
 
-        images = sample(denoise, NOISE.clone(), spec, torch.Generator())
+        def denoise(x, t, only_last=only_last, final=final):
+            return torch.zeros_like(x) if only_last and int(t[0]) != final else torch.full_like(x, torch.inf)
+
+        images = sample(denoise, NOISE.clone(), spec, drawing(0))
         assert bool(images.isnan().all()), (prediction, sampler, only_last)
 
 
 def test_a_prediction_of_nan_gives_nan():
     spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
-    images = sample(lambda x, t, last: x * torch.nan, NOISE.clone(), spec, torch.Generator())
+    images = sample(lambda x, t: x * torch.nan, NOISE.clone(), spec, drawing(0))
     assert bool(images.isnan().all())
 
 
 def test_sampling_does_not_change_the_first_noise():
     spec = DiffusionSpec(1000, "cosine", "v", "ddim", 4)
     noise = NOISE.clone()
-    sample(Oracle(spec), noise, spec, torch.Generator())
+    sample(Oracle(spec), noise, spec, drawing(0))
     assert torch.equal(noise, NOISE)

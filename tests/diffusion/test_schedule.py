@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bumplab.config import DiffusionSpec
 from bumplab.diffusion.objective import split
+from bumplab.diffusion.rng import Drawing
 from bumplab.diffusion.sampler import ancestral_step, ddim_step, sample, sampling_timesteps
 from bumplab.diffusion.schedule import alphas_cumprod
 
@@ -112,7 +113,7 @@ def test_ancestral_sampling_equals_diffusers_ddpm_from_noise_to_image(steps):
         theirs.set_timesteps(steps)
         spec = DiffusionSpec(1000, schedule, prediction, "ancestral", steps)
         x, _, random = noisy(steps)
-        ours = sample(lambda x, t, last: 0.8 * x, x, spec, random)
+        ours = sample(lambda x, t: 0.8 * x, x, spec, Drawing(random))
         x, _, random = noisy(steps)
         for t in theirs.timesteps:
             x = theirs.step(0.8 * x, t, x, generator=random).prev_sample

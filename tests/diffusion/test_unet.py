@@ -1,4 +1,4 @@
-"""The UNet of the paper: size, shapes, taps, attention, conditioning and gradients."""
+"""The UNet of the paper: size, shapes, roles, attention, conditioning and gradients."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from bumplab.config import ModelSpec
 from bumplab.diffusion.encoding import encode_condition, sinusoidal
-from bumplab.diffusion.unet import TAPS, SelfAttention, UNet, attention
+from bumplab.diffusion.unet import ROLES, SelfAttention, UNet, attention
 
 SMALL = ModelSpec(width=4, encoding_dim=8, attention_heads=2)
 
@@ -19,19 +19,31 @@ def network(spec=SMALL, size=16):
     return UNet(spec, size).eval()
 
 
-def forward(net, size=16, labels=((3.0, 5.0), (8.0, 8.5)), taps=None):
+def forward(net, size=16, labels=((3.0, 5.0), (8.0, 8.5))):
     x = torch.randn(len(labels), 1, size, size, generator=torch.Generator().manual_seed(1))
     t = torch.arange(len(labels)) * 400 + 10
-    return net(x, t, torch.tensor(labels), None if taps is None else taps.__setitem__)
+    return net(x, t, torch.tensor(labels))
+
+
+def outputs_of_roles(net, size=16):
+    """The output of each role's module in a forward pass, in the order of the calls, and the network's output."""
+    outputs, hooks = {}, []
+    for role, name in ROLES.items():
+        hook = lambda module, inputs, output, role=role: outputs.update({role: output})  # noqa: E731
+        hooks.append(net.get_submodule(name).register_forward_hook(hook))
+    result = forward(net, size)
+    for hook in hooks:
+        hook.remove()
+    return outputs, result
 
 
 @pytest.fixture(scope="module")
 def paper():
-    """The UNet at the paper's width, on the paper's canvas, with its taps and output for two labels."""
+    """The UNet at the paper's width, on the paper's canvas, with the roles' activations and its output."""
     torch.manual_seed(0)
-    net, taps = UNet(ModelSpec(), 32).eval(), {}
+    net = UNet(ModelSpec(), 32).eval()
     with torch.inference_mode():
-        output = forward(net, 32, taps=taps)
+        taps, output = outputs_of_roles(net, 32)
     return net, output, taps
 
 
@@ -39,17 +51,17 @@ def test_the_papers_width_has_about_23_million_parameters(paper):
     assert 22e6 < sum(p.numel() for p in paper[0].parameters()) < 25e6
 
 
-def test_output_and_taps_have_the_documented_shapes(paper):
+def test_the_output_and_the_roles_have_the_documented_shapes(paper):
     _, output, taps = paper
     assert output.shape == (2, 1, 32, 32)
     assert output.dtype == torch.float32
-    assert tuple(taps) == TAPS
-    assert {tap: tuple(a.shape[1:]) for tap, a in taps.items()} == {
-        "down3": (256, 4, 4),
+    assert {role: tuple(a.shape[1:]) for role, a in taps.items()} == {
+        "encoder": (256, 4, 4),
         "bottleneck": (256, 4, 4),
-        "up1-features": (128, 8, 8),
-        "up1": (128, 8, 8),
+        "layer4": (128, 8, 8),
+        "layer4-injected": (128, 8, 8),
     }
+    assert list(taps) == ["encoder", "bottleneck", "layer4", "layer4-injected"], "in the order of the forward pass"
 
 
 def test_channels_are_those_of_the_paper(paper):
@@ -88,26 +100,20 @@ def test_attention_follows_blocks_with_maps_up_to_the_limit():
             assert forward(net, 32).shape == (2, 1, 32, 32), largest
 
 
-def test_layer_4_taps_differ_by_the_label_injection_alone():
-    """The injection is one number per channel. It depends on the label, and up1-features comes before it."""
-    net, taps = network(), {}
+def test_the_roles_of_layer_4_differ_by_the_label_injection_alone():
+    """The injection is one number per channel. It depends on the label, and layer4 comes before it."""
+    net = network()
     with torch.inference_mode():
-        forward(net, taps=taps)
-        injected = taps["up1"] - taps["up1-features"]
+        taps, output = outputs_of_roles(net)
+        assert torch.equal(output, forward(net)), "hooks changed the output"
+        injected = taps["layer4-injected"] - taps["layer4"]
         condition = encode_condition(torch.tensor([10, 410]), torch.tensor([[3.0, 5.0], [8.0, 8.5]]), 8)
         assert torch.allclose(injected, net.up1.inject(condition)[:, :, None, None].expand_as(injected), atol=1e-5)
         assert not torch.allclose(injected[0], injected[1], atol=1e-3)
         net.up1.inject[1].bias += 1.0
-        after = {}
-        forward(net, taps=after)
-    assert torch.equal(after["up1-features"], taps["up1-features"])
-    assert torch.allclose(after["up1"], taps["up1"] + 1, atol=1e-5)
-
-
-def test_recording_does_not_change_the_output():
-    net = network()
-    with torch.inference_mode():
-        assert torch.equal(forward(net), forward(net, taps={}))
+        after, _ = outputs_of_roles(net)
+    assert torch.equal(after["layer4"], taps["layer4"])
+    assert torch.allclose(after["layer4-injected"], taps["layer4-injected"] + 1, atol=1e-5)
 
 
 def test_gradients_reach_every_parameter():

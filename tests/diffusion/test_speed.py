@@ -12,13 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import plain
 from bumplab import profiles
-from bumplab.diffusion import unet
+from bumplab.diffusion import loop, speed, unet
 from bumplab.diffusion.encoding import encode_condition
-from bumplab.diffusion.generator import build
-from bumplab.diffusion.unet import Norm
-from bumplab.measure.evaluate import draw, label_sets
-from bumplab.training import speed
-from bumplab.training.loop import draw_batch, start, train, update
+from bumplab.diffusion.loop import train
+from bumplab.diffusion.rng import Drawing
+from bumplab.diffusion.unet import Norm, UNet
+from bumplab.randomness import generator
+from tests.diffusion.unets import start
 
 SMOKE = profiles.get("smoke").run(0)
 QUICK = profiles.get("quick").run(0)
@@ -31,8 +31,15 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: tor
 EVERYWHERE = ["cpu", pytest.param("cuda:0", marks=[pytest.mark.gpu, gpu])]
 
 
-def batch_of(state, spec):
-    return draw_batch(spec, state.step, len(state.data.labels), "cpu")
+def inputs_of(state):
+    """A batch as a network gets it: noise, timesteps and labels."""
+    rng = Drawing(generator(0, "batch"))
+    chosen = rng.integers(len(state.data.labels), 8)
+    return rng.normal(8, 1, 16, 16), rng.integers(1000, 8), state.data.labels[chosen]
+
+
+def vector_of(state):
+    return state.weights.vectors["weights"]
 
 
 @pytest.fixture
@@ -46,11 +53,10 @@ def test_the_network_computes_what_the_plain_one_does(double, monkeypatch):
     """With the operations that it uses on a CPU, and with those on a GPU."""
     for spec, on_gpu in product((SMOKE, QUICK, WIDE), (False, True)):
         monkeypatch.setattr(unet, "_on_gpu", lambda x, on_gpu=on_gpu: on_gpu)
-        state = start(spec, "cpu")
-        batch = batch_of(state, spec)
-        network = build(spec).double()
+        network = UNet(spec.model, spec.data.image_size).double()
         theirs = plain.PlainUNet(network, spec)
-        inputs = (batch.noise.double(), batch.t, state.data.labels[batch.chosen])
+        noise, *condition = inputs_of(start(spec))
+        inputs = (noise.double(), *condition)
         expected, output = theirs(*inputs), network(*inputs)
         assert torch.allclose(output.double(), expected, atol=1e-6), (spec, on_gpu)  # the output is float32
         weight = torch.randn(output.shape)
@@ -72,16 +78,16 @@ def test_200_steps_lose_what_they_lose_plainly(spec, tolerance, device):
     plainly = plain.PlainTraining(fast, replace(spec, training=replace(spec.training, precision="float32")))
     for until in range(50, 201, 50):
         expected = sum(plainly.train(until)) / 50
-        assert train(fast, spec, until) == pytest.approx(expected, rel=tolerance)
+        assert train(fast, until) == pytest.approx(expected, rel=tolerance)
 
 
 def test_bf16_is_used_where_the_processor_has_it(monkeypatch):
     """Without it a step in bf16 would take 12 times as long, so the step is one in float32."""
     for has in (True, False):
         monkeypatch.setattr(speed, "has_bf16", lambda device, has=has: has)
-        state, exact = start(HALF, "cpu"), start(WIDE, "cpu")
-        assert (train(state, HALF, 2) == train(exact, WIDE, 2)) is not has
-        assert torch.equal(state.vectors["weights"], exact.vectors["weights"]) is not has
+        state, exact = start(HALF), start(WIDE)
+        assert (train(state, 2) == train(exact, 2)) is not has
+        assert torch.equal(vector_of(state), vector_of(exact)) is not has
 
 
 def test_a_cpu_has_bf16_where_onednn_is_built_in_and_has_it(monkeypatch):
@@ -92,22 +98,6 @@ def test_a_cpu_has_bf16_where_onednn_is_built_in_and_has_it(monkeypatch):
             patch.setattr(torch, "ops", SimpleNamespace(mkldnn=operators))
             patch.setattr(torch.backends.mkldnn, "is_available", lambda built=built: built)
             assert speed.has_bf16.__wrapped__("cpu") is (built and has), (built, has)
-
-
-@pytest.mark.parametrize("device", EVERYWHERE)
-def test_samples_are_those_of_the_plain_network(device):
-    """On a CPU each pixel is within a grey value, by rounding. On a GPU, in TF32, the mean difference is below one."""
-    state = start(SMOKE, device)
-    train(state, SMOKE, 12)
-    labels = label_sets(replace(SMOKE, measure=replace(SMOKE.measure, samples=300)))["on_grid"]  # more than a batch
-    ours, taps = draw(state.averaged, SMOKE, labels, device, recorded=5)
-    theirs, plain_taps = draw(plain.PlainUNet(state.network, SMOKE), SMOKE, labels, device, recorded=5)
-    difference = abs(ours.astype(int) - theirs)
-    assert ours.std() > 10
-    assert float(difference.max() if device == "cpu" else difference.mean()) <= 1
-    assert taps.keys() == plain_taps.keys()
-    near = 1e-4 if device == "cpu" else 1e-1
-    assert all(torch.allclose(torch.tensor(taps[t]), torch.tensor(plain_taps[t]), atol=near) for t in taps)
 
 
 def test_norm_is_group_norm_and_keeps_the_memory_format():
@@ -153,16 +143,14 @@ def test_maps_double_on_a_gpu_as_interpolate_doubles_them():
 
 
 def test_one_vector_holds_all_weights_and_all_gradients():
-    network = speed.to_device(start(SMOKE, "cpu").network, "cpu")
+    network = speed.to_device(UNet(SMOKE.model, 16), "cpu", compiled=True)
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     flat = speed.flatten(network)
     assert flat.numel() == sum(weight.numel() for weight in before.values())
     assert all(torch.equal(weight, before[name]) for name, weight in network.named_parameters())
     convolution = network.down2.mix.conv1.weight
     assert convolution.is_contiguous(memory_format=torch.channels_last)
-    state = start(SMOKE, "cpu")
-    batch = batch_of(state, SMOKE)
-    network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum().backward()
+    network(*inputs_of(start(SMOKE))).square().sum().backward()
     assert all(
         torch.equal(part, network.get_parameter(name).grad) for name, part in speed.views(network, flat.grad).items()
     )
@@ -173,14 +161,14 @@ def test_one_vector_holds_all_weights_and_all_gradients():
 
 
 def test_gradients_gathered_as_on_a_gpu_are_those_accumulated():
-    state = start(SMOKE, "cpu")
-    batch = batch_of(state, SMOKE)
-    (flat,) = state.optimizer.param_groups[0]["params"]
+    state = start(SMOKE)
+    optimizer = state.weights.optimizer
+    (flat,) = optimizer.param_groups[0]["params"]
     gradients = []
-    for write in (lambda loss: speed.differentiate(loss, state.network, state.optimizer),
+    for write in (lambda loss: speed.differentiate(loss, state.network, optimizer),
                   lambda loss: speed.gather(loss, state.network)):  # fmt: skip
         flat.grad.fill_(7.0)  # as the step before left it
-        write(state.network(batch.noise, batch.t, state.data.labels[batch.chosen]).square().sum())
+        write(state.network(*inputs_of(state)).square().sum())
         gradients.append(flat.grad.clone())
     assert float(gradients[0].norm()) > 0
     assert torch.equal(*gradients)
@@ -200,23 +188,23 @@ class Questions(TorchDispatchMode):
 
 def test_a_step_asks_the_device_for_no_number(monkeypatch):
     """Exceptions are the check of labels, which is made on a CPU alone, and the CPU's optimizer."""
-    state = start(HALF, "cpu")
-    batch = batch_of(state, HALF)
-    monkeypatch.setattr(state.optimizer, "step", lambda: None)
+    state = start(HALF)
+    monkeypatch.setattr(state.weights.optimizer, "step", lambda: None)
+    rng = Drawing(generator(0, "batch"))
+    chosen = rng.integers(len(state.data.labels), 8)
     with Questions() as questions:
-        update(state, HALF, *batch)
+        loop._update(state, chosen, rng)
     assert questions.asked == 1
     with Questions() as questions:
-        float(state.vectors["weights"][0])
+        float(vector_of(state)[0])
     assert questions.asked == 1, "the count sees nothing"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [SMOKE, HALF], ids=["float32", "bf16"])
 def test_the_network_compiles_to_one_graph_that_computes_the_same(spec):
-    state = start(spec, "cpu")
-    batch = batch_of(state, spec)
-    inputs = (batch.noise, batch.t, state.data.labels[batch.chosen])
+    state = start(spec)
+    inputs = inputs_of(state)
     compiled = torch.compile(state.network, backend="aot_eager", fullgraph=True, dynamic=False)
     unit = BF16 if spec.training.precision == "bf16" else FLOAT32
     with speed.autocast(spec.training, "cpu"):
@@ -224,7 +212,7 @@ def test_the_network_compiles_to_one_graph_that_computes_the_same(spec):
     assert torch.allclose(ours, theirs, atol=32 * unit)
     gradients = []
     for output in (ours, theirs):
-        state.optimizer.zero_grad(set_to_none=False)
+        state.weights.optimizer.zero_grad(set_to_none=False)
         output.square().sum().backward()
         gradients.append(torch.cat([weight.grad.flatten().clone() for weight in state.network.parameters()]))
     assert float((gradients[0] - gradients[1]).norm() / gradients[1].norm()) < 64 * unit
@@ -249,12 +237,12 @@ def test_on_a_cpu_nothing_is_captured():
 def test_a_captured_step_is_the_step(spec, monkeypatch):
     """Three replayed steps end in the weights of three launched ones. Capturing itself trains nothing."""
     captured = start(spec, "cuda:0")
-    train(captured, spec, 3)
+    train(captured, 3)
     monkeypatch.setattr(speed, "capture", lambda function, *_: function)
     launched = start(spec, "cuda:0")
-    train(launched, spec, 3)
+    train(launched, 3)
     assert captured.step == launched.step == 3
-    a, b = captured.vectors["weights"], launched.vectors["weights"]
+    a, b = vector_of(captured), vector_of(launched)
     assert float((a - b).norm() / b.norm()) < 1e-3
 
 
@@ -267,8 +255,8 @@ def test_the_exact_mode_repeats_bit_for_bit(monkeypatch):
         weights = []
         for _ in range(2):
             state = start(SMOKE, "cuda:0")
-            train(state, SMOKE, 5)
-            weights.append(state.vectors["weights"].clone())
+            train(state, 5)
+            weights.append(vector_of(state).clone())
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(*weights)

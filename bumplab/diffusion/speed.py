@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import torch
@@ -23,8 +23,6 @@ THREADS = 1
 
 Weights are bit-identical between processes only at equal thread counts.
 """
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba")
-"""Libraries on which a measured number depends, beside torch and OpenCV."""
 COMPILING = {"force_layout_optimization": True, "combo_kernels": True}
 """Options of torch.compile: channels last in all layers, and independent small operations in one kernel."""
 
@@ -61,13 +59,13 @@ def configure(device: str) -> None:
         torch.backends.cudnn.benchmark = fast
 
 
-def to_device(network: ModuleT, device: str) -> ModuleT:
-    """Moves the weights to the device, channels-last. On a GPU the network is compiled when it is first called.
+def to_device(network: ModuleT, device: str, compiled: bool) -> ModuleT:
+    """Moves the weights to the device, channels-last. A GPU compiles a ``compiled`` network when it is first called.
 
-    On a CPU it is not: compiling takes as long as training three quick runs, and then saves a tenth of each step.
+    A CPU does not: compiling takes as long as training three quick runs, and then saves a tenth of each step.
     """
     moved: ModuleT = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device != "cpu" and not exact():
+    if compiled and device != "cpu" and not exact():
         moved.compile(dynamic=False, options=COMPILING)
     return moved
 
@@ -105,7 +103,7 @@ def gather(loss: Tensor, network: nn.Module) -> None:
     """Writes the gradient of ``loss``, all parts at once. Part by part, a GPU would launch 180 kernels."""
     weights = list(network.parameters())
     gradients: list[Any] = [weight.grad for weight in weights]
-    torch._foreach_copy_(gradients, torch.autograd.grad(loss, weights))
+    torch._foreach_copy_(gradients, torch.autograd.grad(loss, weights, materialize_grads=True))
 
 
 def views(network: nn.Module, flat: Tensor) -> dict[str, Tensor]:
@@ -187,9 +185,7 @@ def exact() -> bool:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """What decides a run's exact bits beside its spec: the machine, and the libraries that train and measure."""
-    import cv2  # gives its version: the module comes from opencv-python, or from its headless package
-
+    """What decides a run's exact bits beside its spec and the libraries that measure: torch and the machine."""
     cuda = device != "cpu"
     return {
         "torch": str(torch.__version__),
@@ -198,6 +194,18 @@ def describe(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "bf16": has_bf16(device),
         "exact": not cuda or exact(),
-        "opencv": cv2.__version__,
-        **{library: version(library) for library in LIBRARIES},
     }
+
+
+def gpu(worker: int, exactly: bool) -> str | None:
+    """torch's name of the GPU for this worker, or None where there is no GPU.
+
+    With ``exactly`` torch computes deterministically from here on.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        return None
+    if exactly:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at its first use of the GPU
+        torch.use_deterministic_algorithms(True)
+    return f"cuda:{worker % count}"
