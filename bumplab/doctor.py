@@ -197,7 +197,7 @@ def _workers() -> tuple[State, str]:
 
 
 def _bf16() -> tuple[State, str]:
-    from bumplab.training.speed import has_bf16
+    from bumplab.diffusion.speed import has_bf16
 
     if has_bf16("cpu"):
         return "ok", "the processor computes in bf16"

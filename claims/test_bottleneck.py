@@ -8,7 +8,7 @@ from bumplab.verdicts.effects import require_learned
 from bumplab.verdicts.intervals import Undefined
 from bumplab.verdicts.worlds import LATE, learning, ramp, run
 
-LAYER_4, BOTTLENECK = "up1-features", "bottleneck"
+LAYER_4, BOTTLENECK = "layer4", "bottleneck"
 
 
 def less_readable(measure):

@@ -65,7 +65,7 @@ def r2_gap(measure):
     def effect(runs):
         imbalanced = runs["imbalanced"]
         first = min(half_learned(imbalanced, "on_grid", axis, f"t{axis}") for axis in ("_x", "_y"))
-        x, y = (imbalanced[f"up1-features.{measure}_{axis}"] for axis in "xy")
+        x, y = (imbalanced[f"layer4.{measure}_{axis}"] for axis in "xy")
         return float(np.interp(first, imbalanced.steps, abs(x - y)))
 
     return effect
@@ -224,8 +224,8 @@ CLAIM = Claim(
     curves={
         "on_grid.corrected_x": "x: accuracy / ceiling",
         "on_grid.corrected_y": "y: accuracy / ceiling",
-        "up1-features.umap_r2_x": "x: R^2 (UMAP)",
-        "up1-features.umap_r2_y": "y: R^2 (UMAP)",
+        "layer4.umap_r2_x": "x: R^2 (UMAP)",
+        "layer4.umap_r2_y": "y: R^2 (UMAP)",
     },
     plant=plant,
     controls=(

@@ -50,14 +50,14 @@ def nearer_to_two(runs):
     It is the dimension before label injection.
     """
     phase_starts(runs["dense"])  # undefined for a run that has not reached phase C
-    distance = np.abs(runs["dense"]["up1-features.dimension"] - MANIFOLD_DIMENSION)
+    distance = np.abs(runs["dense"]["layer4.dimension"] - MANIFOLD_DIMENSION)
     return float(distance[0] - distance[-1])
 
 
 def rise_of_order(runs):
     """R^2 of position read linearly from the 3D embedding, at the last step minus at the first."""
     phase_starts(runs["dense"])
-    curve = runs["dense"]["up1-features.umap_r2"]
+    curve = runs["dense"]["layer4.umap_r2"]
     return float(curve[-1] - curve[0])
 
 
@@ -80,7 +80,7 @@ def plant(seed, conditions, order, wrong_in_b, nearer, rise):
         "on_grid.single-wrong": single - correct,
         "on_grid.none": 0.9 * (1 - single),
         "on_grid.several": 0.1 * (1 - single),
-        "up1-features.dimension": 22.0 - nearer * STEPS / STEPS[-1],
+        "layer4.dimension": 22.0 - nearer * STEPS / STEPS[-1],
         **r2(0.05 + rise * STEPS / STEPS[-1]),
     }
     return {"dense": run(seed, curves)}

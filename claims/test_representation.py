@@ -25,7 +25,9 @@ def over_training(measure):
             accuracy = curves.corrected("on_grid")
             if np.ptp(accuracy) < VISIBLE:
                 raise Undefined(f"the accuracy of the {condition} run does not change")
-            correlations.append(float(spearmanr(curves[f"up1-features.{measure}"], accuracy).statistic))
+            if np.ptp(curves[f"layer4.{measure}"]) == 0:  # a tap that holds the label itself
+                raise Undefined(f"R^2 of the {condition} run does not change")
+            correlations.append(float(spearmanr(curves[f"layer4.{measure}"], accuracy).statistic))
         return float(np.mean(correlations))
 
     return effect
@@ -39,10 +41,12 @@ def at_fixed_steps(measure):
 
     def effect(runs):
         accuracy = np.array([curves.corrected("on_grid") for curves in runs.values()])
-        r2 = np.array([curves[f"up1-features.{measure}"] for curves in runs.values()])
+        r2 = np.array([curves[f"layer4.{measure}"] for curves in runs.values()])
         apart = np.ptp(accuracy, axis=0) >= VISIBLE
         if not apart.any():
             raise Undefined("at no step do the runs differ in accuracy")
+        if not np.ptp(r2[:, apart], axis=0).any():
+            raise Undefined("at no such step do the runs differ in R^2")
         a, r = (rankdata(values[:, apart], axis=0) for values in (accuracy, r2))
         a, r = a - a.mean(axis=0), r - r.mean(axis=0)
         return float((a * r).sum() / np.sqrt((a**2).sum() * (r**2).sum()))
@@ -113,7 +117,7 @@ def orders_of(n):
 
 
 HIGH = 0.5
-R2 = ("up1-features.umap_r2", "up1-features.pca_r2")
+R2 = ("layer4.umap_r2", "layer4.pca_r2")
 CLAIM = Claim(
     id="representation",
     statement="Performance is highly correlated with the learned representation: a high-quality representation is key "
@@ -164,8 +168,8 @@ CLAIM = Claim(
     ),
     curves={
         "on_grid.corrected": "accuracy / ceiling",
-        "up1-features.umap_r2": "R^2 (UMAP)",
-        "up1-features.pca_r2": "R^2 (PCA, cross-validated)",
+        "layer4.umap_r2": "R^2 (UMAP)",
+        "layer4.pca_r2": "R^2 (PCA, cross-validated)",
     },
     plant=plant,
     controls=(

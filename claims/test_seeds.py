@@ -8,7 +8,7 @@ from bumplab.verdicts.effects import LEVEL, levels_of
 from bumplab.verdicts.intervals import exact_trend
 from bumplab.verdicts.worlds import LATE, learning, ramp, run
 
-R2 = ("up1-features.umap_r2", "up1-features.pca_r2")
+R2 = ("layer4.umap_r2", "layer4.pca_r2")
 
 
 def failures(ends_with):
@@ -82,7 +82,7 @@ CLAIM = Claim(
             unit=UNIT,
             region=Region(low=0),
             why=ANY,
-            effect=failures(lambda curves: curves["up1-features.umap_r2"][-1]),
+            effect=failures(lambda curves: curves["layer4.umap_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -96,7 +96,7 @@ CLAIM = Claim(
             why=ANY
             + " Judged beside the paper's measure, because UMAP may tear labels 4 pixels apart into islands and "
             "place them anywhere. Cross-validated R^2 on principal components cannot.",
-            effect=failures(lambda curves: curves["up1-features.pca_r2"][-1]),
+            effect=failures(lambda curves: curves["layer4.pca_r2"][-1]),
             interval=exact_trend,
             datum=DATUM,
             datum_form="outcomes",
@@ -116,7 +116,7 @@ CLAIM = Claim(
             judges=False,
         ),
     ),
-    curves={"up1-features.umap_r2": "R^2 (UMAP)", "up1-features.pca_r2": "R^2 (PCA, cross-validated)"},
+    curves={"layer4.umap_r2": "R^2 (UMAP)", "layer4.pca_r2": "R^2 (PCA, cross-validated)"},
     plant=plant,
     controls=(
         Control(

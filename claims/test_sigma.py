@@ -83,7 +83,7 @@ CLAIM = Claim(
             judges=False,
         ),
     ),
-    curves={"on_grid.corrected": "accuracy / ceiling", "up1-features.umap_r2": "R^2 (UMAP)"},
+    curves={"on_grid.corrected": "accuracy / ceiling", "layer4.umap_r2": "R^2 (UMAP)"},
     plant=plant,
     figure=phase_diagram("Fig. 8"),
     controls=(

@@ -29,9 +29,9 @@ def arrays_of(spec, step):
     return {name: np.zeros(shape, dtype) for name, (dtype, shape) in array_forms(spec, step).items()}
 
 
-def made_up(network, spec, device, step):
-    """In place of `bumplab.measure.evaluate.evaluate`, which takes seconds: each number is 0.5."""
-    from bumplab.measure.evaluate import Measurement
+def made_up(spec, step, sets, drawn):
+    """In place of `bumplab.measure.measure.measure`, which takes seconds: each number is 0.5."""
+    from bumplab.measure.measure import Measurement
 
     row = row_of(spec, step)
     return Measurement({name: row[name] for name in row if name not in ("step", "loss")}, arrays_of(spec, step))

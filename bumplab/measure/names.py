@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 
-from bumplab.config import LAST_TAPS, LAYER_4, RunSpec
+from bumplab.config import LAST_ROLES, LAYER_4, Role, RunSpec
+
+MEASUREMENT = 1
+"""Version of what is measured. Raise it when code changes a number of equal draws: stored draws are measured again."""
 
 SHARES = ("accuracy", "accuracy_x", "accuracy_y")
 """Shares of images whose position is right: on both axes (eq. 1), in x, in y."""
@@ -20,7 +23,7 @@ MEASURES = (
     *("pca_r2", "pca_r2_x", "pca_r2_y"),
     *("dimension", "neighbour_order", "signal"),
 )
-"""Measures of one tap (`bumplab.measure.representation`)."""
+"""Measures of the activations of one role (`bumplab.measure.representation`)."""
 CEILINGS = tuple(share.replace("accuracy", "ceiling") for share in SHARES)
 """The same shares, measured on true images of the same labels: what a perfect generator reaches."""
 RANGES = {
@@ -46,14 +49,15 @@ def row_names(spec: RunSpec, step: int) -> set[str]:
     """Names of all numbers that the run has at this measured step."""
     names_of_set = (*SHARES, *CEILINGS, *MODES, "samples")
     numbers_of_sets = {f"{labels}.{name}" for labels in sample_counts(spec, step) for name in names_of_set}
-    numbers_of_taps = {f"{tap}.{name}" for tap in taps_at(spec, step) for name in MEASURES}
-    return {"step", "loss"} | numbers_of_sets | numbers_of_taps
+    numbers_of_roles = {f"{role}.{name}" for role in roles_at(spec, step) for name in MEASURES}
+    return {"step", "loss"} | numbers_of_sets | numbers_of_roles
 
 
 def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
     """Whether a number of this name, such as ``on_grid.accuracy``, can have this value at this measured step.
 
-    NaN is possible for the measures of a tap, and for the loss at step 0. It is impossible for shares and counts.
+    NaN is possible for the measures of a role, and for the loss at step 0. It is impossible for shares and counts. The
+    loss of a user's subject is of any kind: it may have none, and a negative one.
     """
     group, _, last = name.rpartition(".")
     if name == "step":
@@ -61,6 +65,8 @@ def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
     counts = sample_counts(spec, step)
     if last == "samples":
         return value == counts[group]
+    if name == "loss" and spec.subject.name != "unet":
+        return True
     if math.isnan(value):
         return group not in counts and (name != "loss" or step == 0)
     low, high = RANGES[last]
@@ -71,7 +77,7 @@ def array_forms(spec: RunSpec, step: int) -> dict[str, tuple[str, tuple[int, ...
     """Dtype and shape of each array that this measured step keeps as evidence, by name."""
     size, samples = spec.data.image_size, spec.measure.samples
     forms: dict[str, tuple[str, tuple[int, ...]]] = {"embedding.labels": ("float32", (samples, 2))}
-    forms |= {f"{tap}.embedding": ("float16", (samples, 3)) for tap in taps_at(spec, step)}
+    forms |= {f"{role}.embedding": ("float16", (samples, 3)) for role in roles_at(spec, step)}
     for labels, drawn in sample_counts(spec, step).items():
         shown = min(SHOWN, drawn)
         forms |= {
@@ -93,6 +99,6 @@ def sample_counts(spec: RunSpec, step: int) -> dict[str, int]:
     return {"on_grid": samples, "off_grid": at_end} | ({"in_hole": at_end} if spec.data.hole else {})
 
 
-def taps_at(spec: RunSpec, step: int) -> tuple[str, ...]:
-    """Taps measured at this step: `LAYER_4`, and at the last step also `LAST_TAPS`."""
-    return (*LAYER_4, *LAST_TAPS) if step == spec.training.steps else LAYER_4
+def roles_at(spec: RunSpec, step: int) -> tuple[Role, ...]:
+    """Roles measured at this step: `LAYER_4`, and at the last step also `LAST_ROLES`."""
+    return (*LAYER_4, *LAST_ROLES) if step == spec.training.steps else LAYER_4

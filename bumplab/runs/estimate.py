@@ -8,7 +8,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from bumplab.config import RunSpec
+from bumplab.runs.draws import expected_size
+from bumplab.subjects.protocol import Drawn, Learner, Task
+from bumplab.subjects.registry import Named, blaming, resolve
 
 TRIAL_STEPS = 3
 """Training steps of a trial."""
@@ -30,12 +35,14 @@ class Trial:
     image: float
     once: float
     memory: int
+    draws: int
+    """Bytes of the draws of such a run."""
 
     def seconds(self, runs: Iterable[RunSpec]) -> float:
         """Process-seconds of these runs. They may differ from the run of the trial in length alone."""
         total = 0.0
         for run in runs:
-            networks = 2 if run.model.kind == "factorized" else 1
+            networks = 2 if run.subject.factorized else 1
             label_sets = 2 if run.data.hole else 1
             extra_images = max(0, run.measure.last_samples - run.measure.samples) * label_sets
             total += networks * run.training.steps * self.step
@@ -44,46 +51,56 @@ class Trial:
         return total
 
 
-def trial(spec: RunSpec, device: str) -> Trial:
-    """Tries ``spec`` on this machine and stores nothing. Takes half a minute at the quick profile."""
+def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
+    """Tries ``spec`` on this machine and stores nothing. Takes half a minute at the quick profile.
+
+    ``users`` is the user's subject, if the run's is one.
+    """
     began = time.perf_counter()
-    import torch
+    from bumplab.data.feed import Feed
+    from bumplab.data.label_sets import label_sets
+    from bumplab.measure.measure import measure
+    from bumplab.runs.execute import as_stored
 
-    from bumplab.measure.evaluate import draw, evaluate, label_sets
-    from bumplab.training.loop import start, train
-
+    subject = resolve(spec.subject, users)
     imports = time.perf_counter() - began
-    state = start(spec, device)
-    train(state, spec, 1)
     samples, sampler_steps = min(spec.measure.samples, TRIAL_SAMPLES), spec.diffusion.sampler_steps
+    tried_steps = min(TRIAL_SAMPLER_STEPS, sampler_steps) if "diffusion" in subject.reads else 1
 
     def shortened(steps: int) -> RunSpec:
-        measure = replace(spec.measure, samples=samples, last_samples=0)
-        return replace(spec, measure=measure, diffusion=replace(spec.diffusion, sampler_steps=steps))
+        fewer = replace(spec.measure, samples=samples, last_samples=0)
+        return replace(spec, measure=fewer, diffusion=replace(spec.diffusion, sampler_steps=steps))
 
-    labels = torch.cat(list(label_sets(shortened(1)).values()))
+    def learner_of(run: RunSpec) -> Learner:
+        return subject.start(Task.of(run, tuple(subject.roles)), Feed(run.data, run.seed), device)
 
-    def seconds_to_draw(steps: int) -> float:
-        return _seconds(lambda: draw(state.averaged, shortened(steps), labels, device, recorded=samples))
+    sets = label_sets(shortened(1))
+    labels = np.concatenate([asked.labels for asked in sets.values()])
 
-    def seconds_to_measure() -> float:
-        return _seconds(lambda: evaluate(state.averaged, shortened(1), device, 0))
+    def draw(learner: Learner) -> Drawn:
+        return as_stored(learner.draw(labels, spec.seed, samples), shortened(1), 0, subject.roles)
 
-    first_measurement = seconds_to_measure()  # with what is compiled once
-    step = _seconds(lambda: train(state, spec, 1 + TRIAL_STEPS)) / TRIAL_STEPS
-    measurement_of_one_step = seconds_to_measure()
-    drawing_of_one_step = seconds_to_draw(1)
-    further_steps = 0.0
-    if tried := min(TRIAL_SAMPLER_STEPS, sampler_steps) - 1:
-        difference = max(0.0, seconds_to_draw(1 + tried) - drawing_of_one_step)
-        further_steps = difference / tried * (sampler_steps - 1)
+    with blaming(users):
+        learner = learner_of(shortened(1))
+        learner.train(1, lambda step: None)
+        first_measurement = _seconds(lambda: measure(shortened(1), 0, sets, draw(learner)))  # with compilations
+        step = _seconds(lambda: learner.train(1 + TRIAL_STEPS, lambda step: None)) / TRIAL_STEPS
+        drawing = _seconds(lambda: draw(learner))
+        measuring = _seconds(lambda: measure(shortened(1), 0, sets, draw(learner)))
+        further_steps = 0.0
+        if tried_steps > 1:
+            longer = learner_of(shortened(tried_steps))
+            difference = max(0.0, _seconds(lambda: draw(longer)) - drawing)
+            further_steps = difference / (tried_steps - 1) * (sampler_steps - 1)
+        draws_of_run = expected_size(draw(learner), shortened(1)) * spec.measure.samples // samples
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes, on macOS in bytes
     return Trial(
         step=step,
-        measurement=(measurement_of_one_step + further_steps) * spec.measure.samples / samples,
-        image=(drawing_of_one_step + further_steps) / len(labels),
-        once=imports + max(0.0, first_measurement - measurement_of_one_step),
+        measurement=(measuring + further_steps) * spec.measure.samples / samples,
+        image=(drawing + further_steps) / len(labels),
+        once=imports + max(0.0, first_measurement - measuring),
         memory=peak * (1 if sys.platform == "darwin" else 1024),
+        draws=draws_of_run,
     )
 
 

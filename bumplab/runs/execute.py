@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
+import numpy as np
+from numpy.typing import NDArray
 
-from bumplab.config import RunSpec
-from bumplab.measure.evaluate import evaluate
-from bumplab.measure.names import SamplesNotFinite
+from bumplab.config import Role, RunSpec
+from bumplab.data.feed import Feed
+from bumplab.data.label_sets import label_sets
+from bumplab.diffusion import speed
+from bumplab.diffusion.checkpoint import OfAnotherModel
+from bumplab.measure.detector import quantise
+from bumplab.measure.libraries import versions
+from bumplab.measure.measure import Measurement, measure
+from bumplab.measure.names import SamplesNotFinite, roles_at, sample_counts
+from bumplab.runs import draws
 from bumplab.runs.progress import ProgressFile
-from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, arithmetic, require_room_in_files
+from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, require_room_in_files
 from bumplab.runs.store import RunStore
+from bumplab.subjects import state as states
+from bumplab.subjects.protocol import Diverged, Drawn, Learner, Subject, Task
+from bumplab.subjects.registry import Named, blaming, require_unchanged, resolve
+from bumplab.subjects.sources import SubjectError
+from bumplab.subjects.state import StateError
 from bumplab.terminal import line
-from bumplab.training import checkpoint, speed
-from bumplab.training.loop import TrainingDiverged, TrainState, start, train
 
 REASON_CHARACTERS = TEXT_BYTES // 4
 """Most characters kept of the reason why a run failed. A character has up to four bytes."""
@@ -26,7 +37,7 @@ BEFORE = "before"
 """Key under which a resumed run keeps the environments of earlier machines."""
 
 
-def execute(spec: RunSpec, store: RunStore, device: str) -> None:
+def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = None) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
     Every measurement is a checkpoint. The process may be killed at any moment. The next call repeats at most the steps
@@ -34,21 +45,36 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
 
     A run is published as failed if it diverged, or if after some training its samples or rows cannot be stored. Raises
     `SamplesNotFinite` or `Unreadable` where that happens before any training: then the program is broken, not the seed.
-    Raises OSError where the disk is full.
+    Raises `SubjectError` where ``users``, the user's subject, is not the run's or breaks its contract. Raises OSError
+    where the disk is full.
     """
     require_room_in_files(spec)
+    subject = resolve(spec.subject, users)
+    if device != "cpu":
+        gc.collect()  # a learner and its captured steps refer to each other: the last run's hold a GPU's memory
     speed.configure(device)
-    record, state = _resume(spec, store, device)
+    try:
+        with blaming(users):
+            record, learner = _resume(spec, subject, store, device)
+    except Diverged as error:
+        raise SubjectError(f"{spec.subject.name}: start raises Diverged ({error}): only train may") from error
     record.environment = _current_environment(record, device)
-    with ProgressFile(store.root, record.key, spec.label(), state.step, spec.training.steps) as progress:
+    first = int(record.rows[-1]["step"]) if record.rows else 0
+    with ProgressFile(store.root, record.key, spec.label(), first, spec.training.steps) as progress:
         for step in spec.measured_steps()[len(record.rows) :]:
+            sets = label_sets(spec, step == spec.training.steps)
+            speed.configure(device)  # UMAP has reset torch's threads
             try:
-                with _timed(record, "training"):
-                    loss = train(state, spec, step, progress.update)
+                with _timed(record, "training"), blaming(users):
+                    loss = learner.train(step, progress.update)
                 with _timed(record, "measuring"):
-                    measurement = evaluate(state.averaged, spec, device, step)
-            except TrainingDiverged as error:
-                record.failed = str(error)
+                    with blaming(users):  # on_grid is the first set, and has as many labels as are recorded
+                        labels = np.concatenate([asked.labels for asked in sets.values()])
+                        drawn = learner.draw(labels, spec.seed, spec.measure.samples)
+                    drawn = as_stored(drawn, spec, step, subject.roles)
+                    measurement = measure(spec, step, sets, drawn)
+            except Diverged as error:
+                record.failed = line(error)[:REASON_CHARACTERS] or "diverged"
                 break
             except SamplesNotFinite as error:
                 if not record.rows:
@@ -58,43 +84,99 @@ def execute(spec: RunSpec, store: RunStore, device: str) -> None:
                     ) from error
                 record.failed = f"at step {step} {error}"
                 break
-            evidence = {f"{step}/{name}": array for name, array in measurement.evidence.items()}
-            record.rows.append({"step": step, "loss": loss, **measurement.row})
-            record.evidence |= evidence
             try:
                 with _timed(record, "storing"):
-                    store.save_partial(record, safetensors.torch.save(checkpoint.to_tensors(state)))
+                    _add(record, store, step=step, loss=loss, drawn=drawn, measurement=measurement)
+                    with blaming(users):
+                        state = states.to_bytes(learner.state())
+                    store.save_partial(record, state)
             except Unreadable as error:
-                record.rows.pop()
-                record.evidence = {name: array for name, array in record.evidence.items() if name not in evidence}
+                _withdraw(record, step)
                 if not record.rows:
                     raise
                 record.failed = line(f"at step {step} {error}")[:REASON_CHARACTERS]
                 break
-    state.update = None  # `update` refers to the state: this cycle would hold a GPU's memory until Python collects it
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.averaged.named_parameters()}
-    store.publish(record, safetensors.torch.save(weights))
+    with blaming(users):
+        weights = states.to_bytes(subject.weights(learner))
+    if users is not None:
+        require_unchanged(users)
+    store.publish(record, weights)
 
 
-def _resume(spec: RunSpec, store: RunStore, device: str) -> tuple[RunRecord, TrainState]:
-    """The record and the state of the newest checkpoint that is sound, or those of an untrained run.
+def as_stored(drawn: Drawn, spec: RunSpec, step: int, roles: Mapping[Role, str]) -> Drawn:
+    """What a learner drew, as it is measured and stored: uint8 images ``[B, N, N]`` and float32 activations.
+
+    Keeps the roles that this step measures. Raises `SubjectError` where the subject broke its contract, and
+    `SamplesNotFinite` where an image holds NaN or infinity.
+    """
+    if not isinstance(drawn, Drawn):
+        raise SubjectError(f"{spec.subject.name} drew a {type(drawn).__name__} at step {step}: must be a Drawn")
+    counts, size = sample_counts(spec, step), spec.data.image_size
+    images, shape = np.asarray(drawn.images), (sum(counts.values()), size, size)
+    if images.shape != shape or images.dtype.kind not in "fiub":
+        given = f"images of {images.dtype} {list(images.shape)} at step {step}"
+        raise SubjectError(f"{spec.subject.name} drew {given}: must be real numbers {list(shape)}")
+    grey, finite = quantise(images if images.dtype.kind == "f" else images.astype(np.float32))
+    if not finite.all():
+        raise SamplesNotFinite(f"{(~finite).sum()} of {len(finite)} samples hold NaN or infinity")
+    activations: dict[Role, NDArray[Any]] = {}
+    for role in roles_at(spec, step):
+        if role not in roles:
+            continue
+        rows = np.asarray(drawn.activations.get(role, ()))
+        if rows.shape[:1] != (counts["on_grid"],) or rows.dtype.kind not in "fiub":
+            given = f"activations of {role} as {rows.dtype} {list(rows.shape)} at step {step}"
+            raise SubjectError(f"{spec.subject.name} gave {given}: must be real numbers, {counts['on_grid']} rows")
+        activations[role] = rows.reshape(len(rows), -1).astype(np.float32)
+    return Drawn(grey, activations)
+
+
+def _add(
+    record: RunRecord, store: RunStore, *, step: int, loss: float | None, drawn: Drawn, measurement: Measurement
+) -> None:
+    """Adds a checkpoint to the record, and keeps its draws where those of the whole run fit into the limit."""
+    keeps_draws = len(record.draws) == len(record.rows)
+    if not record.rows:
+        keeps_draws = draws.fit(drawn, record.spec, store.draws_bytes)
+    record.rows.append({"step": step, "loss": np.nan if loss is None else loss, **measurement.row})
+    record.evidence |= {f"{step}/{name}": array for name, array in measurement.evidence.items()}
+    if keeps_draws:
+        record.draws[step] = draws.save(store.root, record.key, step, drawn)
+
+
+def _withdraw(record: RunRecord, step: int) -> None:
+    """Takes the last checkpoint out of the record."""
+    record.rows.pop()
+    record.draws.pop(step, None)
+    record.evidence = {name: array for name, array in record.evidence.items() if not name.startswith(f"{step}/")}
+
+
+def _resume(spec: RunSpec, subject: Subject, store: RunStore, device: str) -> tuple[RunRecord, Learner]:
+    """The record and the learner of the newest checkpoint that is sound, or those of an untrained run.
 
     Raises OSError where the checkpoint was computed in another arithmetic than this machine's.
     """
+    task, data = Task.of(spec, tuple(subject.roles)), Feed(spec.data, spec.seed)
     while (loaded := store.load_partial(spec)) is not None:
         record, weights = loaded
         step = int(record.rows[-1]["step"])
-        if record.arithmetic != (here := arithmetic(spec, speed.describe(device))):
+        here = RunRecord(spec, environment=_environment(device)).arithmetic
+        if record.arithmetic != here:
             raise OSError(
                 f"{spec.label()} ({record.key}) was computed in {record.arithmetic} up to step {step}, and here it "
                 f"would go on in {here}: go on with it as it began, or name another --runs-dir"
             )
         try:
-            tensors = safetensors.torch.load(weights)
-            return record, checkpoint.from_tensors(spec, tensors, step, device)
-        except (KeyError, OverflowError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+            return record, subject.start(task, data, device, (step, states.from_bytes(weights)))
+        except (StateError, OfAnotherModel) as error:
             store.set_aside(store.checkpoints(record.key) / f"{step:09d}", f"weights cannot be read ({error})")
-    return RunRecord(spec), start(spec, device)
+    record = RunRecord(spec)
+    store.forget_draws(record.key)
+    return record, subject.start(task, data, device)
+
+
+def _environment(device: str) -> dict[str, Any]:
+    return speed.describe(device) | versions()
 
 
 def _current_environment(record: RunRecord, device: str) -> dict[str, Any]:
@@ -102,7 +184,7 @@ def _current_environment(record: RunRecord, device: str) -> dict[str, Any]:
 
     The old values are one text, under `BEFORE`.
     """
-    current = speed.describe(device)
+    current = _environment(device)
     old = {name: value for name, value in record.environment.items() if current.get(name) != value}
     periods = [str(old.pop(BEFORE))] if BEFORE in old else []
     if old:

@@ -11,6 +11,7 @@ from filelock import Timeout
 from bumplab.config import RunSpec
 from bumplab.runs.board import Board
 from bumplab.runs.store import RunRecord, RunStore, run_key
+from bumplab.subjects.registry import Named
 
 POLL = 0.5
 """Seconds between two looks at the store while others train the missing runs."""
@@ -18,11 +19,11 @@ Trainer = Callable[[RunSpec, RunStore, str], None]
 """Trains a run on a device and publishes it in the store. The caller holds the run's lock."""
 
 
-def train_here(spec: RunSpec, store: RunStore, device: str) -> None:
-    """Trains the run in this process."""
+def train_here(spec: RunSpec, store: RunStore, device: str, users: Named | None = None) -> None:
+    """Trains the run in this process. ``users`` is the user's subject, if the session has one."""
     from bumplab.runs.execute import execute  # imports torch, which stored runs do not need
 
-    execute(spec, store, device)
+    execute(spec, store, device, users)
 
 
 def obtain(
@@ -36,7 +37,7 @@ def obtain(
     records: dict[RunSpec, RunRecord] = {}
     while True:
         for spec in needed:
-            if spec not in records and (record := store.load(spec)) is not None:
+            if spec not in records and (record := _finished(spec, store)) is not None:
                 records[spec] = replace(record, evidence={})  # a claim reads rows only, of up to a hundred runs
         missing = [spec for spec in needed if spec not in records]
         if not missing:
@@ -44,6 +45,16 @@ def obtain(
         board.ask(missing)
         if not _train_any((*missing, *board.wanted()), store, device, train):
             time.sleep(POLL)
+
+
+def _finished(spec: RunSpec, store: RunStore) -> RunRecord | None:
+    """The finished run by the current measurement. None where it is not trained, or while another process measures."""
+    record = store.load(spec)
+    if record is None or store.is_current(record):
+        return record
+    from bumplab.runs.again import measured_again  # renders the labels, which other stored runs do not need
+
+    return measured_again(record, store)
 
 
 def help_others(board: Board, store: RunStore, device: str, train: Trainer = train_here) -> None:

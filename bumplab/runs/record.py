@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from bumplab.config import RunSpec
-from bumplab.measure.names import MODES, array_forms, is_possible, row_names
+from bumplab.measure.names import MEASUREMENT, MODES, array_forms, is_possible, row_names
 from bumplab.runs.sealed import Damaged
 
-RESULTS_FORMAT = 2
-"""Part of every key. Raise it when code changes what a run's numbers mean: older results are then never mixed in."""
+TRAINING = 2
+"""Part of every key. Raise it when code changes what a run draws: older results are then never mixed in."""
+RESULTS_FORMAT = 3
+"""The form of rows.json. Form 2, which can be read, names the roles as `OLD_ROLES`, and knows no draws."""
+OLD_ROLES = {"up1-features": "layer4", "up1": "layer4-injected", "down3": "encoder"}
+"""Names of roles in files of form 2, with their names of today."""
 
 FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}
 """The files of a run and the most bytes of each, which bound the memory that reading a run takes.
@@ -37,6 +42,7 @@ A paper run has 800 arrays. A header of a million arrays would take 2 GB of memo
 """
 LARGEST_IN_ROWS = 1e100
 """Upper bound of every number in rows.json. Intervals use squares, and a float holds the square of this bound."""
+SHA256 = re.compile("[0-9a-f]{64}")
 TEXT_BYTES = 1_000
 """Most bytes of a reason, and of a name or a text in an environment. Every report repeats them."""
 ENVIRONMENT_ENTRIES = 1_000
@@ -51,9 +57,9 @@ class Unreadable(ValueError):
 
 
 def run_key(spec: RunSpec) -> str:
-    """The 20 hexadecimal digits that name a run: a hash of its spec and the results format."""
+    """The 20 hexadecimal digits that name a run: a hash of its spec and of `TRAINING`."""
     # runs with an averaged network were once computed without the average's warm-up; the new key keeps those apart
-    results = f"{RESULTS_FORMAT}-warm-up" if spec.training.ema_decay else str(RESULTS_FORMAT)
+    results = f"{TRAINING}-warm-up" if spec.training.ema_decay else str(TRAINING)
     return hashlib.sha256(f"{results}:{spec.to_json()}".encode()).hexdigest()[:20]
 
 
@@ -62,7 +68,7 @@ def arithmetic(spec: RunSpec, environment: Mapping[str, Any]) -> str:
 
     The key does not hold these, yet runs that differ in them are never mixed in one claim. Another UMAP embeds
     activations differently, and another OpenCV may detect bumps differently. Other libraries change last digits only.
-    ``environment`` is that of `bumplab.training.speed.describe`.
+    ``environment`` holds `bumplab.diffusion.speed.describe` and `bumplab.measure.libraries.versions`.
     """
     products = "float32"
     if spec.training.precision == "bf16" and environment.get("bf16"):
@@ -84,9 +90,13 @@ class RunRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by kind of work (``training``, ``measuring``, ``storing``)."""
     environment: dict[str, Any] = field(default_factory=dict)
-    """What `bumplab.training.speed.describe` says of the machine, and earlier machines of a resumed run."""
+    """The machine and the libraries (`arithmetic`), and earlier machines of a resumed run."""
     failed: str | None = None
     """The reason why the seed failed (its loss diverged), or None."""
+    draws: dict[int, str] = field(default_factory=dict)
+    """The SHA-256 of each step's draws (`bumplab.runs.draws`). Empty where none were kept."""
+    measurement: int = MEASUREMENT
+    """`bumplab.measure.names.MEASUREMENT` of the code that measured the rows."""
 
     @property
     def key(self) -> str:
@@ -94,7 +104,18 @@ class RunRecord:
 
     @property
     def arithmetic(self) -> str:
-        return arithmetic(self.spec, self.environment)
+        older = "" if self.measurement == MEASUREMENT else f", measured as in version {self.measurement}"
+        return arithmetic(self.spec, self.environment) + older
+
+    @property
+    def is_measured_again(self) -> bool:
+        """Whether another version measured the rows, and the draws are kept. Then today's rows may have other names."""
+        return self.measurement != MEASUREMENT and len(self.draws) == len(self.rows)
+
+    @property
+    def measured_by(self) -> tuple[int, object, object]:
+        """What the measured numbers depend on beside the draws: `MEASUREMENT`, and versions of UMAP and OpenCV."""
+        return (self.measurement, self.environment.get("umap-learn"), self.environment.get("opencv"))
 
 
 def to_files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
@@ -108,8 +129,10 @@ def to_files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
         "seconds": record.seconds,
         "environment": record.environment,
         "failed": record.failed,
+        "draws": {str(step): checksum for step, checksum in record.draws.items()},
+        "measurement": record.measurement,
     }
-    evidence = {name: np.ascontiguousarray(array) for name, array in record.evidence.items()}
+    evidence = {name: np.asarray(array, order="C") for name, array in record.evidence.items()}
     files = {
         "spec.json": record.spec.to_json().encode(),
         "rows.json": json.dumps(body, sort_keys=True).encode(),
@@ -157,19 +180,39 @@ def from_files(files: Mapping[str, bytes], spec: RunSpec) -> RunRecord:
         raise Damaged("spec.json is not the spec of the folder's key")
     try:
         body = json.loads(files["rows.json"])
+        evidence = safetensors.numpy.load(files["evidence.safetensors"])
+        if body["format"] == 2:
+            body, evidence = _of_form_2(body, evidence)
         record = RunRecord(
             spec=spec,
             rows=_checked_rows(body, spec),
             seconds=_checked_seconds(body["seconds"]),
             environment=_checked_environment(body["environment"]),
             failed=_checked_reason(body["failed"]),
-            evidence=safetensors.numpy.load(files["evidence.safetensors"]),
+            evidence=evidence,
+            draws=_checked_draws(body["draws"], spec),
+            measurement=_checked_measurement(body["measurement"]),
         )
     except (AttributeError, KeyError, OverflowError, RecursionError, SafetensorError, TypeError, ValueError) as error:
         raise Damaged(f"rows or evidence cannot be read ({type(error).__name__})") from error
-    for step in spec.measured_steps()[: len(record.rows)]:
-        _check_evidence(record.evidence, spec, step)
+    if not record.is_measured_again:
+        require_all_numbers(record)
     return record
+
+
+def _of_form_2(body: Mapping[str, Any], evidence: Arrays) -> tuple[dict[str, Any], Arrays]:
+    """rows.json and the evidence with today's names of the roles."""
+    rows = [{_new_name(name): value for name, value in row.items()} for row in body["rows"]]
+    renamed = {}
+    for name, array in evidence.items():
+        step, slash, rest = name.partition("/")
+        renamed[f"{step}{slash}{_new_name(rest)}"] = array
+    return {**body, "format": RESULTS_FORMAT, "rows": rows, "draws": {}, "measurement": 1}, renamed
+
+
+def _new_name(name: str) -> str:
+    group, dot, last = name.partition(".")
+    return f"{OLD_ROLES.get(group, group)}{dot}{last}"
 
 
 def _row_as_json(row: Row) -> dict[str, float | None]:
@@ -182,22 +225,28 @@ def _row_of_json(row: Mapping[str, object]) -> Row:
 
 
 def _checked_rows(body: Mapping[str, Any], spec: RunSpec) -> list[Row]:
-    """The rows of the first measured steps. Each has all numbers of its step, within their ranges.
-
-    Names and ranges are those of `bumplab.measure.names`. Raises `Damaged`.
-    """
+    """The rows of the first measured steps. Raises `Damaged` for other steps, and for what is no number."""
     rows = [_row_of_json(row) for row in body["rows"]]
     steps = spec.measured_steps()[: len(rows)]
     if body["format"] != RESULTS_FORMAT or not rows or [row["step"] for row in rows] != steps:
         raise Damaged("rows.json is of another format or has other steps than its spec")
-    for row, step in zip(rows, steps, strict=True):
+    return rows
+
+
+def require_all_numbers(record: RunRecord) -> None:
+    """Raises `Damaged` where a row or the evidence lacks what today's measurement gives, or has it out of range.
+
+    Names and ranges are those of `bumplab.measure.names`.
+    """
+    spec = record.spec
+    for row, step in zip(record.rows, spec.measured_steps(), strict=False):
         names = row_names(spec, step)
         if missing := names - row.keys():
             raise Damaged(f"rows.json lacks {min(missing)} at step {step}")
         for name in sorted(names):
             if not is_possible(name, row[name], spec, step):
                 raise Damaged(f"rows.json has {row[name]:.10g} for {name} at step {step}, outside its range")
-    return rows
+        _check_evidence(record.evidence, spec, step)
 
 
 def _checked_number(value: object) -> float:
@@ -231,6 +280,23 @@ def _checked_reason(reason: object) -> str | None:
     if reason is not None and not _is_line(reason):
         raise Damaged("rows.json has a reason that is not a line of text")
     return reason  # type: ignore[return-value]
+
+
+def _checked_draws(draws: Mapping[str, object], spec: RunSpec) -> dict[int, str]:
+    """Checksums by measured step."""
+    steps = {str(step): step for step in spec.measured_steps()}
+    checked = {}
+    for step, checksum in draws.items():
+        if step not in steps or not isinstance(checksum, str) or not SHA256.fullmatch(checksum):
+            raise Damaged("rows.json has draws of another step, or with another checksum than SHA-256")
+        checked[steps[step]] = checksum
+    return checked
+
+
+def _checked_measurement(number: object) -> int:
+    if type(number) is not int or not 0 < number < 1_000_000:
+        raise Damaged("rows.json has no version of its measurement")
+    return number
 
 
 def _is_line(text: object) -> bool:

@@ -17,11 +17,13 @@ from filelock import Timeout
 
 from bumplab.config import RunSpec
 from bumplab.runs.board import at_work, pruning, session_folders
-from bumplab.runs.sealed import PENDING, Damaged, move, pending, read_file
+from bumplab.runs.sealed import PENDING, Damaged, discard, move, pending, read_file
 from bumplab.runs.store import FILES, RunStore, require_real_folders, run_key
 
 KEY = re.compile("[0-9a-f]{20}")
 """The form of `run_key`. A lock has the name of a key; a folder of another name has no trainer that would hold one."""
+BESIDE = ("draws", "measured")
+"""Folders that hold more of a run, under its key. They are listed and removed with it."""
 STATES = {"results": "finished", "partial": "unfinished", "damaged": "damaged"}
 """The state of the runs in each folder of a store."""
 LEFT_OVER = "left over"
@@ -32,13 +34,14 @@ PASSED_OVER = "passed over"
 
 @dataclass(frozen=True)
 class Stored:
-    """A run's folder: its state, a label or "unknown", bytes on disk, and seconds since the last write."""
+    """A run's folder: its state, a label or "unknown", bytes on disk, seconds since the last write, and its spec."""
 
     path: Path
     state: str
     label: str
     size: int
     age: float
+    spec: RunSpec | None = None
 
     @property
     def key(self) -> str:
@@ -51,29 +54,52 @@ def stored(root: Path) -> list[Stored]:
     require_real_folders(root)
     now = time.time()
     runs = []
-    for folder, state in STATES.items():
-        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
-            try:
-                statuses = [file.lstat() for file in _files_below(path)]
-                newest = max((status.st_mtime for status in statuses), default=path.lstat().st_mtime)
-            except FileNotFoundError:
-                continue  # it has just been finished or replaced
-            step, spec = _step_and_spec(path)
-            label = spec.label() if spec else "unknown"
-            if spec and step:
-                label += f", step {int(step)}"
-            run = Stored(
-                path=path,
-                state=_state(path, state, step, spec),
-                label=label,
-                size=sum(status.st_size for status in statuses),
-                age=now - newest,
-            )
-            runs.append(run)
+    for path, state in _folders(root):
+        try:
+            statuses = [file.lstat() for part in (path, *_beside(path)) for file in _files_below(part)]
+            newest = max((status.st_mtime for status in statuses), default=path.lstat().st_mtime)
+        except FileNotFoundError:
+            continue  # it has just been finished or replaced
+        step, spec = _step_and_spec(path)
+        label = spec.label() if spec else "unknown"
+        if spec and step:
+            label += f", step {int(step)}"
+        run = Stored(
+            path=path,
+            state=_state(path, state, step, spec),
+            label=label,
+            size=sum(status.st_size for status in statuses),
+            age=now - newest,
+            spec=spec,
+        )
+        runs.append(run)
     return sorted(runs, key=lambda run: -run.age)
 
 
+def _folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """The folder of each run, and the state that its place means. Also what lies beside a run that is gone."""
+    names = set()
+    for folder, state in STATES.items():
+        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
+            names.add(path.name)
+            yield path, state
+    for folder in BESIDE:
+        for path in (root / folder).iterdir() if (root / folder).is_dir() else ():
+            if path.name not in names:
+                yield path, LEFT_OVER
+
+
+def _beside(path: Path) -> list[Path]:
+    """The folders of `BESIDE` that belong to a run's folder. Those of a finished run do not belong to its leavings."""
+    root, finished = path.parents[1], path.parents[1] / "results" / path.name
+    belongs = path.parent.name == "results" or (path.parent.name == "partial" and not os.path.lexists(finished))
+    folders = [root / folder / path.name for folder in BESIDE] if belongs else []
+    return [folder for folder in folders if os.path.lexists(folder)]
+
+
 def _state(path: Path, state: str, step: str, spec: RunSpec | None) -> str:
+    if state == LEFT_OVER:
+        return state
     finished = path.parents[1] / "results" / path.name
     has_no_use = state == "unfinished" and (not step or os.path.lexists(finished))
     if path.name.startswith(PENDING) or has_no_use:
@@ -130,6 +156,7 @@ def _remove(run: Stored, store: RunStore) -> bool:
         try:
             if KEY.fullmatch(run.key):
                 stack.enter_context(store.lock(run.key))
+            beside = _beside(run.path)
             if run.path.is_symlink() or not run.path.is_dir():
                 run.path.unlink()
                 return True
@@ -145,6 +172,8 @@ def _remove(run: Stored, store: RunStore) -> bool:
                 if isinstance(error, OSError):
                     raise
                 raise OSError(errno.ELOOP, "has too many folders in one another", str(run.path)) from error
+            for folder in beside:
+                discard(folder)
         except (Timeout, FileNotFoundError):
             return False
     return True

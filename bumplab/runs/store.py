@@ -3,6 +3,8 @@
 ::
 
     <root>/results/<key>/       the files of `bumplab.runs.record.FILES` and a manifest
+    <root>/draws/<key>/         what the run drew at each checkpoint (`bumplab.runs.draws`)
+    <root>/measured/<key>/<hash>/   the same files without weights: the draws as another measurement sees them
     <root>/partial/<key>/<step>/    the same files of a run under way; its weights have optimizer moments
     <root>/locks/<key>.lock     held by the one process that trains the run; the system frees it if that process dies
     <root>/progress/            what is training now (`bumplab.runs.progress`, `bumplab.runs.board`)
@@ -12,21 +14,26 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
 from bumplab.config import RunSpec
+from bumplab.measure.libraries import versions
+from bumplab.measure.names import MEASUREMENT
+from bumplab.runs import draws
 from bumplab.runs.record import FILES, RESULTS_FORMAT, RunRecord, Unreadable, from_files, run_key, to_files
 from bumplab.runs.sealed import Damaged, discard, move, seal, sweep, unseal
 from bumplab.terminal import line
 
 __all__ = ["FILES", "RESULTS_FORMAT", "RunRecord", "RunStore", "Unreadable", "require_real_folders", "run_key"]
 
-FOLDERS = ("results", "partial", "locks", "progress", "damaged")
+FOLDERS = ("results", "draws", "measured", "partial", "locks", "progress", "damaged")
 
 
 def require_real_folders(root: Path) -> None:
@@ -40,16 +47,18 @@ def require_real_folders(root: Path) -> None:
             raise OSError(errno.ELOOP, advice, str(folder))
 
 
+@dataclass(frozen=True)
 class RunStore:
     """Runs under ``root``. Reading runs no code: the files are JSON and safetensors, and are checked before use."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    root: Path
+    draws_bytes: int = draws.MEGABYTES * 10**6
+    """Most bytes of draws that a run keeps. A run with more keeps none."""
 
     def require_writable(self) -> None:
         """Raises OSError where a folder of the store cannot be written. Called before anything is trained."""
         require_real_folders(self.root)
-        for name in ("results", "partial", "locks", "progress"):
+        for name in set(FOLDERS) - {"damaged"}:
             if os.path.lexists(folder := self.root / name):
                 with TemporaryFile(dir=folder):
                     pass
@@ -73,7 +82,55 @@ class RunStore:
         return os.path.lexists(self.path(run_key(spec)))
 
     def load(self, spec: RunSpec) -> RunRecord | None:
-        """The finished run, or None. A damaged one is moved aside with a warning, and counts as absent."""
+        """The finished run, or None. A damaged one is moved aside with a warning, and counts as absent.
+
+        Where its draws were measured again, these are the numbers of the current measurement.
+        """
+        record = self._load_as_trained(spec)
+        if record is None or self.is_current(record):
+            return record
+        return self.load_measured(record) or record
+
+    def is_current(self, record: RunRecord) -> bool:
+        """Whether today's measurement would give the same numbers. So it is where nothing can be measured here."""
+        return record.measured_by == _measured_here(record)
+
+    def load_measured(self, record: RunRecord) -> RunRecord | None:
+        """The run as the current measurement saw its draws, or None. Removes a damaged one: it is measured again."""
+        folder = self._measured(record.key, _measured_here(record))
+        if folder.parent.is_symlink() or not os.path.lexists(folder):
+            return None
+        try:
+            again = from_files(unseal(folder, FILES), record.spec)
+            of_same_run = (again.draws, again.failed) == (record.draws, record.failed)
+            if again.measured_by != _measured_here(record) or not of_same_run:
+                raise Damaged("holds another measurement")
+        except Damaged:
+            discard(folder)
+            return None
+        return again
+
+    def forget_draws(self, key: str) -> None:
+        """Removes what an earlier training of the run drew, and its measurements. Only for the holder of its lock."""
+        draws.remove(self.root, key)
+        discard(self.root / "measured" / key)
+
+    def publish_measured(self, record: RunRecord) -> None:
+        """Stores a run that was measured again, and removes its older measurements. Only for the holder of its lock."""
+        folder = self._measured(record.key, record.measured_by)
+        if folder.parent.is_symlink():
+            folder.parent.unlink()
+        sweep(folder)
+        seal(folder, to_files(record, b""))
+        for other in folder.parent.iterdir():
+            if other != folder:
+                discard(other)
+
+    def _measured(self, key: str, measured_by: tuple[object, ...]) -> Path:
+        identity = hashlib.sha256(repr(measured_by).encode()).hexdigest()[:8]
+        return self.root / "measured" / key / identity
+
+    def _load_as_trained(self, spec: RunSpec) -> RunRecord | None:
         try:
             return self._load_finished(spec)
         except Damaged:
@@ -158,3 +215,14 @@ class RunStore:
         if folder.parent.name == "results":
             consequence = "is trained again when it is needed"
         warnings.warn(line(f"{folder}: {reason}; moved to {final}, the run {consequence}"), stacklevel=2)
+
+
+def _measured_here(record: RunRecord) -> tuple[int, object, object]:
+    """What `RunRecord.measured_by` would be here. That of the record where it has no draws, or OpenCV is missing."""
+    try:
+        installed = versions() if record.draws else {}
+    except ImportError:
+        installed = {}
+    if not installed:
+        return record.measured_by
+    return (MEASUREMENT, installed["umap-learn"], installed["opencv"])

@@ -12,10 +12,7 @@ from bumplab.verdicts.claim import Claim, SeedRuns
 
 PARTS: dict[str, type] = {"model": ModelSpec, "diffusion": DiffusionSpec, "training": TrainingSpec}
 CHOICES = {
-    field.name: part
-    for part, kind in PARTS.items()
-    for field in dataclasses.fields(kind)
-    if field.name not in ("kind", "timesteps")
+    field.name: part for part, kind in PARTS.items() for field in dataclasses.fields(kind) if field.name != "timesteps"
 }
 """Fields of a run that the paper leaves open, each with the part of the spec that holds it. `parse` adds ``tap``."""
 
@@ -36,11 +33,14 @@ class Variation:
         )
 
 
-def parse(text: str, base: RunSpec) -> Variation:
+def parse(text: str, base: RunSpec, reads: Callable[[str, str], bool] = lambda part, choice: True) -> Variation:
     """The variation named by ``choice=value``, checked against the base run of a profile.
 
-    ``tap=up1`` reads the representation after the label injection, from the same runs. Every other choice is a field of
-    the model, the diffusion or the training. Raises ValueError in one line where the text names no variation.
+    ``reads`` tells whether the subject reads a choice of a part of the spec.
+
+    ``tap=layer4-injected`` reads the representation after the label injection, from the same runs. Every other choice
+    is a field of the model, the diffusion or the training. Raises ValueError in one line where the text names no
+    variation.
     """
     choice, _, value = text.partition("=")
     if choice == "tap":
@@ -52,6 +52,8 @@ def parse(text: str, base: RunSpec) -> Variation:
     if choice not in CHOICES:
         raise ValueError(f"unknown choice {choice!r}: must be one of tap, {', '.join(sorted(CHOICES))}")
     part = CHOICES[choice]
+    if not reads(part, choice):
+        raise ValueError(f"{text}: changes nothing, because {base.subject.name} does not read the profile's {part}")
     now = getattr(getattr(base, part), choice)
     if not value:
         raise ValueError(f"{choice}: needs a value, such as {choice}={now}")

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from bumplab.config import LAST_TAPS, LAYER_4
+from bumplab.config import LAST_ROLES, LAYER_4
 from bumplab.measure.names import MEASURES, MODES
 from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Design, Part, RunsOf, SeedRuns
@@ -26,7 +26,7 @@ EVERY = float(STEPS[1])
 EARLY, LATE = 3 * EVERY, 8 * EVERY
 """Planted steps of the first and of the last of several events. The checkpoints after `LATE` show that it stays."""
 CEILING = 0.9
-LAYER, BOTTLENECK = LAYER_4[0], LAST_TAPS[1]
+LAYER, BOTTLENECK = LAYER_4[0], LAST_ROLES[1]
 AXES = ("", "_x", "_y")
 
 
@@ -129,4 +129,4 @@ def _rest(hole: bool) -> dict[str, float]:
     return row
 
 
-_AT_THE_LAST = {f"{tap}.{measure}": 0.2 for tap in LAST_TAPS for measure in MEASURES}
+_AT_THE_LAST = {f"{tap}.{measure}": 0.2 for tap in LAST_ROLES for measure in MEASURES}

@@ -16,7 +16,7 @@ from bumplab.verdicts.suite import OURS, claims
 from bumplab.verdicts.worlds import AXES, CEILING, judged, learning, plant, ramp, run, untrained, world
 
 PROFILES = [profiles.get(name) for name in profiles.ALL]
-STEP, R2, R2_PCA = {"step"}, {"up1-features.umap_r2"}, {"up1-features.pca_r2"}
+STEP, R2, R2_PCA = {"step"}, {"layer4.umap_r2"}, {"layer4.pca_r2"}
 
 
 def claim_of(id):

@@ -44,14 +44,14 @@ def test_it_is_supported_where_the_bottleneck_has_less_and_nowhere_else():
     )
 
 
-def test_each_part_reads_the_two_taps_at_the_last_step():
+def test_each_part_reads_the_two_roles_at_the_last_step():
     reads = {
         "less readable": {"dense": LEARNED | R2 | {"bottleneck.umap_r2"}},
-        "less signal": {"dense": LEARNED | {"up1-features.signal", "bottleneck.signal"}},
+        "less signal": {"dense": LEARNED | {"layer4.signal", "bottleneck.signal"}},
         "less readable, without UMAP": {"dense": LEARNED | R2_PCA | {"bottleneck.pca_r2"}},
     }
     check_reads(CLAIM, reads)
-    curves = {"on_grid.accuracy": STEPS / STEPS[-1], "up1-features.pca_r2": level(0.7)}  # the bottleneck's is 0.2
+    curves = {"on_grid.accuracy": STEPS / STEPS[-1], "layer4.pca_r2": level(0.7)}  # the bottleneck's is 0.2
     check_shown(CLAIM, {"less readable, without UMAP": ({"dense": curves}, [0.5, 0.5])})
 
 

@@ -91,9 +91,9 @@ def test_each_part_reads_its_own_axes_and_runs():
     both = {"imbalanced": X | Y | STEP}
     reads = {
         "kappa": both | {"dense": X | STEP, "sparse": Y | STEP},
-        "R^2 together": {"imbalanced": X | Y | STEP | {"up1-features.umap_r2_x", "up1-features.umap_r2_y"}},
+        "R^2 together": {"imbalanced": X | Y | STEP | {"layer4.umap_r2_x", "layer4.umap_r2_y"}},
         "y as accurate as x": both,
-        "R^2 together, without UMAP": {"imbalanced": X | Y | STEP | {"up1-features.pca_r2_x", "up1-features.pca_r2_y"}},
+        "R^2 together, without UMAP": {"imbalanced": X | Y | STEP | {"layer4.pca_r2_x", "layer4.pca_r2_y"}},
         "kappa off-grid": {"imbalanced": X_OFF | Y_OFF | STEP, "dense": X_OFF | STEP, "sparse": Y_OFF | STEP},
     }
     check_reads(CLAIM, reads)
@@ -101,7 +101,7 @@ def test_each_part_reads_its_own_axes_and_runs():
     def axes_at(x, y, labels="off_grid"):
         return half_at(x, labels, "_x") | half_at(y, labels, "_y")
 
-    apart = {"up1-features.pca_r2_x": level(0.0), "up1-features.pca_r2_y": STEPS / STEPS[-1]}
+    apart = {"layer4.pca_r2_x": level(0.0), "layer4.pca_r2_y": STEPS / STEPS[-1]}
     off_grid = {"imbalanced": axes_at(100, 150), "dense": axes_at(200, 250), "sparse": axes_at(400, 500)}
     shown = {
         "R^2 together, without UMAP": ({"imbalanced": axes_at(300, 200, "on_grid") | apart}, [0.2, 0.2]),

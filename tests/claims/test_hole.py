@@ -7,7 +7,6 @@ import torch
 
 from bumplab import profiles
 from bumplab.data.bumps import in_hole
-from bumplab.measure.evaluate import evaluate
 from bumplab.measure.names import MODES
 from bumplab.profiles import QUICK
 from bumplab.report import paper
@@ -29,6 +28,7 @@ from tests.claims.checks import (
     true_world,
     verdict_on,
 )
+from tests.learners import measured, started
 
 CLAIM = claim_of("hole")
 SMALL, LARGE, BETWEEN = "3.5 %", "10 %", "10 % against 3.5 %"
@@ -113,7 +113,7 @@ def test_its_rendered_controls_are_measured_as_they_are_planted():
         for condition, specs in CLAIM.under(control).plan(few_images, 3).items():
             runs[condition] = []
             for spec in specs:
-                row = evaluate(torch.nn.Identity(), spec, "cpu", spec.training.steps).row
+                row = measured(started(spec), spec, spec.training.steps).row
                 runs[condition].append(Curves([{"step": float(spec.training.steps), **row}], seed=spec.seed))
                 assert row["off_grid.correct"] > 0.9, (name, condition)
                 assert (row["in_hole.accuracy"] == 0) == (name == "nearest training label"), (name, condition)

@@ -75,8 +75,8 @@ def test_a_dimension_that_is_unknown_at_one_step_leaves_only_its_own_part_open()
     """Of a network that breaks down no dimension is known."""
 
     def unknown(runs):
-        dimension = np.append(runs["dense"]["up1-features.dimension"][:-1], np.nan)
-        return {"dense": runs["dense"].replaced({"up1-features.dimension": dimension})}
+        dimension = np.append(runs["dense"]["layer4.dimension"][:-1], np.nan)
+        return {"dense": runs["dense"].replaced({"layer4.dimension": dimension})}
 
     verdict = verdict_on(CLAIM, change=unknown)
     assert [part.verdict for part in verdict.parts] == ["SUPPORTED", "SUPPORTED", "INCONCLUSIVE", "SUPPORTED"]
@@ -87,7 +87,7 @@ def test_a_flat_r2_is_no_rise():
     def flat(runs):
         dense = runs["dense"]
         wobble = np.linspace(0, 0.01 * np.sin(dense.seed), len(dense.steps))  # seeds that agree exactly decide nothing
-        return {"dense": dense.replaced({"up1-features.umap_r2": level(0.9) + wobble})}
+        return {"dense": dense.replaced({"layer4.umap_r2": level(0.9) + wobble})}
 
     assert verdict_on(CLAIM, change=flat).parts[3].verdict == "CONTRADICTED"
 
@@ -97,7 +97,7 @@ def test_each_part_reads_the_phases_and_its_own_numbers():
     reads = {
         "order": {"dense": phases | STEP},
         "failure in B": {"dense": phases | STEP},
-        "dimension": {"dense": phases | {"up1-features.dimension"}},
+        "dimension": {"dense": phases | {"layer4.dimension"}},
         "ordered manifold": {"dense": phases | R2},
     }
     check_reads(CLAIM, reads)

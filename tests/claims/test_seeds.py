@@ -22,7 +22,7 @@ from tests.claims.checks import (
 )
 
 CLAIM = claim_of("seeds")
-UMAP, PCA = "up1-features.umap_r2", "up1-features.pca_r2"
+UMAP, PCA = "layer4.umap_r2", "layer4.pca_r2"
 GROWING = {"no manifold": 6.0, "no manifold, without UMAP": 6.0}
 
 

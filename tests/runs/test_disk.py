@@ -48,7 +48,7 @@ def lines_of(unshare, *command):
 
 def fill_and_free(disk):
     """Runs in a process that alone sees the small file system on ``disk``."""
-    execute_module.evaluate = made_up
+    execute_module.measure = made_up
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
     train = [["train", spec.to_json(), "--runs-dir", str(disk / "runs")] for spec in (FIRST, SECOND)]
     print("trained", main(train[0]))
@@ -65,7 +65,7 @@ def fill_and_free(disk):
 @pytest.mark.slow
 @needs_mount
 def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(execute_module, "evaluate", made_up)
+    monkeypatch.setattr(execute_module, "measure", made_up)
     execute_module.execute(SECOND, undisturbed := RunStore(tmp_path / "undisturbed"), "cpu")
     (tmp_path / "disk").mkdir()
     lines = lines_of(MOUNT, sys.executable, "-c", CALL, "fill_and_free", tmp_path / "disk")
@@ -112,7 +112,7 @@ FOLDERS = ("locks", "progress", "partial", "results")
 
 def train_where_forbidden(root):
     """Trains in stores of which one folder cannot be written."""
-    execute_module.evaluate = made_up
+    execute_module.measure = made_up
     for folder in FOLDERS:
         store = root / folder
         for name in FOLDERS:

@@ -9,12 +9,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
+import safetensors.numpy
 
 from bumplab import profiles
-from bumplab.config import LAST_TAPS, LAYER_4
-from bumplab.diffusion.generator import build
+from bumplab.config import LAST_ROLES, LAYER_4
+from bumplab.diffusion import denoising, speed
+from bumplab.diffusion.sampler import sample
+from bumplab.measure import libraries
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs import execute as module
 from bumplab.runs.board import Board
@@ -23,9 +24,11 @@ from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
 from bumplab.runs.record import Unreadable, arithmetic
 from bumplab.runs.store import RunRecord, RunStore, run_key
-from bumplab.training import checkpoint, speed
-from bumplab.training.loop import start, train
+from bumplab.subjects.diffusion import Unet
+from bumplab.subjects.registry import resolve
+from bumplab.subjects.state import to_bytes
 from tests.folders import assert_set_aside
+from tests.learners import started, trained
 from tests.rows import made_up, rows_of
 
 SMOKE = profiles.get("smoke").run(3)
@@ -64,11 +67,11 @@ def made_up_rows(monkeypatch):
     """Measures nothing: each number is 0.5. Returns a dictionary of other numbers by step."""
     changed = {}
 
-    def evaluate(network, spec, device, step):
-        measurement = made_up(network, spec, device, step)
+    def measure(spec, step, sets, drawn):
+        measurement = made_up(spec, step, sets, drawn)
         return replace(measurement, row=measurement.row | changed.get(step, {}))
 
-    monkeypatch.setattr(module, "evaluate", evaluate)
+    monkeypatch.setattr(module, "measure", measure)
     return changed
 
 
@@ -84,7 +87,7 @@ def test_a_run_is_published_whole_and_cleaned_up(whole):
     assert running(whole.root) == []
     assert whole.load_partial(SPEC) is None
     taps = [{key.split(".")[0] for key in row if "umap_r2" in key} for row in record.rows]
-    assert taps == [{*LAYER_4}] * 3 + [{*LAYER_4, *LAST_TAPS}], "the bottleneck is measured when training ends"
+    assert taps == [{*LAYER_4}] * 3 + [{*LAYER_4, *LAST_ROLES}], "the bottleneck is measured when training ends"
 
 
 def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, made_up_rows):
@@ -93,13 +96,10 @@ def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, m
         store = RunStore(tmp_path / control)
         execute(spec, store, "cpu")
         assert [row["step"] for row in store.load(spec).rows] == [0, 12], control
-        state = start(spec, "cpu")
-        train(state, spec, 12)
-        published = safetensors.torch.load((store.path(run_key(spec)) / "weights.safetensors").read_bytes())
-        expected = dict(state.network.named_parameters())
+        published = safetensors.numpy.load((store.path(run_key(spec)) / "weights.safetensors").read_bytes())
+        expected = resolve(spec.subject, None).weights(trained(spec, 12))
         assert published.keys() == expected.keys(), control
-        assert all(torch.equal(value, expected[name]) for name, value in published.items()), control
-        build(spec).load_state_dict(published)
+        assert all(np.array_equal(value, expected[name]) for name, value in published.items()), control
 
 
 def test_a_run_measured_on_rendered_images_is_published_with_what_is_unknown(tmp_path):
@@ -109,7 +109,7 @@ def test_a_run_measured_on_rendered_images_is_published_with_what_is_unknown(tmp
     assert [row["step"] for row in record.rows] == [0, 1]
     for row in record.rows:
         assert row["off_grid.correct"] == 1
-        assert np.isnan(row["up1.umap_r2"])
+        assert np.isnan(row["layer4-injected.umap_r2"])
 
 
 KILLED = """
@@ -187,8 +187,13 @@ def test_a_checkpoint_without_moments_is_not_resumed_from(tmp_path, whole):
     store.save_partial(record, (whole.path(run_key(SPEC)) / "weights.safetensors").read_bytes())
     resumed = []
     folder = store.checkpoints(run_key(SPEC)) / "000000004"
-    assert_set_aside(lambda: resumed.append(module._resume(SPEC, store, "cpu")), folder, "", "checkpoint tensor")
-    assert (resumed[0][0].rows, resumed[0][1].step) == ([], 0)
+    assert_set_aside(lambda: resumed.append(resume(SPEC, store)), folder, "", "checkpoint tensor")
+    assert (resumed[0][0].rows, resumed[0][1].training.step) == ([], 0)
+
+
+def resume(spec, store):
+    """The record and the learner of the newest sound checkpoint."""
+    return module._resume(spec, Unet(), store, "cpu")
 
 
 DIVERGING = replace(
@@ -225,14 +230,18 @@ def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monke
 
 def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monkeypatch):
     """A stored run without a row would be refused and trained again, for ever."""
-    monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * torch.nan)
+    monkeypatch.setattr(denoising, "sample", lambda *arguments: sample(*arguments) * np.nan)
     with pytest.raises(SamplesNotFinite, match="before any training"):
         execute(SPEC, RunStore(tmp_path), "cpu")
     assert not RunStore(tmp_path).has(SPEC)
 
 
 def test_a_number_out_of_range_ends_the_run_at_its_first_checkpoint(tmp_path, made_up_rows):
-    for name, value in (("on_grid.accuracy", 1.25), ("up1.pca_r2", 1.5), ("up1.dimension", -1.0)):
+    for name, value in (
+        ("on_grid.accuracy", 1.25),
+        ("layer4-injected.pca_r2", 1.5),
+        ("layer4-injected.dimension", -1.0),
+    ):
         made_up_rows[0] = {name: value}
         with pytest.raises(Unreadable, match=rf"{value:g} for {name} at step 0") as raised:
             execute(SPEC, RunStore(tmp_path), "cpu")
@@ -254,7 +263,7 @@ def test_a_number_out_of_range_after_some_training_is_a_failed_result(tmp_path, 
 
 
 def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "start", no_training)
+    monkeypatch.setattr(Unet, "start", no_training)
     large = replace(
         SPEC, measure=replace(SPEC.measure, samples=100_000, every=1), training=replace(SPEC.training, steps=999)
     )
@@ -266,18 +275,18 @@ def test_evidence_that_outgrows_its_file_is_refused_before_anything_is_trained(t
 def test_a_resumed_run_keeps_the_environments_of_earlier_machines(tmp_path, monkeypatch, made_up_rows):
     """A seed that is in doubt may come from two versions of torch, or from two numbers of threads."""
     speed.configure("cpu")
-    store, here = RunStore(tmp_path), speed.describe("cpu")
+    store, here = RunStore(tmp_path), speed.describe("cpu") | libraries.versions()
     assert here.keys() >= {"torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba", "opencv"}
     assert here["opencv"] == cv2.__version__
-    tensors = safetensors.torch.save(checkpoint.to_tensors(start(SPEC, "cpu")))
+    state = to_bytes(started(SPEC).state())
     elsewhere = here | {"torch": "1.0", "threads": 64}
-    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 2), environment=elsewhere), tensors)
+    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 2), environment=elsewhere), state)
 
     def current():
-        return module._current_environment(module._resume(SPEC, store, "cpu")[0], "cpu")
+        return module._current_environment(resume(SPEC, store)[0], "cpu")
 
     assert current() == here | {"before": "threads 64, torch 1.0 up to step 4"}
-    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 3), environment=current()), tensors)
+    store.save_partial(RunRecord(SPEC, rows_of(SPEC, 3), environment=current()), state)
     assert current() == here | {"before": "threads 64, torch 1.0 up to step 4"}, "resumed on the same machine"
     monkeypatch.setattr(speed, "describe", lambda device: here | {"threads": 2})
     before = "threads 64, torch 1.0 up to step 4; threads 1 up to step 8"
@@ -289,19 +298,19 @@ def test_a_resumed_run_keeps_the_environments_of_earlier_machines(tmp_path, monk
 def test_a_run_goes_on_only_in_the_arithmetic_in_which_it_began(tmp_path, monkeypatch):
     """Only one processor has bf16, or the machines have two versions of UMAP or OpenCV."""
     spec = replace(SPEC, training=replace(SPEC.training, precision="bf16"))
-    weights = safetensors.torch.save(checkpoint.to_tensors(start(spec, "cpu")))
-    here = speed.describe("cpu")
+    state, here = to_bytes(started(spec).state()), speed.describe("cpu") | libraries.versions()
     for name, old, new in (("bf16", True, False), ("bf16", False, True), ("umap-learn", "0.4", "0.5"),
                            ("opencv", "4", "5")):  # fmt: skip
         store = RunStore(tmp_path / f"{name}-{old}")
         began, other = here | {name: old}, here | {name: new}
-        store.save_partial(RunRecord(spec, rows_of(spec, 1), environment=began), weights)
+        store.save_partial(RunRecord(spec, rows_of(spec, 1), environment=began), state)
         for environment in (began, other, began):  # the checkpoint is kept
+            monkeypatch.setattr(module, "versions", dict)
             monkeypatch.setattr(speed, "describe", lambda device, environment=environment: environment)
             if environment is began:
-                assert len(module._resume(spec, store, "cpu")[0].rows) == 1, name
+                assert len(resume(spec, store)[0].rows) == 1, name
             else:
                 with pytest.raises(OSError, match="up to step 0") as raised:
-                    module._resume(spec, store, "cpu")
+                    resume(spec, store)
                 assert arithmetic(spec, began) in str(raised.value), name
                 assert arithmetic(spec, other) in str(raised.value), name

@@ -27,6 +27,8 @@ from bumplab.runs.planner import train_if_free
 from bumplab.runs.progress import replace_text
 from bumplab.runs.sealed import MANIFEST
 from bumplab.runs.store import FILES, RESULTS_FORMAT, RunRecord, RunStore, require_real_folders, run_key
+from bumplab.subjects import state
+from bumplab.subjects.diffusion import Unet
 from tests.folders import assert_refused, assert_set_aside, nested, reseal
 from tests.rows import evidence_of, row_of
 
@@ -180,14 +182,14 @@ def test_what_was_counted_is_a_share_of_what_was_drawn(store):
         plant_rows(store, lambda body, name=name, value=value, row=row: body["rows"][row].update({name: value}))
         assert_refused(store, SPEC, (name, value), name, f"at step {SPEC.measured_steps()[row]}")
     changed = record_of()
-    changed.rows[0] |= {"loss": np.nan, "up1.umap_r2": np.nan, "up1-features.dimension": np.nan}
+    changed.rows[0] |= {"loss": np.nan, "layer4-injected.umap_r2": np.nan, "layer4.dimension": np.nan}
     store.publish(changed, WEIGHTS)
-    assert np.isnan(store.load(SPEC).rows[0]["up1.umap_r2"]), "a representation may be unknown"
+    assert np.isnan(store.load(SPEC).rows[0]["layer4-injected.umap_r2"]), "a representation may be unknown"
 
 
 def test_a_run_that_lacks_a_number_is_refused(store):
     """Its reader would meet a KeyError, in this session and in every later one."""
-    for name in ("loss", "on_grid.accuracy", "off_grid.samples", "up1.pca_r2"):
+    for name in ("loss", "on_grid.accuracy", "off_grid.samples", "layer4-injected.pca_r2"):
         for row in (0, -1):
             for failed in (None, "the loss is nan"):
 
@@ -254,7 +256,7 @@ def test_evidence_of_a_step_is_whole_and_in_form_or_absent(store):
         step, array = name.split("/")
         plant(store, "evidence.safetensors", saved({k: v for k, v in whole.items() if k != name}))
         assert_refused(store, SPEC, name, f"{array} at step {step}")
-    for name in ("0/on_grid.images", "12/off_grid.modes", "12/embedding.labels", "0/up1.embedding"):
+    for name in ("0/on_grid.images", "12/off_grid.modes", "12/embedding.labels", "0/layer4-injected.embedding"):
         for array in (whole[name][:-1], whole[name][..., None], whole[name].astype(np.float64)):
             plant(store, "evidence.safetensors", saved(whole | {name: array}))
             assert_refused(store, SPEC, (name, array.shape), name.split("/")[1])
@@ -303,10 +305,10 @@ def assert_weights_refused(store, content, *words):
     folder = plant_checkpoint(store, **{"weights.safetensors": content})
     begun = []
     assert_set_aside(
-        lambda: begun.append(execute._resume(SPEC, store, "cpu")), folder, content[:100], "weights", *words
+        lambda: begun.append(execute._resume(SPEC, Unet(), store, "cpu")), folder, content[:100], "weights", *words
     )
-    loaded, state = begun[0]
-    assert (loaded.rows, state.step) == ([], 0)
+    loaded, learner = begun[0]
+    assert (loaded.rows, learner.training.step) == ([], 0)
 
 
 def test_weights_that_cannot_be_loaded_are_refused(store):
@@ -328,7 +330,7 @@ def test_a_header_of_a_million_names_is_neither_parsed_nor_written(store, monkey
     with pytest.raises(OSError, match="measure less often"):
         store.publish(record_of(), content)
     assert not store.has(SPEC)
-    monkeypatch.setattr(execute.safetensors.torch, "load", None)
+    monkeypatch.setattr(state, "load", None)
     assert_weights_refused(store, content, "4194304")
     plant(store, "evidence.safetensors", content)
     monkeypatch.setattr(safetensors.numpy, "load", None)

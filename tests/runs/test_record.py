@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from itertools import product
 
 from bumplab import profiles
-from bumplab.config import DataSpec, RunSpec
+from bumplab.config import DataSpec, RunSpec, SubjectSpec
 from bumplab.runs import board, progress, record, sealed
 from bumplab.runs.record import FILES, RunRecord, arithmetic, run_key
 from bumplab.runs.store import RunStore
@@ -49,12 +49,14 @@ def with_leaf(part, path, value):
 OTHER = {
     "image_size": 24, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
     "sampler": "ancestral", "precision": "bf16", "ema_decay": 0.5, "weight_decay": 0.5, "timesteps": 2000,
-    "pairing": "shuffled", "kind": "factorized", "source": "true", "last_samples": 1000, "seed": 1,
+    "pairing": "shuffled", "last_samples": 1000, "seed": 1, "factorized": True, "name": "my.py:other",
+    "arguments": (("a", "2"),), "source": 64 * "1", "versions": (("torch", "3"),),
 }  # fmt: skip
 
 
-def test_the_key_changes_with_every_field_and_the_format_and_with_nothing_else(monkeypatch):
+def test_the_key_changes_with_every_field_and_what_is_drawn_and_with_nothing_else(monkeypatch):
     base = with_leaf(RunSpec(), ("diffusion",), replace(RunSpec().diffusion, sampler="ddim", sampler_steps=20))
+    base = replace(base, subject=SubjectSpec("my.py:subject", (("a", "1"),), 64 * "0", (("torch", "2"),)))
     assert len(dict(leaves(base))) > 20
     for path, value in leaves(base):
         other = OTHER[path[-1]] if path[-1] in OTHER else value * 2
@@ -67,6 +69,8 @@ def test_the_key_changes_with_every_field_and_the_format_and_with_nothing_else(m
     assert len(KEY) == 20
     assert set(KEY) <= set("0123456789abcdef")
     monkeypatch.setattr(record, "RESULTS_FORMAT", record.RESULTS_FORMAT + 1)
+    assert run_key(SPEC) == KEY, "a new form of the files trains nothing again"
+    monkeypatch.setattr(record, "TRAINING", record.TRAINING + 1)
     assert run_key(SPEC) != KEY
 
 
@@ -78,7 +82,7 @@ def test_limits_leave_room_for_a_paper_scale_run_and_bound_memory():
     images = 3 * 25 * spec.data.image_size**2 * steps
     embeddings = 2 * 3 * 2 * spec.measure.samples * steps
     assert 4 * (images + embeddings) < FILES["evidence.safetensors"]
-    entry = '"320000/up1-features.embedding":{"dtype":"F16","shape":[500,3],"data_offsets":[1234567890,1234567890]},'
+    entry = '"320000/layer4.embedding":{"dtype":"F16","shape":[500,3],"data_offsets":[1234567890,1234567890]},'
     assert 4 * steps * 20 * len(entry) < record.HEADER_BYTES
     assert sum(FILES.values()) < 1.4e9
     assert max(record.HEADER_BYTES, sealed.MANIFEST_BYTES, progress.PROGRESS_BYTES) <= 1 << 22

@@ -25,7 +25,7 @@ CLAIM = Claim(
             unit="units",
             region=Region(low=0),
             why="because",
-            effect=lambda runs: runs["a"].last("up1-features.r2"),
+            effect=lambda runs: runs["a"].last("layer4.r2"),
         ),
     ),
     curves={},
@@ -75,9 +75,9 @@ def test_what_makes_no_sense_is_refused_in_one_line():
         ("prediction=v", "prediction=v: is what the profile does anyway"),
         ("attention_max_size=7", "attention_max_size=7: changes nothing, because attention follows the same maps"),
         ("learning_rate=0.002", "is what the profile does anyway"),
-        ("tap=bottleneck", "tap=bottleneck: must be one of up1-features, up1"),
-        ("tap=up1-features", "tap=up1-features: is what the profile does anyway"),
-        ("tap", "tap=: must be one of up1-features, up1"),
+        ("tap=bottleneck", "tap=bottleneck: must be one of layer4, layer4-injected"),
+        ("tap=layer4", "tap=layer4: is what the profile does anyway"),
+        ("tap", "tap=: must be one of layer4, layer4-injected"),
     ]:
         with pytest.raises(ValueError, match=message) as refused:
             variation.parse(text, BASE)
@@ -94,14 +94,15 @@ def test_every_choice_is_a_field_with_a_value():
 
 def test_another_tap_is_read_from_the_same_runs():
     rows = [
-        {"step": float(i), "up1-features.r2": 0.1 * i, "up1.r2": 0.9 + 0.01 * i, "on_grid.none": 0.5} for i in range(3)
+        {"step": float(i), "layer4.r2": 0.1 * i, "layer4-injected.r2": 0.9 + 0.01 * i, "on_grid.none": 0.5}
+        for i in range(3)
     ]
     run = Curves(rows, None, 12)
-    varied = variation.parse("tap=up1", BASE)
+    varied = variation.parse("tap=layer4-injected", BASE)
     assert varied.of(CLAIM).runs(QUICK, 11) == CLAIM.runs(QUICK, 11)
     assert CLAIM.parts[0].effect({"a": run}) == pytest.approx(0.2)
     assert varied.of(CLAIM).parts[0].effect({"a": run}) == pytest.approx(0.92)
     read = varied.change({"a": run})["a"]
     assert list(read["on_grid.none"]) == [0.5] * 3
-    assert np.array_equal(read["up1.r2"], run["up1.r2"])
+    assert np.array_equal(read["layer4-injected.r2"], run["layer4-injected.r2"])
     assert (read.seed, read.failed) == (12, None)

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from bumplab.measure.evaluate import evaluate
 from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Design, Part, Region
 from bumplab.verdicts.intervals import fieller
@@ -30,6 +28,7 @@ from bumplab.verdicts.worlds import (
     untrained,
     world,
 )
+from tests.learners import measured, started
 
 
 def pair(random, effect, spread):
@@ -82,9 +81,9 @@ def test_rows_have_the_names_that_are_measured():
     profile = replace(QUICK, hole_samples=QUICK.base.measure.samples)
     for hole, at in ((0.0, 0), (3.0, -1)):
         spec = profile.rendered(profile.run(10, hole=hole), "true")
-        measured = evaluate(torch.nn.Identity(), spec, "cpu", 0 if at == 0 else spec.training.steps).row
+        row = measured(started(spec), spec, 0 if at == 0 else spec.training.steps).row
         made = run(10, {"in_hole.correct": level(0.5)}) if hole else untrained(10)
-        assert set(made.rows[at]) == set(measured) | {"step", "loss"}, hole
+        assert set(made.rows[at]) == set(row) | {"step", "loss"}, hole
         assert made["off_grid.samples"][at] == QUICK.base.measure.samples
 
 
@@ -94,8 +93,8 @@ def test_a_run_has_these_curves_and_an_untrained_network_else():
     for axis in AXES:
         assert made.corrected("on_grid", axis) == pytest.approx(0.5), axis
     assert made["on_grid.ceiling"] == pytest.approx(CEILING)
-    assert (made.last("up1-features.umap_r2_x"), made.last("up1-features.pca_r2_x")) == (0.7, 0.7)
-    assert made["up1-features.umap_r2_y"] == pytest.approx(untrained(12)["up1-features.umap_r2_y"])
+    assert (made.last("layer4.umap_r2_x"), made.last("layer4.pca_r2_x")) == (0.7, 0.7)
+    assert made["layer4.umap_r2_y"] == pytest.approx(untrained(12)["layer4.umap_r2_y"])
     assert sum(made.rows[0][f"on_grid.{mode}"] for mode in ("none", "several", "single-wrong", "correct")) == 1
 
 
