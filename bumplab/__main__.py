@@ -6,17 +6,20 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
+from rich.progress import Progress
 from rich.table import Table
 
 from bumplab.config import RunSpec
-from bumplab.report import compare, document
+from bumplab.report import compare, document, matrix
 from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
@@ -38,20 +41,31 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bumplab", description="Commands on runs, stores and reports.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser("report", help="compare reports, list those of a folder, or print their schema")
+    report = commands.add_parser(
+        "report", help="compare reports, list a folder of them, set subjects side by side, or print the schema"
+    )
     task = report.add_mutually_exclusive_group(required=True)
     task.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print the differences")
     task.add_argument(
         "--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html with a list of its reports"
     )
     task.add_argument("--schema", action="store_true", help="print the JSON schema of a report")
+    task.add_argument(
+        "--matrix", nargs="+", type=Path, metavar="REPORT", help="write a page of these reports: claims by subjects"
+    )
+    report.add_argument("--to", type=Path, metavar="FILE", help="the page of --matrix (matrix.html)")
     report.set_defaults(run=_report)
     train = commands.add_parser("train", help="train and measure one run unless it is stored")
     train.add_argument("spec", help="the run's RunSpec as JSON, copied from a report")
     train.add_argument("--gpu", action="store_true", help="train on the first GPU")
+    train.add_argument("--subject", metavar="FILE.py:NAME", help="the run's subject, where it is a user's")
+    train.add_argument("--subject-arg", action="append", default=[], metavar="K=V", help="an argument of it")
     train.set_defaults(run=_train)
     runs = commands.add_parser("runs", help="list the runs of a store with size and age, the oldest first")
     runs.set_defaults(run=_runs)
+    of_runs = runs.add_subparsers(metavar="COMMAND")
+    measure = of_runs.add_parser("measure", help="measure stored draws again where the measurement has changed")
+    measure.set_defaults(run=_measure)
     prune = commands.add_parser("prune", help="remove the oldest runs from a store, by age or by size")
     prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
     prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
@@ -64,8 +78,9 @@ def _main(arguments: list[str] | None) -> int:
         "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
     )
     doctor.set_defaults(run=_doctor)
-    for command in (train, runs, prune, doctor):
-        command.add_argument("--runs-dir", type=_folder, default=Path(".runs"), metavar="DIR", help="the store (.runs)")
+    for command in (train, runs, measure, prune, doctor):
+        default = argparse.SUPPRESS if command is measure else Path(".runs")  # it has what `runs` was given
+        command.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
         status: int | None = options.run(options)
@@ -86,7 +101,13 @@ def _print_error(message: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    if options.schema:
+    if options.to is not None and options.matrix is None:
+        raise ValueError(f"--to {options.to}: only --matrix takes it: give --matrix REPORT...")
+    if options.matrix:
+        page = options.to if options.to is not None else Path("matrix.html")
+        made = matrix.write(options.matrix, page)
+        Console().print(cell(f"{page}: {len(made.rows)} claims, {len(made.columns)} reports"))
+    elif options.schema:
         print(document.json_schema().decode())
     elif options.history:
         page = options.history / "index.html"
@@ -99,8 +120,11 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _compare(old: document.Report, new: document.Report, console: Console) -> None:
-    if old.profile != new.profile:
-        console.print(cell(f"profiles differ: {old.profile} and {new.profile}; verdicts may differ for that reason"))
+    for what, before, after in zip(
+        ("profiles", "subjects"), compare.scale_and_subject(old), compare.scale_and_subject(new), strict=True
+    ):
+        if before != after:
+            console.print(cell(f"{what} differ: {before} and {after}; verdicts may differ for that reason"))
     table = Table(box=SIMPLE_HEAD)
     for head in ("claim", "part", old.written, new.written, "moved"):
         table.add_column(cell(head))
@@ -121,11 +145,13 @@ def _train(options: argparse.Namespace) -> None:
         raise ValueError(f"the spec is not JSON ({error}): copy it, with its quotes, from a report") from error
     store = RunStore(options.runs_dir)
     require_locks(store.root)
-    from bumplab.runs.planner import train_if_free
+    from bumplab.runs.planner import train_here, train_if_free
+    from bumplab.subjects import registry
 
     record, trained = store.load(spec), False
     if record is None:
-        trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu")
+        users = registry.load(options.subject, options.subject_arg) if options.subject else None
+        trained = train_if_free(spec, store, "cuda:0" if options.gpu else "cpu", train=partial(train_here, users=users))
         record = store.load(spec)
     if record is None:
         raise ValueError(f"run {run_key(spec)} is being trained by another process: wait for it")
@@ -134,6 +160,22 @@ def _train(options: argparse.Namespace) -> None:
         print(line(f"failed: {record.failed}. Claims count it as a failed seed. Its last measurement before:"))
     for name, value in record.rows[-1].items():
         print(f"  {line(name):<32} {value:.6g}")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    """Measures every finished run of the store whose draws were kept and whose numbers are not today's."""
+    store = _store(options)
+    require_locks(store.root)
+    from bumplab.runs import again
+
+    specs = [run.spec for run in space.stored(store.root) if run.state == "finished" and run.spec is not None]
+    counts: Counter[str] = Counter()
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("measuring", total=len(specs))
+        for spec in specs:
+            counts[again.measure_if_old(spec, store)] += 1
+            progress.advance(task)
+    print("\n".join(f"{count:>6} {outcome}" for outcome, count in sorted(counts.items())) or "no finished run")
 
 
 def _doctor(options: argparse.Namespace) -> int:

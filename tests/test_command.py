@@ -8,6 +8,8 @@ import pytest
 
 from bumplab import __main__ as command
 from bumplab import profiles
+from bumplab.diffusion import denoising
+from bumplab.diffusion.sampler import sample
 from bumplab.runs.store import RunStore, run_key
 
 SPEC = profiles.get("smoke").run(3)
@@ -51,7 +53,7 @@ def test_a_run_under_way_elsewhere_is_one_line(tmp_path, capsys):
 
 
 def test_samples_that_are_not_finite_before_training_are_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bumplab.measure.evaluate.sample", lambda denoise, noise, *rest: noise * math.nan)
+    monkeypatch.setattr(denoising, "sample", lambda *arguments: sample(*arguments) * math.nan)
     assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{SPEC.label()}: 48 of 48 samples" in line

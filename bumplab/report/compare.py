@@ -78,7 +78,7 @@ def holds_verdicts(path: Path) -> bool:
 def differences(old: Report, new: Report) -> Iterator[Difference]:
     """Each claim of either report, in the order of the paper, and after each claim its judged parts."""
     old_claims, new_claims = ({claim.claim: claim for claim in report.claims} for report in (old, new))
-    for name in _ids_in_the_papers_order([new, old]):
+    for name in (claim.claim for claim in claims_in([new, old])):
         before, after = old_claims.get(name), new_claims.get(name)
         moved = before is None or after is None or before.verdict != after.verdict
         yield Difference(name, "", before, after, moved)
@@ -88,10 +88,10 @@ def differences(old: Report, new: Report) -> Iterator[Difference]:
             yield Difference(name, part, part_before, part_after, _moved(part_before, part_after))
 
 
-def _ids_in_the_papers_order(reports: Sequence[Report]) -> list[str]:
-    """The ids of all claims in the reports, in the order of the paper. The first report gives a claim's source."""
+def claims_in(reports: Sequence[Report]) -> list[ClaimEntry]:
+    """Each claim of the reports once, in the order of the paper. The entry is that of the first report that has it."""
     claims = {claim.claim: claim for report in reversed(reports) for claim in report.claims}
-    return [claim.claim for claim in in_the_papers_order(claims.values())]
+    return in_the_papers_order(claims.values())
 
 
 def _judged_parts(claim: ClaimEntry | None) -> dict[str, PartEntry]:
@@ -144,16 +144,24 @@ def _without_runs(report: Report) -> Report:
     return replace(report, claims=claims, runs={})
 
 
+def scale_and_subject(report: Report) -> tuple[str, str]:
+    """The profile and the subject with its arguments. Verdicts of two reports compare where these are equal."""
+    return report.profile, wording.subject_name(report.subject)
+
+
 def history_page(listed: Sequence[ListedReport]) -> str:
-    """A page over reports, the newest first: each claim's verdicts, and what moved last within a profile."""
+    """A page over reports, the newest first: each claim's verdicts, and what moved last.
+
+    The newest report is compared with the one before it of the same profile and subject.
+    """
     templates = environment()
     templates.globals["effect"] = effect
     reports = [one.report for one in listed]
     latest = reports[0]
-    before = next((report for report in reports[1:] if report.profile == latest.profile), None)
+    before = next((report for report in reports[1:] if scale_and_subject(report) == scale_and_subject(latest)), None)
     return templates.get_template("history.html.j2").render(
         reports=[(one.link, one.report, {claim.claim: claim for claim in one.report.claims}) for one in listed],
-        claims=_ids_in_the_papers_order(reports),
+        claims=[claim.claim for claim in claims_in(reports)],
         latest=latest,
         before=before,
         differences=[change for change in differences(before, latest) if change.moved] if before else [],

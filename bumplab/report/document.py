@@ -3,8 +3,9 @@
 The types validate each report that is read. They also give its JSON schema, which ``python -m bumplab report --schema``
 prints. A number that is infinite, open or undefined is null.
 
-Reports of schemas 2 to 4 can still be read. Fields that they lack have the defaults below. Schema 3 added `bounds`,
-`designed` and `code`; 4 added `idle`; 5 added `looks`, `page_section`, `datum_form` and a control's `stuck`.
+Reports of schemas 2 to 5 can still be read. Fields that they lack have the defaults below. Schema 3 added `bounds`,
+`designed` and `code`; 4 added `idle`; 5 added `looks`, `page_section`, `datum_form` and a control's `stuck`; 6 added
+`subject` and the verdict SKIPPED.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from bumplab.verdicts.claim import DatumForm
 from bumplab.verdicts.decision import Verdict
 from bumplab.verdicts.error_rate import Looks
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of the reports that are written."""
-SCHEMAS = (2, 3, 4, 5)
+SCHEMAS = (2, 3, 4, 5, 6)
 """Versions of the reports that can be read."""
 
 Count = Annotated[int, Meta(ge=0)]
@@ -114,12 +115,17 @@ class Expected(Struct, frozen=True):
 
 
 class ClaimEntry(_Judged, frozen=True):
-    """A claim and its verdict. One that ended in an error has the verdict ERROR, a reason, and no parts."""
+    """A claim and its verdict. ERROR and SKIPPED are no verdicts: such an entry has a reason and no parts.
+
+    A claim is skipped where it needs a role that the subject lacks.
+    """
 
     claim: Annotated[str, Meta(description="The claim's id.")]
     statement: Annotated[str, Meta(description="What the paper says.")]
     source: Annotated[str, Meta(description="Where the paper says it.")]
-    verdict: Annotated[Verdict | Literal["ERROR"], Meta(description="The verdict; ERROR where there is none.")]
+    verdict: Annotated[
+        Verdict | Literal["ERROR", "SKIPPED"], Meta(description="The verdict; ERROR or SKIPPED where there is none.")
+    ]
     unchecked: Annotated[Verdict | None, Meta(description="The verdict before its controls were tried.")] = None
     prediction: Annotated[str, Meta(description="What the statement predicts for the runs.")] = ""
     expected: Annotated[Expected | None, Meta(description="Null where no verdict was accepted.")] = None
@@ -144,7 +150,7 @@ class ClaimEntry(_Judged, frozen=True):
     @property
     def judged(self) -> bool:
         """Whether the claim has a verdict."""
-        return self.verdict != "ERROR"
+        return self.verdict not in ("ERROR", "SKIPPED")
 
 
 Entry = ClaimEntry | ControlEntry | VariationEntry
@@ -172,12 +178,35 @@ class Saved(Struct, frozen=True):
     steps_at_last_look: Annotated[Count, Meta(description="Training steps at the last look.")]
 
 
+class SubjectEntry(Struct, frozen=True, kw_only=True):
+    """A user's subject: the generator that was put to the claims."""
+
+    name: Annotated[str, Meta(description="`FILE.py:NAME` or `package.module:NAME`.")]
+    arguments: Annotated[dict[str, str], Meta(description="The user's arguments as text.")] = {}
+    source: Annotated[
+        str, Meta(pattern="^([0-9a-f]{64})?$", description="SHA-256 of its source files; empty where it is unknown.")
+    ] = ""
+    versions: Annotated[
+        dict[str, str], Meta(description="Versions of the libraries that it declares. Its own has an empty name.")
+    ] = {}
+    description: Annotated[str, Meta(description="What it is, in one line of its own; may be empty.")] = ""
+    roles: Annotated[dict[str, str], Meta(description="The roles that it delivers, each with what it is.")] = {}
+    resumes: Annotated[
+        Literal["exactly", "approximately"],
+        Meta(description="Whether training that goes on from a stored state ends in the same bits on a CPU."),
+    ] = "exactly"
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """A report of bumplab."""
 
     schema: Annotated[int, Meta(ge=SCHEMAS[0], le=SCHEMA, description="Version of the report's form.")] = SCHEMA
     profile: Annotated[str, Meta(description="The profile's name.")]
     purpose: Annotated[str, Meta(description="What the profile is for.")]
+    subject: Annotated[
+        SubjectEntry | None,
+        Meta(description="What was put to the claims; null for the built-in UNet."),
+    ] = None
     looks: Annotated[
         Looks | None, Meta(description="The numbers of seeds at which claims are looked at; null before schema 5.")
     ] = None

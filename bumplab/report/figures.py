@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from bumplab.config import LAYER_4
+from bumplab.config import LAYER_4, Role
 from bumplab.measure.names import MODES
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curve, Curves
@@ -123,9 +123,18 @@ def manifold_figure(record: RunRecord) -> Figure:
     return figure
 
 
-def _embedding(record: RunRecord, step: int, tap: str) -> NDArray[np.float64]:
+def embedded_roles(record: RunRecord) -> list[Role]:
+    """The roles of `LAYER_4` that have an embedding. One that the subject lacks, or that collapsed, has none."""
+    roles = []
+    for role in LAYER_4:
+        if any(np.isfinite(record.evidence[f"{row['step']:.0f}/{role}.embedding"]).any() for row in record.rows):
+            roles.append(role)
+    return roles
+
+
+def _embedding(record: RunRecord, step: int, role: Role) -> NDArray[np.float64]:
     """``[B, 3]``: the embedding at a step, with 0 for coordinates that are not finite."""
-    points = record.evidence[f"{step}/{tap}.embedding"].astype(np.float64)
+    points = record.evidence[f"{step}/{role}.embedding"].astype(np.float64)
     return np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0)
 
 
@@ -187,17 +196,20 @@ def _path(outline: NDArray[np.int32], left: int, top: int) -> str:
 
 
 def manifold(record: RunRecord) -> dict[str, Any]:
-    """The 3D embeddings of all checkpoints, centred and scaled to within -1 and 1, and the labels that colour them."""
+    """The 3D embeddings of all checkpoints, centred and scaled to within -1 and 1, and the labels that colour them.
+
+    Only the roles of `embedded_roles` are in it.
+    """
     frames = []
     for row in record.rows:
         step = int(row["step"])
-        taps = {}
-        for tap in LAYER_4:
-            points = _embedding(record, step, tap)
+        roles = {}
+        for role in embedded_roles(record):
+            points = _embedding(record, step, role)
             points -= points.mean(axis=0)
             points /= max(float(np.abs(points).max()), 1e-9)
-            taps[tap] = np.round(points, 2).tolist()
-        frames.append({"step": step, "taps": taps})
+            roles[role] = np.round(points, 2).tolist()
+        frames.append({"step": step, "roles": roles})
     last = int(record.rows[-1]["step"])
     labels = np.round(record.evidence[f"{last}/embedding.labels"].astype(np.float64), 2).tolist()
     return {"frames": frames, "labels": labels, "extent": record.spec.data.image_size}

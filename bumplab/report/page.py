@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bumplab.config import RunSpec
+from bumplab.config import LAYER_4, RunSpec
 from bumplab.measure.names import array_forms
 from bumplab.report import charts, document, figures
 from bumplab.report.document import ClaimEntry, Report, RunEntry, RunReference
@@ -67,6 +68,7 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     shown_in_full = _in_full(report, records)
     manifold_claim = report.with_section("manifold")
+    has_embedding = {role for record in shown_in_full for role in figures.embedded_roles(record)}
     sheets = {}
     for record in shown_in_full:
         sheets[str(record.spec.seed)] = [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
@@ -79,6 +81,7 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
             machines=sorted({_machine(record) for record in records.values() if record.environment}),
             runs={claim.claim: list(_runs_behind(claim)) for claim in report.claims},
             manifold_claim=manifold_claim.claim if manifold_claim else "",
+            manifold_roles=[role for role in LAYER_4 if role in has_embedding],
             manifolds={str(record.spec.seed): figures.manifold(record) for record in shown_in_full},
             sheets=sheets,
             samples=samples,
@@ -91,9 +94,11 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
 
 
 def _manifold_figures(report: Report, records: Mapping[str, RunRecord]) -> dict[str, Figure]:
-    return {
-        f"manifold-seed-{record.spec.seed}": figures.manifold_figure(record) for record in _in_full(report, records)
-    }
+    drawn = {}
+    for record in _in_full(report, records):
+        if LAYER_4[0] in figures.embedded_roles(record):
+            drawn[f"manifold-seed-{record.spec.seed}"] = figures.manifold_figure(record)
+    return drawn
 
 
 def _machine(record: RunRecord) -> str:
@@ -159,16 +164,24 @@ def _spaced(steps: Sequence[int], most: int) -> list[int]:
 
 def _samples(record: RunRecord, checkpoints: int) -> dict[str, Any]:
     """What the page's dialog shows of a run: its label, the command to repeat it, and samples at some checkpoints."""
-    gpu = " --gpu" if record.environment.get("instructions") == "cuda" else ""
     sheets = []
     for step in _spaced([int(row["step"]) for row in record.rows], checkpoints):
         if figures.has_samples(record, step):
             sheets.append(figures.sample_sheet(record, step, side=SHOWN_SIDE))
-    return {
-        "label": record.spec.label(),
-        "command": f"python -m bumplab train '{record.spec.to_json()}' --runs-dir again{gpu}",
-        "sheets": sheets,
-    }
+    return {"label": record.spec.label(), "command": _command(record), "sheets": sheets}
+
+
+def _command(record: RunRecord) -> str:
+    """The command that trains the run again. A stored spec imports nothing: the command names a user's subject."""
+    words = ["python", "-m", "bumplab", "train", record.spec.to_json(), "--runs-dir", "again"]
+    subject = record.spec.subject
+    if subject.is_users:
+        words += ["--subject", subject.name]
+        for name, value in subject.arguments:
+            words += ["--subject-arg", f"{name}={value}"]
+    if record.environment.get("instructions") == "cuda":
+        words.append("--gpu")
+    return shlex.join(words)
 
 
 def _keys_in_full(report: Report) -> list[str]:

@@ -69,7 +69,7 @@ def finished(conditions: Conditions) -> Conditions:
 ARTEFACTS = (
     ("ceiling", "Perfect images as the detector sees them", ("on_grid.ceiling", "off_grid.ceiling")),
     ("accuracy / ceiling", "Samples, each over its ceiling", ("on_grid", "off_grid")),
-    ("R^2 (UMAP)", "Layer 4, label injected or not", tuple(f"{tap}.umap_r2" for tap in LAYER_4)),
+    ("R^2 (UMAP)", "Layer 4, label injected or not", tuple(f"{role}.umap_r2" for role in LAYER_4)),
 )
 """Panels of `artefacts`: label of the axis, title, and the two numbers it compares."""
 
@@ -122,7 +122,7 @@ ARTEFACTS_FIGURE = PaperFigure(
     note="",
     rows=(
         *("on_grid.accuracy", "on_grid.ceiling", "off_grid.accuracy", "off_grid.ceiling"),
-        *(f"{tap}.umap_r2" for tap in LAYER_4),
+        *(f"{role}.umap_r2" for role in LAYER_4),
     ),
     finished_only=True,
 )

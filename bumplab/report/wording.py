@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 
-from bumplab.report.document import ClaimEntry, ControlEntry, Entry, Number, PartEntry, Report
+from bumplab.config import ROLES
+from bumplab.report.document import ClaimEntry, ControlEntry, Entry, Number, PartEntry, Report, SubjectEntry
 from bumplab.verdicts.claim import DatumForm
 from bumplab.verdicts.error_rate import KEPT_FOR_THE_LAST
 
-SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!"}
+SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "SKIPPED": "-"}
 PASSED, FAILED, UNDEFINED = "✓ passed", "✗ failed", "○ undefined"
 """What `control_outcome` says."""
+BUILT_IN = "the paper's UNet (built in)"
+SHARE_KEPT = "Its share of the error rate is not spent."
+"""What is said of a skipped claim after its reason."""
 
 
 def number(value: Number) -> str:
-    return "open" if value is None else f"{value:.3g}"
+    """Such as ``0.333``: "open" for None, "undefined" for NaN, as of a role that the subject lacks."""
+    if value is None:
+        return "open"
+    return "undefined" if math.isnan(value) else f"{value:.3g}"
+
+
+def subject_name(subject: SubjectEntry | None) -> str:
+    """The subject with its arguments, such as ``my_dit.py:subject, width=64``. None is the built-in one."""
+    if subject is None:
+        return BUILT_IN
+    return ", ".join([subject.name, *(f"{key}={value}" for key, value in sorted(subject.arguments.items()))])
+
+
+def about_subject(subject: SubjectEntry | None) -> str:
+    """What the subject is, which roles it has and lacks, and what decides its numbers, in one line."""
+    if subject is None:
+        return "The paper's network, which is part of bumplab."
+    sentences = [f"{subject.description.rstrip('.')}."] if subject.description else []
+    if subject.roles:
+        roles = "; ".join(f"{role} is {words.rstrip('.')}" for role, words in sorted(subject.roles.items()))
+        sentences.append(f"Its roles: {roles}.")
+    if lacking := [role for role in ROLES if role not in subject.roles]:
+        needed = "one of these roles" if len(lacking) > 1 else "this role"
+        sentences.append(f"It lacks {', '.join(lacking)}. A claim that needs {needed} is skipped.")
+    if subject.resumes == "approximately":
+        sentences.append("A resumed run ends near the numbers of an uninterrupted run, not at the same bits.")
+    if subject.versions:
+        versions = (f"{library or 'its own'} {version}" for library, version in sorted(subject.versions.items()))
+        sentences.append(f"Versions: {', '.join(versions)}.")
+    if subject.source:
+        sentences.append(f"SHA-256 of its source, first 12 digits: {subject.source[:12]}.")
+    return " ".join(sentences)
 
 
 def estimate(part: PartEntry) -> str:
@@ -108,6 +144,36 @@ def controls_passed(claim: ClaimEntry) -> str:
     return controls_count(claim, " passed") or ("not run" if claim.conditions else "none needed")
 
 
+def reason_of(entry: Entry) -> str:
+    """The entry's reason. That of a skipped claim ends with `SHARE_KEPT`."""
+    return f"{entry.reason.rstrip('.')}. {SHARE_KEPT}" if entry.verdict == "SKIPPED" else entry.reason
+
+
+def evidence(claim: ClaimEntry) -> str:
+    """The reason for the claim's verdict in one line, or why it has none.
+
+    Such as ``order: 0.9 (0.4 to 1.4), region above 0; 5 seeds; controls 2/2``.
+    """
+    part = deciding(claim)
+    if part is None:
+        return reason_of(claim)
+    if limits(part) == "none":
+        effect = f"{part.name}: {part.reason}"
+    else:
+        effect = f"{part.name}: {estimate(part)} ({limits(part)}), region {part.region}"
+    if not claim.seeds:
+        return f"{effect}; needs no runs"
+    return f"{effect}; {claim.seeds} seed{'s' * (claim.seeds != 1)}; controls {controls_count(claim) or 'not run'}"
+
+
+def unjudged(report: Report) -> str:
+    """How many claims have no verdict, such as ``; 1 more without a verdict; 2 skipped``. Empty where all have one."""
+    skipped = sum(claim.verdict == "SKIPPED" for claim in report.claims)
+    failed = sum(not claim.judged for claim in report.claims) - skipped
+    words = f"; {failed} more without a verdict" if failed else ""
+    return f"{words}; {skipped} skipped" if skipped else words
+
+
 def surprise(entry: Entry) -> str:
     """The accepted verdict, where the claim has another one; else empty."""
     expected = entry.expected if isinstance(entry, ClaimEntry) else None
@@ -166,6 +232,10 @@ FUNCTIONS = {
         surprise,
         error_rate,
         savings,
+        subject_name,
+        about_subject,
+        reason_of,
+        unjudged,
     )
 }
 """The functions that templates may call."""

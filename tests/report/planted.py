@@ -1,5 +1,6 @@
 """A report with planted numbers, its store, and how to read the page that is written of it."""
 
+import dataclasses
 import json
 import re
 from html import unescape
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 
 from bumplab import profiles
+from bumplab.config import LAYER_4, SubjectSpec
 from bumplab.measure.names import MODES, array_forms
 from bumplab.report import page
 from bumplab.report.document import (
@@ -19,6 +21,7 @@ from bumplab.report.document import (
     Report,
     RunReference,
     Saved,
+    SubjectEntry,
     VariationEntry,
 )
 from bumplab.runs.store import RunRecord, RunStore, run_key
@@ -48,7 +51,7 @@ def record_of(spec, rng):
             for name in array_forms(spec, step)
             if name.endswith(".embedding")
         }
-        row |= {"up1-features.umap_r2": 0.25, "up1.umap_r2": 0.75}
+        row |= {f"{LAYER_4[0]}.umap_r2": 0.25, f"{LAYER_4[1]}.umap_r2": 0.75}
         record.evidence[f"{step}/embedding.labels"] = rng.uniform(0, size, (n, 2)).astype(np.float32)
         record.rows.append(row)
     record.rows[-1]["bottleneck.signal"] = 0.2  # measured at the last step alone
@@ -99,8 +102,17 @@ LATER = profiles.get("smoke").run(12)  # a control may need more seeds than its 
 CONTROL = [profiles.get("smoke").shuffled(spec) for spec in OWN]
 UNTRAINED = [profiles.get("smoke").untrained(spec) for spec in OWN[:1]]
 VARIED = [profiles.get("smoke").run(seed, sigma=2.0) for seed in (10, 11)]
+FOREIGN = [
+    dataclasses.replace(spec, subject=SubjectSpec("it's.py:subject", (("k", "$(id)"),), source="0" * 64))
+    for spec in OWN
+]
 SPECS = {run_key(spec): spec for spec in [*OWN, LATER, *CONTROL, *UNTRAINED, *VARIED]}
 
+SUBJECT = SubjectEntry(
+    name="it's.py:subject", arguments={"k": "$(id)"}, source="0" * 64, versions={"": "2", "jax": "0.5"},
+    description=f"A generator. {HOSTILE}", roles={"layer4": f"its last layer {HOSTILE}"}, resumes="approximately",
+)  # fmt: skip
+SKIPPED = ClaimEntry(claim="bottleneck", verdict="SKIPPED", reason=HOSTILE, statement="s", source="Appendix B.1")
 ERROR = ClaimEntry(claim="hole", verdict="ERROR", reason=HOSTILE, statement="s", source="Appendix C.2, Fig. 9")
 SEEDS = claim_of(
     "seeds", "CONTRADICTED", source="Appendix C.1", curves={"on_grid.correct": "right"},
@@ -138,8 +150,8 @@ def write(folder, report, figures_to=None, change=lambda record: None):
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
     text = msgspec.json.encode(report).decode()
-    for key, spec in SPECS.items():
-        if key in text:
+    for spec in (*SPECS.values(), *FOREIGN):
+        if run_key(spec) in text:
             record = record_of(spec, rng)
             change(record)
             store.publish(record, b"")
@@ -150,6 +162,9 @@ def write(folder, report, figures_to=None, change=lambda record: None):
 def earlier(report, schema):
     """The JSON of the report as versions of bumplab with an earlier schema wrote it."""
     body = msgspec.to_builtins(report)
+    del body["subject"]
+    if schema == 5:
+        return json.dumps({**body, "schema": schema})
     looks = body.pop("looks")
     body |= {"schema": schema, "seeds": looks["first"], "max_seeds": looks["last"]}
     for claim in body["claims"]:

@@ -3,10 +3,11 @@
 import shutil
 
 import pytest
+from msgspec.structs import replace
 
-from bumplab.report import page
+from bumplab.report import document, matrix, page
 from bumplab.runs.store import run_key
-from tests.report.planted import OWN
+from tests.report.planted import ERROR, OWN, PHASES, SKIPPED, SUBJECT, report_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (make test installs it)")
@@ -60,6 +61,9 @@ class TestInABrowser:
         opened.mouse.move(box["x"] + 120, box["y"] + 80)
         opened.mouse.up()
         assert opened.evaluate(snapshot) != by_key
+        before = opened.evaluate(snapshot)
+        opened.locator("#role").select_option("layer4-injected")
+        assert opened.evaluate(snapshot) != before
         visible = "[...document.querySelectorAll('.sheet')].filter(s => !s.hidden).map(s => s.dataset.step)"
         assert opened.evaluate(visible) == ["12"]
         opened.locator("#step").fill("0")
@@ -117,6 +121,45 @@ class TestInABrowser:
                 violations = Axe().run(tab, context, options).response["violations"]
                 serious = [v for v in violations if v["impact"] in ("serious", "critical")]
                 assert [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in serious] == [], (context, scheme)
+        tab.close()
+
+    def test_the_matrix_can_be_read_on_a_screen_a_phone_and_paper(self, browser, tmp_path):
+        """On a phone the table alone scrolls sideways, and the claims stay in front of what scrolls."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        reports = []
+        for name in "abcde":
+            subject = replace(SUBJECT, name=f"{name}.py:subject")
+            report = report_of(PHASES, ERROR, SKIPPED, subject=subject)
+            reports.append(tmp_path / f"{name}.json")
+            reports[-1].write_bytes(document.encode(report))
+            reports[-1].with_suffix(".html").touch()
+        matrix.write(reports, tmp_path / "m.html")
+        tab = browser.new_page(bypass_csp=True)
+        tab.goto((tmp_path / "m.html").as_uri())
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            violations = Axe().run(tab, "main", {"resultTypes": ["violations"]}).response["violations"]
+            serious = [v for v in violations if v["impact"] in ("serious", "critical")]
+            assert [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in serious] == [], scheme
+        assert tab.evaluate("window.hacked") is None
+        tab.set_viewport_size({"width": 390, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth <= 390")
+        assert tab.evaluate("[...document.querySelectorAll('.wide')].every(box => box.tabIndex === 0)"), (
+            "keys scroll it"
+        )
+        head = tab.locator(".matrix tbody th").first
+        head.scroll_into_view_if_needed()
+        tab.evaluate("document.querySelector('.matrix').scrollLeft = 150")
+        box = head.bounding_box()
+        assert box["x"] >= 0
+        in_front = "([x, y]) => document.elementFromPoint(x, y).closest('th')?.textContent.slice(0, 6)"
+        places = [(box["x"] + box["width"] / 2, box["y"] + box["height"] * k / 20) for k in range(1, 20)]
+        seen = {tab.evaluate(in_front, place) for place in places if place[1] < 800}
+        assert seen == {"phases"}, "text that scrolls shines through"
+        tab.emulate_media(media="print")
+        tab.set_viewport_size({"width": 718, "height": 1000})
+        assert tab.evaluate("document.documentElement.scrollWidth <= 718")
         tab.close()
 
     def test_charts_can_be_read_on_a_screen_a_phone_and_paper(self, opened):

@@ -111,8 +111,8 @@ def test_learning_curves_go_on_where_one_seed_failed():
 def test_learning_curves_say_what_they_measure():
     labels = {
         ("on_grid.correct", "on_grid.none"): "share of samples",
-        ("up1.umap_r2", "up1.pca_r2"): "R^2",
-        ("on_grid.correct", "up1.umap_r2", "up1.pca_r2"): "share of samples or R^2",
+        ("layer4-injected.umap_r2", "layer4-injected.pca_r2"): "R^2",
+        ("on_grid.correct", "layer4-injected.umap_r2", "layer4-injected.pca_r2"): "share of samples or R^2",
     }
     for names, label in labels.items():
         run, titles = Curves([dict.fromkeys(("step", *names), 0.5)]), dict.fromkeys(names, "t")

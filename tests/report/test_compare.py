@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from bumplab import __main__ as command
 from bumplab.report import compare, document
+from bumplab.report.document import SCHEMA
 from bumplab.report.rendering import environment
 from tests.folders import nested
 from tests.report import planted
@@ -90,6 +91,20 @@ def test_the_command_prints_both_and_marks_what_moved(tmp_path, capsys, monkeypa
     assert sum("moved" in line for line in lines) == 1, "the head of the column"
 
 
+def test_reports_of_two_subjects_say_so(tmp_path, capsys):
+    built_in = save(tmp_path, "built-in", report(part()))
+    foreign = save(tmp_path, "foreign", report(part(), subject=planted.SUBJECT))
+    assert command.main(["report", "--compare", str(built_in), str(foreign)]) == 0
+    assert "subjects differ: the paper's UNet (built in) and it's.py:subject, k=$(id);" in " ".join(lines_of(capsys))
+    assert command.main(["report", "--compare", str(foreign), str(foreign)]) == 0
+    assert "differ" not in capsys.readouterr().out
+
+
+def test_a_report_of_skipped_claims_and_errors_holds_no_verdict(tmp_path):
+    for claims, holds in (((planted.SKIPPED, planted.ERROR), False), ((planted.SKIPPED, claim_of("density")), True)):
+        assert compare.holds_verdicts(save(tmp_path, "claims", report_of(*claims))) is holds
+
+
 def test_a_folder_without_a_name_is_not_this_one(capsys):
     for option in ("report --history", "runs --runs-dir"):
         with pytest.raises(SystemExit, match="2"):
@@ -101,8 +116,13 @@ def no_reports():
     """Texts of no report, each with a word of its message."""
     text = document.encode(report(part())).decode()
     body = json.loads(text)
-    yield from (("{", "truncated"), ("[]", "object"), ('{"schema": 5}', "profile"), ("[" * 100_000, "is no report"))
-    yield text.replace('"schema": 5', '"schema": 99'), "schema 99: must be one of 2, 3, 4, 5"
+    yield from (
+        ("{", "truncated"),
+        ("[]", "object"),
+        (f'{{"schema": {SCHEMA}}}', "profile"),
+        ("[" * 100_000, "is no report"),
+    )
+    yield text.replace(f'"schema": {SCHEMA}', '"schema": 99'), "schema 99: must be one of 2, 3, 4, 5, 6"
     yield text.replace('"purpose": "test"', f'"purpose": {"[" * 100_000}'), "is no report"
     yield text.replace('"reason": "r"', '"reason": "\\ud800 is half a pair"'), "is no report"
     yield text.replace('"reason": "r"', '"reason": "\xe9"').encode("latin-1"), "utf-8"
@@ -236,6 +256,16 @@ def test_text_of_others_steers_neither_history_nor_markdown():
     assert link not in markdown
     assert r"!\[x\](http" in markdown
     assert "\x1b" not in markdown
+
+
+def test_a_history_compares_a_report_with_the_last_one_of_its_subject():
+    subjects = (planted.SUBJECT, None, replace(planted.SUBJECT, arguments={}), planted.SUBJECT)
+    for end, words in ((4, "is that of day 3"), (3, "no earlier report")):
+        listed = [
+            compare.ListedReport(f"{day}.html", report(part(), written=f"day {day}", subject=subject))
+            for day, subject in enumerate(subjects[:end])
+        ]
+        assert words in " ".join(compare.history_page(listed).split()), "the newest is of day 0"
 
 
 def test_a_history_in_which_nothing_moved_says_so():

@@ -12,12 +12,13 @@ from bumplab import __main__ as command
 from bumplab.report import document
 from bumplab.runs.store import run_key
 from bumplab.verdicts.suite import in_the_papers_order
-from tests.report.planted import ERROR, OWN, REPORT, SPECS, claim_of, earlier, part_of, report_of
+from tests.report.planted import ERROR, OWN, REPORT, SKIPPED, SPECS, SUBJECT, claim_of, earlier, part_of, report_of
 
 
 def test_a_report_reads_back_as_it_was_written(written):
     report = document.decode(written.with_suffix(".json").read_bytes())
-    assert (report.schema, report.claims, report.saved, report.looks) == (5, REPORT.claims, REPORT.saved, REPORT.looks)
+    assert report.schema == document.SCHEMA
+    assert (report.claims, report.saved, report.looks) == (REPORT.claims, REPORT.saved, REPORT.looks)
     assert set(report.runs) == set(SPECS), "runs of controls and variations too"
     trained = [run for run in report.runs.values() if run.spec["training"]["steps"] > 1]
     assert [len(run.rows) for run in trained] == [3] * (len(SPECS) - 1)
@@ -39,17 +40,29 @@ def test_the_command_prints_a_schema_that_the_json_of_a_report_follows(written, 
     assert not checker.is_valid(body), "the schema lets anything through"
 
 
-@pytest.mark.parametrize("schema", [2, 3, 4])
+@pytest.mark.parametrize("schema", [2, 3, 4, 5])
 def test_a_report_of_an_earlier_schema_can_be_read(schema):
     text = earlier(REPORT, schema)
     report = document.decode(text.encode())
-    assert (report.schema, report.looks, report.code) == (schema, None, REPORT.code if schema > 2 else "")
+    assert (report.schema, report.subject) == (schema, None)
+    assert (report.looks, report.code) == (REPORT.looks if schema > 4 else None, REPORT.code if schema > 2 else "")
     for claim, old in zip(REPORT.claims, report.claims, strict=True):
         assert (old.claim, old.verdict, old.unchecked) == (claim.claim, claim.verdict, claim.unchecked)
         for part, old_part in zip(claim.parts, old.parts, strict=True):
             assert (old_part.estimate, old_part.low, old_part.effects) == (part.estimate, part.low, part.effects)
             assert old_part.bounds == (part.bounds if schema > 2 else (None, None))
-            assert old_part.datum_form == ("pair" if part.datum else "bounds"), "its numbers are no bounds"
+            earlier_form = "pair" if part.datum else "bounds"
+            assert old_part.datum_form == (part.datum_form if schema > 4 else earlier_form), "its numbers are no bounds"
+
+
+def test_a_subject_and_skipped_claims_read_back():
+    report = report_of(SKIPPED, ERROR, subject=SUBJECT)
+    again = document.decode(document.encode(report))
+    assert (again.subject, again.claims) == (SUBJECT, report.claims)
+    assert not any(claim.judged for claim in again.claims)
+    for wrong in ({"source": "abc"}, {"resumes": "perhaps"}, {"roles": {"layer4": 3}}):
+        with pytest.raises(msgspec.ValidationError, match="subject"):
+            document.encode(replace(report, subject=replace(SUBJECT, **wrong)))
 
 
 def test_what_no_reader_could_take_is_not_written():

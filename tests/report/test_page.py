@@ -2,20 +2,29 @@
 
 import dataclasses
 import json
+import math
 import re
+import shlex
 
 import numpy as np
+import pytest
 from msgspec.structs import replace
 
-from bumplab.report import page
-from bumplab.runs.store import RunRecord
+from bumplab.config import LAYER_4, ROLES
+from bumplab.report import document, page
+from bumplab.report.wording import SHARE_KEPT
+from bumplab.runs.store import RunRecord, run_key
 from bumplab.verdicts.error_rate import Looks
 from tests.report.planted import (
+    DENSITY,
     ERROR,
+    FOREIGN,
     HOSTILE,
     OWN,
     PHASES,
+    SKIPPED,
     SPECS,
+    SUBJECT,
     claim_of,
     part_of,
     report_of,
@@ -75,6 +84,79 @@ def test_machines_are_named_with_what_decides_their_numbers():
 
 def replace_in(spec, part, **changes):
     return dataclasses.replace(spec, **{part: dataclasses.replace(getattr(spec, part), **changes)})
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """The page of a subject that has layer 4 before its label alone. Its runs hold NaN for all other roles."""
+    folder = tmp_path_factory.mktemp("foreign")
+    runs = {**runs_of("d=0.1", FOREIGN), **runs_of("d=1", FOREIGN)}
+    phases = replace(PHASES, controls=[], variations=[], conditions=runs, curves={f"{LAYER_4[1]}.umap_r2": "R^2"})
+    density = replace(DENSITY, controls=[], conditions=runs)
+    return write(folder, report_of(phases, density, SKIPPED, subject=SUBJECT), folder / "figures", lacking(ROLES[1:]))
+
+
+def lacking(roles):
+    def change(record):
+        for row in record.rows:
+            row |= {name: math.nan for name in row if name.startswith(tuple(f"{role}." for role in roles))}
+        for name, array in record.evidence.items():
+            if name.endswith(tuple(f"/{role}.embedding" for role in roles)):
+                array.fill(np.nan)
+
+    return change
+
+
+def test_the_page_of_a_users_subject_says_what_was_put_to_the_claims(foreign, written):
+    top = shown(foreign.read_text().partition("<h2")[0])
+    for words in (
+        "Claims of the paper, put to it's.py:subject, k=$(id)",
+        f"A generator. {HOSTILE}. Its roles: layer4 is its last layer {HOSTILE}. It lacks layer4-injected, encoder",
+        "0 of 2 judged claims SUPPORTED ; 1 skipped",
+        "at this profile only, and for this subject",
+    ):
+        assert words in top
+    assert "<script>window" not in foreign.read_text()
+    summary = foreign.with_suffix(".md").read_text()
+    assert "put to it&#39;s.py:subject, k=$(id). A generator. " in summary
+    assert "<img" not in summary
+    built_in = written.read_text() + written.with_suffix(".md").read_text()
+    assert not re.search("put to|for this subject|SKIPPED: ", built_in)
+
+
+def test_a_skipped_claim_stands_in_its_place_with_its_reason(foreign):
+    (row,) = (row for row in rows_of(foreign.read_text(), "Profile") if row.startswith("bottleneck"))
+    assert f"- SKIPPED {HOSTILE}. {SHARE_KEPT} no verdict" in row
+    section = shown(section_of(foreign, "bottleneck"))
+    assert f"Why it was skipped. {HOSTILE}. {SHARE_KEPT}" in section
+    assert "Why this verdict" not in section
+    (line,) = (line for line in foreign.with_suffix(".md").read_text().splitlines() if line.startswith("| bottleneck"))
+    assert "- SKIPPED" in line
+    assert SHARE_KEPT in line
+
+
+def test_roles_that_a_subject_lacks_leave_gaps_and_stop_no_figure(foreign, tmp_path):
+    text = foreign.read_text()
+    assert "cannot be drawn" not in text
+    assert re.findall(r'<option value="([^"]+)">', text.partition('id="role"')[2].partition("</select>")[0]) == [
+        "layer4"
+    ]
+    assert rows_of(section_of(foreign, "artefacts"), "Increment")[0] == "d=0.1 0.5 0.5 1 1 0.25 undefined"
+    assert (foreign.parents[1] / "figures" / "manifold-seed-10.png").exists()
+    report = document.decode(foreign.with_suffix(".json").read_bytes())
+    assert report.runs[run_key(FOREIGN[0])].rows[0][f"{LAYER_4[1]}.umap_r2"] is None
+    none = replace(PHASES, controls=[], variations=[], conditions=runs_of("dense", FOREIGN))
+    bare = write(tmp_path, report_of(none, subject=SUBJECT), tmp_path / "figures", lacking(ROLES))
+    assert "have no representation of layer 4" in bare.read_text()
+    assert not list((tmp_path / "figures").glob("manifold*"))
+
+
+def test_the_command_that_repeats_a_run_names_the_users_subject_and_runs_nothing_else(foreign):
+    """A subject's name can hold a quote and its arguments a command, as a report may come from others."""
+    data = json.loads(re.search(r'<script id="samples"[^>]*>(.*?)</script>', foreign.read_text(), re.S)[1])
+    words = shlex.split(data[run_key(FOREIGN[0])]["command"])
+    expected = ["python", "-m", "bumplab", "train", FOREIGN[0].to_json(), "--runs-dir", "again"]
+    assert words == [*expected, "--subject", "it's.py:subject", "--subject-arg", "k=$(id)"]
 
 
 def test_checkpoints_are_spaced_evenly_with_the_first_and_the_last():

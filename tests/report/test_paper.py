@@ -22,7 +22,7 @@ def record_with(accuracies, seed=10, **changes):
         record.rows.append(
             {
                 "step": 10.0 * step, "on_grid.accuracy": accuracy, "on_grid.ceiling": 0.8, "off_grid.ceiling": 1.0,
-                "off_grid.accuracy": min(accuracy, 0.3), "up1-features.umap_r2": accuracy / 2, "up1.umap_r2": 0.9,
+                "off_grid.accuracy": min(accuracy, 0.3), "layer4.umap_r2": accuracy / 2, "layer4-injected.umap_r2": 0.9,
             }
         )  # fmt: skip
     return record
@@ -96,7 +96,7 @@ def test_artefacts_are_of_seeds_that_did_not_fail():
 
 def test_artefacts_show_an_r2_below_zero():
     low = record_with([0.0, 0.5])
-    low.rows[-1]["up1.umap_r2"] = -0.4
+    low.rows[-1]["layer4-injected.umap_r2"] = -0.4
     axis = paper.artefacts({"d=0.1": [low], "d=1": [record_with([0.0, 0.5])]}).axes[2]
     assert axis.get_ylim()[0] < -0.4
 

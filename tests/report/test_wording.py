@@ -3,11 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
+from bumplab.config import ROLES
 from bumplab.report import wording
-from bumplab.report.document import Expected, Noise, Saved
+from bumplab.report.document import Expected, Noise, Saved, SubjectEntry
 from bumplab.verdicts.error_rate import FAMILY_ALPHA, Looks
 from bumplab.verdicts.suite import OURS, claims
-from tests.report.planted import ERROR, OVERLAP, claim_of, control_of, part_of, report_of
+from tests.report.planted import ERROR, OVERLAP, SKIPPED, SUBJECT, claim_of, control_of, part_of, report_of
 
 
 def test_limits_and_estimates_that_are_open_missing_or_exact():
@@ -57,6 +58,53 @@ def test_the_deciding_part_is_the_first_with_the_verdict_that_was_reached():
     assert wording.deciding(judged("SUPPORTED", verdict="INCONCLUSIVE")).name == "0", "no part has the verdict"
     assert wording.deciding(claim_of("density", parts=[part_of(judges=False)])) is None
     assert wording.deciding(ERROR) is None
+
+
+def test_evidence_is_the_deciding_part_or_the_reason():
+    part = part_of("order", estimate=0.9, low=0.4, high=1.4)
+    cases = [
+        (claim_of("density", parts=[part], seeds=5, controls=[control_of("c", "CONTRADICTED")] * 2),
+         "order: 0.9 (0.4 to 1.4), region above 0; 5 seeds; controls 2/2"),
+        (claim_of("density", parts=[part], seeds=1),
+         "order: 0.9 (0.4 to 1.4), region above 0; 1 seed; controls not run"),
+        (OVERLAP, "one: 1.05 (exact), region above 0; needs no runs"),
+        (claim_of("density", parts=[part_of("kappa", low=None, estimate=None, reason="no denominator")]),
+         "kappa: no denominator; 2 seeds; controls not run"),
+        (replace(ERROR, reason="it broke"), "it broke"),
+        (replace(SKIPPED, reason="It lacks layer4."), f"It lacks layer4. {wording.SHARE_KEPT}"),
+    ]  # fmt: skip
+    for claim, words in cases:
+        assert wording.evidence(claim) == words
+
+
+def test_claims_without_a_verdict_are_counted_by_their_kind():
+    cases = [
+        ([], ""),
+        ([ERROR], "; 1 more without a verdict"),
+        ([SKIPPED, SKIPPED], "; 2 skipped"),
+        ([ERROR, SKIPPED], "; 1 more without a verdict; 1 skipped"),
+    ]
+    for entries, words in cases:
+        assert wording.unjudged(report_of(claim_of("density"), *entries)) == words
+
+
+def test_a_subject_is_named_with_its_arguments_and_its_roles():
+    assert wording.subject_name(None) == wording.BUILT_IN
+    subject = SubjectEntry(name="a.py:s", arguments={"b": "2", "a": "1"}, roles=dict.fromkeys(ROLES, "a layer"))
+    assert wording.subject_name(subject) == "a.py:s, a=1, b=2"
+    assert "lacks" not in wording.about_subject(subject)
+    assert "bits" not in wording.about_subject(subject)
+    about = wording.about_subject(SUBJECT)
+    for words in (
+        "layer4 is its last layer",
+        "It lacks layer4-injected, encoder, bottleneck.",
+        "same bits",
+        "its own 2",
+    ):
+        assert words in about
+    assert wording.about_subject(replace(subject, roles={"layer4": "x."})).startswith(
+        "Its roles: layer4 is x. It lacks"
+    )
 
 
 def test_noise_is_a_share_of_the_spread():

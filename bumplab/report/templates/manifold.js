@@ -17,7 +17,8 @@
     const size = canvas.width, scale = size * 0.36;
     context.clearRect(0, 0, size, size);
     const [sy, cy, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
-    const turned = frame.taps[pick("tap").value].map(([x, y, z], i) => {
+    const points = frame.roles[pick("role").value] ?? [];  // a seed without them shows an empty canvas
+    const turned = points.map(([x, y, z], i) => {
       const [a, b] = [x * cy + z * sy, z * cy - x * sy];
       return [a, y * cp - b * sp, y * sp + b * cp, run.labels[i][axis] / run.extent];
     });
@@ -51,6 +52,6 @@
     const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
     if (by) { event.preventDefault(); turn(...by); }
   });
-  for (const id of ["seed", "step", "tap", "axis"]) pick(id).addEventListener("input", draw);
+  for (const id of ["seed", "step", "role", "axis"]) pick(id).addEventListener("input", draw);
   draw();
 })();
