@@ -50,6 +50,11 @@ def error(about_claim: Mapping[str, str], reason: str) -> ClaimEntry:
     return msgspec.convert({**about_claim, "verdict": "ERROR", "reason": reason}, ClaimEntry)
 
 
+def skipped(about_claim: Mapping[str, str], reason: str) -> ClaimEntry:
+    """The entry of a claim that needs a role which the subject lacks."""
+    return msgspec.convert({**about_claim, "verdict": "SKIPPED", "reason": reason}, ClaimEntry)
+
+
 def judged(
     *,
     claim: Claim,
@@ -159,7 +164,7 @@ def planned(claim: Claim, profile: Profile, seeds: int) -> list[RunSpec]:
 def _steps(runs: Iterable[RunSpec]) -> Steps:
     steps = {}
     for run in runs:
-        networks = 2 if run.model.kind == "factorized" else 1
+        networks = 2 if run.subject.factorized else 1
         if run.training.steps > 1:
             steps[run_key(run)] = run.training.steps * networks
     return steps

@@ -12,6 +12,7 @@ from bumplab.pytest_plugin.expected import Expected, outcome
 from bumplab.pytest_plugin.session import ClaimsSession, judged_key
 from bumplab.runs.planner import obtain
 from bumplab.runs.store import Unreadable, run_key
+from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.curves import Curves
@@ -42,9 +43,18 @@ class Experiment:
         if claim.id not in settings.claim_ids:
             advice = f"hold it in {settings.project / 'claims' / f'test_{claim.id}.py'}"
             pytest.fail(line(f"claim {claim.id!r} has no share of the suite's error rate: {advice}"), pytrace=False)
+        if lacking := settings.missing_roles(claim):
+            reason = f"needs {', '.join(lacking)}, which {settings.profile.base.subject.name} does not deliver"
+            self.item.stash[judged_key] = entries.Judged(entries.skipped(entries.about(claim), reason))
+            if (accepted := settings.accepted(claim)) is not None:
+                pytest.fail(line(f"SKIPPED in place of {accepted.verdict}, as accepted: {reason}"), pytrace=False)
+            pytest.skip(reason)
+        claim = settings.judged_form(claim)
         try:
             with warnings_as_usual():
                 verdict = self._verdict(claim)
+        except SubjectError as error:
+            pytest.fail(line(f"--subject: {error}"), pytrace=False)
         except ImportError as error:
             pytest.fail(line(f"{error}: python -m bumplab doctor says what to do"), pytrace=False)
         except (OSError, MixedArithmetic, SamplesNotFinite, Unreadable) as error:

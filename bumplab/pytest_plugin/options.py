@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 
 from bumplab import profiles
-from bumplab.config import RunSpec
+from bumplab.config import Role, RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin import expected
 from bumplab.pytest_plugin.conflicts import PLUGIN, owner_of
 from bumplab.pytest_plugin.expected import Expected
+from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.runs.draws import MEGABYTES
 from bumplab.runs.store import RunStore
+from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line
-from bumplab.verdicts import suite, variation
+from bumplab.verdicts import needs, suite, variation
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.error_rate import FAMILY_ALPHA, FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
@@ -45,8 +48,11 @@ class Settings:
     """The forms in which each claim is judged, too."""
     accept: str | None
     """The reason for which new verdicts are accepted; None without ``--accept``."""
+    expected_file: Path | None
+    """The file of accepted verdicts; None for a user's subject without ``--expected``."""
     expected: Mapping[tuple[str, str], Expected]
     """The accepted verdicts, by profile and claim."""
+    subject: SubjectOfSession
     store: RunStore
     device: str
     """Such as ``cpu`` or ``cuda:0``."""
@@ -81,8 +87,18 @@ class Settings:
             return self.report
         return self.report.with_stem(f"{self.report.stem}-subset")
 
+    def missing_roles(self, claim: Claim) -> tuple[Role, ...]:
+        """The roles that the claim needs and the subject lacks."""
+        return () if self.subject.users is None else needs.missing(claim, self.subject.roles)
+
+    def judged_form(self, claim: Claim) -> Claim:
+        """The claim without the shown parts that the subject lacks a role for."""
+        return claim if self.subject.users is None else needs.without_missing(claim, self.subject.roles)
+
     def forms(self, claim: Claim) -> list[Claim]:
-        """The claim, and its controls and variations where options ask for them."""
+        """The claim, and its controls and variations where options ask for them. None where it is skipped."""
+        if self.missing_roles(claim):
+            return []
         controls = [claim.under(control) for control in claim.controls] if self.controls else []
         return [claim, *controls, *(v.of(claim) for v in self.variations)]
 
@@ -101,6 +117,16 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
             ) from error
 
     option("--profile", f"scale of the runs: {', '.join(profiles.ALL)} (quick)", default="quick", metavar="NAME")
+    option("--subject", "put this generator through the claims (docs/your-model.md)", metavar="FILE.py:NAME")
+    option(
+        "--subject-arg",
+        "an argument of the subject's class or function; may be repeated",
+        action="append",
+        default=[],
+        metavar="K=V",
+    )
+    option("--check", "with --subject: try its contract in seconds; judge nothing", action="store_true")
+    option("--pace", "with --check: also train one run until half of its bumps are right", action="store_true")
     option("--seeds", f"training runs of each condition at a claim's first look ({FIRST_LOOK})", metavar="N")
     option(
         "--max-seeds", f"the most training runs: an open claim gets one more at each look ({LAST_LOOK})", metavar="M"
@@ -118,14 +144,21 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
         f"write new verdicts and this reason into {expected.FILE}; implies --controls",
         metavar="REASON",
     )
+    option("--expected", f"the file of accepted verdicts ({expected.FILE}; none for a --subject)", metavar="FILE")
     option("--power", "print the power of each claim; train nothing", action="store_true")
     option("--plan", "print the runs that are missing and their cost; train nothing", action="store_true")
     option("--gpu", "train on the GPU; with several, each worker takes the next one", action="store_true")
     option("--exact", "with --gpu: slower runs that repeat bit for bit, stored in DIR/exact", action="store_true")
     option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")
     option(
+        "--draws",
+        f"most megabytes of drawn images and activations that a run keeps; with more it keeps none ({MEGABYTES})",
+        metavar="MB",
+    )
+    option(
         "--report",
-        "report to write (reports/claims-PROFILE.html in the project, claims-PROFILE-subset.html for some claims)",
+        "report to write (reports/claims-PROFILE.html in the project, or claims-SUBJECT-PROFILE.html; with -subset for "
+        "some claims)",
         metavar="FILE",
     )
     option("--figures", "also write each figure into this folder, as SVG and PNG", metavar="DIR")
@@ -143,7 +176,7 @@ def value(config: pytest.Config, name: str) -> Any:
 
 def only_prints(config: pytest.Config) -> bool:
     """Whether the session prints tables of the claims and runs no test."""
-    return bool(value(config, "power") or value(config, "plan"))
+    return any(value(config, name) for name in ("power", "plan", "check"))
 
 
 def only_lists(config: pytest.Config) -> bool:
@@ -185,23 +218,35 @@ def settings_of(config: pytest.Config) -> Settings:
         profile = profiles.get(value(config, "profile"))
     except ValueError as error:
         raise usage_error(f"--profile: {error}") from error
+    subject, profile = _subject(config, profile)
     try:
-        variations = tuple(variation.parse(text, profile.base) for text in dict.fromkeys(value(config, "vary")))
+        parsed = [variation.parse(text, profile.base, subject.reads) for text in dict.fromkeys(value(config, "vary"))]
+        variations = tuple(parsed)
     except ValueError as error:
         raise usage_error(f"--vary: {error}") from error
+    for varied in variations:
+        role = varied.name.removeprefix("tap=")
+        if varied.name.startswith("tap=") and role not in subject.roles:
+            raise usage_error(f"--vary: {varied.name}: {profile.base.subject.name} does not deliver {role}")
+    expected_file = _path_of(config, "--expected")
+    if expected_file is None and subject.users is None:
+        expected_file = project / expected.FILE
     try:
-        accepted = expected.load(project / expected.FILE, known_ids)
+        accepted = {} if expected_file is None else expected.load(expected_file, known_ids)
     except ValueError as error:
-        raise usage_error(f"{expected.FILE}: {error}") from error
+        raise usage_error(f"{value(config, 'expected') or expected.FILE}: {error}") from error
     runs_dir, named_report, figures = (_path_of(config, name) for name in ("--runs-dir", "--report", "--figures"))
-    report = named_report or project / f"reports/claims-{profile.name}.html"
+    short_name = "" if subject.users is None else f"{subject.users.spec.short_name}-"
+    report = named_report or project / f"reports/claims-{short_name}{profile.name}.html"
     _require_report_files(report)
     exact = value(config, "exact")
     looks = _looks(value(config, "seeds"), value(config, "max_seeds"), _alpha(config, project))
     accept = value(config, "accept")
     if accept is not None:
+        if expected_file is None:
+            raise usage_error("--accept: a --subject has no accepted verdicts of its own: name a file with --expected")
         _require_acceptable(accept, looks, variations)
-        _require_addable(project / expected.FILE, profile.name, known_ids)
+        _require_addable(expected_file, profile.name, known_ids)
     device = _device(value(config, "gpu"), exact)
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
@@ -212,13 +257,55 @@ def settings_of(config: pytest.Config) -> Settings:
         controls=value(config, "controls") or accept is not None,  # no verdict is accepted without its controls
         variations=variations,
         accept=accept,
+        expected_file=expected_file,
         expected=accepted,
-        store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else "")),
+        subject=subject,
+        store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else ""), _draws_bytes(config)),
         device=device,
         report=report,
         report_named=named_report is not None,
         figures=figures,
     )
+
+
+def require_contract(config: pytest.Config, settings: Settings) -> None:
+    """Tries the user's subject before anything is trained. xdist's workers leave that to the controller.
+
+    Raises `pytest.UsageError` in one line where it breaks a promise.
+    """
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or only_lists(config) or not asks_for_claims(config, settings.project):
+        return
+    try:
+        settings.subject.require_contract(settings.device)
+    except SubjectError as error:
+        raise usage_error(f"--subject: {error}") from error
+
+
+def _subject(config: pytest.Config, profile: Profile) -> tuple[SubjectOfSession, Profile]:
+    """The session's subject, and the profile with it in its runs."""
+    name, checks = value(config, "subject"), value(config, "check")
+    if checks and name is None:
+        raise usage_error("--check: goes with --subject, which names what is checked")
+    if value(config, "pace") and not checks:
+        raise usage_error("--pace: goes with --check")
+    try:
+        subject = SubjectOfSession.of(name, value(config, "subject_arg"), config.invocation_params.dir)
+        return subject, subject.profile(profile)
+    except SubjectError as error:
+        raise usage_error(f"--subject: {error}") from error
+    except ValueError as error:  # the budget
+        raise usage_error(f"--subject {name}: its budget: {error}") from error
+
+
+def _draws_bytes(config: pytest.Config) -> int:
+    """Most bytes of draws that a run keeps."""
+    text = value(config, "draws")
+    if text is None:
+        return MEGABYTES * 10**6
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise usage_error(f"--draws {text}: must be a whole number of megabytes from 0 to 999999")
+    return int(text) * 10**6
 
 
 def _path_of(config: pytest.Config, option: str) -> Path | None:
@@ -227,7 +314,8 @@ def _path_of(config: pytest.Config, option: str) -> Path | None:
     if text is None:
         return None
     if not text:
-        raise usage_error(f"{option}: must name a {'file' if option == '--report' else 'folder'}")
+        kind = "file" if option in ("--report", "--expected") else "folder"
+        raise usage_error(f"{option}: must name a {kind}")
     try:
         return config.invocation_params.dir / Path(text).expanduser()
     except RuntimeError as error:  # ~nobody, or no home
@@ -274,7 +362,7 @@ def _require_precision(name: str, varied: RunSpec, base: RunSpec, device: str) -
     """Raises `pytest.UsageError` where a change of precision changes nothing, because the device has no bf16."""
     if varied.training.precision == base.training.precision:
         return
-    from bumplab.training.speed import has_bf16
+    from bumplab.diffusion.speed import has_bf16
 
     if not has_bf16(device):
         raise usage_error(
@@ -318,13 +406,10 @@ def _device(gpu: bool, exact: bool) -> str:
         raise usage_error("--exact: goes with --gpu; on a CPU runs always repeat bit for bit")
     if not gpu:
         return "cpu"
-    import torch
+    from bumplab.diffusion import speed
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count:
-        raise usage_error("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
-    if exact:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch reads it at its first use of the GPU
-        torch.use_deterministic_algorithms(True)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return f"cuda:{int(worker) % count}"
+    device = speed.gpu(int(worker), exact)
+    if device is None:
+        raise usage_error("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
+    return device

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from bumplab import machine
 from bumplab.config import RunSpec
-from bumplab.pytest_plugin import entries
+from bumplab.pytest_plugin import entries, summary
 from bumplab.pytest_plugin.options import Settings
 from bumplab.runs.estimate import trial
+from bumplab.terminal import cell
 from bumplab.verdicts.claim import Claim
 
 
@@ -26,6 +27,9 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     needed: dict[int, dict[RunSpec, None]] = {look: {} for look in (looks.first, looks.last)}
     """The runs by number of seeds."""
     for claim in claims:
+        if lacking := settings.missing_roles(claim):
+            table.add_row(claim.id, "skipped", "needs", ", ".join(lacking))
+            continue
         runs_by_look = {look: _runs(claim, settings, look) for look in needed}
         for look, runs in runs_by_look.items():
             needed[look].update(dict.fromkeys(runs))
@@ -33,12 +37,14 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     table.add_section()
     table.add_row("together, each run once", *_counts(needed, settings))
     console.print(table)
+    if note := summary.of_another_source(settings.store.root, settings.profile.base.subject):
+        console.print(cell(note))
     stored = {run for runs in needed.values() for run in runs if settings.store.has(run)}
     missing = {look: [run for run in runs if run not in stored] for look, runs in needed.items()}
     if not missing[looks.last]:
         console.print("nothing is missing: a session would train nothing")
         return
-    cost = trial(settings.profile.base, settings.device)
+    cost = trial(settings.profile.base, settings.device, settings.subject.users)
     parallel_runs = min(workers, machine.workers()) if settings.device == "cpu" else workers
     low, high = (cost.seconds(missing[look]) / parallel_runs + cost.once for look in (looks.first, looks.last))
     console.print(
@@ -46,6 +52,9 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
         f"worker{'s' if workers > 1 else ''} on {settings.device} about {_duration(low)} to {_duration(high)}, and "
         f"{cost.memory / 1e9:.1f} GB of main memory a worker"
     )
+    most = settings.store.draws_bytes
+    kept = "kept" if cost.draws <= most else f"not kept, because --draws allows {most / 1e6:.0f} MB"
+    console.print(f"draws of a run: {cost.draws / 1e6:.1f} MB, {kept}")
     console.print(
         f"(from a trial here: {1000 * cost.step:.0f} ms a step, {cost.measurement:.1f} s a measurement, "
         f"{cost.once:.0f} s once a worker; claims that are settled early take fewer runs). Nothing was trained."

@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(Tables(config, settings))
     else:
+        options.require_contract(config, settings)
         config.pluginmanager.register(ClaimsSession(config, settings), ClaimsSession.NAME)
 
 

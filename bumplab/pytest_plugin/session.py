@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bumplab.config import SubjectSpec
 from bumplab.pytest_plugin import entries, expected, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
@@ -24,6 +26,7 @@ from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import Trainer, help_others, train_here
+from bumplab.subjects.registry import described
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import suite
 from bumplab.verdicts.claim import Claim
@@ -31,6 +34,8 @@ from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
 SESSION = "bumplab-session"
 """The key under which xdist's controller sends its workers the name of their session."""
+SUBJECT = "bumplab-subject"
+"""The key under which it sends them the subject that it found."""
 JUDGED = "bumplab"
 """The attribute of a test's report that carries its claim's `Judged` to the controller, as JSON.
 
@@ -52,11 +57,12 @@ class ClaimsSession:
     def __init__(self, config: pytest.Config, settings: Settings):
         workerinput: dict[str, Any] = getattr(config, "workerinput", {})
         self.config, self.settings = config, settings
-        self.train: Trainer = train_here
+        self.train: Trainer = partial(train_here, users=settings.subject.users)
         """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
         self.is_controller = not workerinput
         name = workerinput.get(SESSION, uuid.uuid4().hex[:12])
         self.board = Board(settings.store.root, name, workerinput.get("workerid", "main"))
+        self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[Claim] = []
         self.entries: dict[str, ClaimEntry] = {}
         """By claim, from the end of the session on in the paper's order."""
@@ -72,14 +78,26 @@ class ClaimsSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[SESSION] = self.board.folder.name
+        node.workerinput[SUBJECT] = self.settings.profile.base.subject.to_dict()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        here, controllers = self.settings.profile.base.subject, self.controllers_subject
+        if controllers is not None and controllers != here:
+            session.shouldfail = line(
+                f"the session's subject is {described(controllers)}, and this worker found {described(here)}: "
+                "its files changed while the session began, or differ between machines; begin again"
+            )
         self.claims = [claim for item in session.items if (claim := claim_of(item))]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """A worker with another subject runs no test. xdist's worker does not look at ``shouldfail`` itself."""
+        return True if item.session.shouldfail else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Begins the session: the controller opens it, and each process with claims asks for their runs."""
-        if only_lists(self.config) or session.testsfailed:
+        if only_lists(self.config) or session.testsfailed or session.shouldfail:
             return
         workers_judge = self.is_controller and self.config.pluginmanager.has_plugin("dsession")
         if self.claims or (workers_judge and asks_for_claims(self.config, self.settings.project)):
@@ -98,8 +116,8 @@ class ClaimsSession:
         """
         settings = self.settings
         _require_writable("--report", settings.report.parent)
-        if settings.accept is not None:
-            _require_writable("--accept", (settings.project / expected.FILE).parent)
+        if settings.accept is not None and settings.expected_file is not None:
+            _require_writable("--accept", settings.expected_file.parent)
         if settings.figures is not None:
             _require_writable("--figures", settings.figures)
         try:
@@ -195,6 +213,7 @@ class ClaimsSession:
         report = Report(
             profile=settings.profile.name,
             purpose=settings.profile.purpose,
+            subject=settings.subject.entry,
             looks=settings.looks,
             controls=settings.controls,
             saved=entries.saved(self.steps_used, self.steps_at_last_look),
@@ -216,7 +235,8 @@ class ClaimsSession:
 
     def _accept(self, why: str) -> None:
         """Writes the verdicts that have moved into the file of accepted verdicts, and adds a closing line for each."""
-        settings, path = self.settings, self.settings.project / expected.FILE
+        settings, path = self.settings, self.settings.expected_file
+        assert path is not None  # `options` requires it with --accept
         reached = {claim: entry.verdict for claim, entry in self.entries.items() if entry.judged}
         moved = expected.moved(settings.profile.name, reached, settings.expected)
         try:
@@ -237,11 +257,15 @@ class ClaimsSession:
         if not self.entries:
             return
         settings = self.settings
-        terminalreporter.section(f"claims, profile {settings.profile.name}, {settings.seeds}")
+        users = settings.subject.users
+        name = "" if users is None else f"{described(users.spec)}, "
+        terminalreporter.section(line(f"claims, {name}profile {settings.profile.name}, {settings.seeds}"))
         saved = entries.saved(self.steps_used, self.steps_at_last_look)
         summary.write(terminalreporter, list(self.entries.values()), saved, self.seconds)
-        if passed_over := summary.passed_over(settings.store.root):
-            terminalreporter.write_line(passed_over)
+        subject = settings.profile.base.subject
+        for note in (summary.passed_over(settings.store.root), summary.of_another_source(settings.store.root, subject)):
+            if note:
+                terminalreporter.write_line(note)
         for closing_line in self.closing_lines:
             terminalreporter.write_line(closing_line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bumplab.config import SubjectSpec
 from bumplab.report import wording
 from bumplab.report.document import ClaimEntry, PartEntry, Saved, VariationEntry
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
+from bumplab.subjects.registry import described
 from bumplab.terminal import cell, line, paper, printable, text_on
 from bumplab.verdicts.error_rate import FAMILY_ALPHA
 
-COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
+COLOURS = {"SKIPPED": "dim", "SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 COLUMNS = ("claim", "verdict", "effect that decides", "seeds", "controls", "time")
 LEAST_WIDTH = 80
 """Width of the table in characters, where the terminal is narrower or absent. Longer cells are folded, and not cut."""
@@ -72,6 +75,22 @@ def passed_over(root: Path) -> str:
         f"{root}: {count} stored run{'s' * (count != 1)} of another version of the code (results format "
         f"{RESULTS_FORMAT} is this one's), or under a name that is not the spec's, passed over: "
         f"python -m bumplab runs --runs-dir {root} lists them"
+    )
+
+
+def of_another_source(root: Path, subject: SubjectSpec) -> str:
+    """One line on stored runs of the same subject with other source, arguments or versions; empty without any."""
+    try:
+        specs = [run.spec.subject for run in space.stored(root) if run.spec is not None]
+    except OSError:
+        return ""
+    others = [other for other in specs if other.name == subject.name and replace(other, factorized=False) != subject]
+    if not subject.is_users or not others:
+        return ""
+    kinds = "; ".join(sorted({described(replace(other, factorized=False)) for other in others})[:3])
+    return line(
+        f"{root}: {len(others)} stored run{'s' * (len(others) != 1)} of the same name, which this session did not use: "
+        f"{kinds}; this is {described(subject)}"
     )
 
 

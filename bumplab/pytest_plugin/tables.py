@@ -1,4 +1,4 @@
-"""``--power`` and ``--plan``: tables of the claims in place of their tests. Nothing is trained or written."""
+"""``--power``, ``--plan`` and ``--check``: tables in place of the claims' tests. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.console import Console
 
-from bumplab.pytest_plugin import options, plan
+from bumplab.measure.names import SamplesNotFinite
+from bumplab.pytest_plugin import options, pace, plan, subject
 from bumplab.pytest_plugin.options import Settings
 from bumplab.pytest_plugin.session import claim_of
-from bumplab.terminal import paper, text_on, warnings_as_usual
+from bumplab.subjects.protocol import Diverged
+from bumplab.subjects.sources import SubjectError
+from bumplab.terminal import line, paper, text_on, warnings_as_usual
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.suite import in_the_papers_order
 
@@ -27,11 +30,16 @@ class Tables:
         if session.testsfailed or options.only_lists(self.config):
             return None
         claims = in_the_papers_order([claim for item in session.items if (claim := claim_of(item))])
-        with warnings_as_usual():
-            if options.value(self.config, "power"):
-                self._print_power(claims)
-            if options.value(self.config, "plan"):
-                self._print_plan(claims)
+        try:
+            with warnings_as_usual():
+                if options.value(self.config, "power"):
+                    self._print_power(claims)
+                if options.value(self.config, "plan"):
+                    self._print_plan(claims)
+                if options.value(self.config, "check"):
+                    session.testsfailed += self._print_check()
+        except (SubjectError, Diverged, SamplesNotFinite) as error:
+            raise options.usage_error(f"--subject: {error or 'diverged'}") from error
         return True
 
     def _print_power(self, claims: Sequence[Claim]) -> None:
@@ -51,9 +59,21 @@ class Tables:
             plan.show(claims, self.settings, workers, Console(file=text, width=120))
             write_line(text_on(text))
 
-    def _print_section(self, name: str, text: str) -> Callable[[str], None]:
+    def _print_check(self) -> int:
+        """Prints what the subject promises and keeps. Returns the number of broken promises."""
+        settings = self.settings
+        checked = settings.subject.check(settings.device)
+        write_line = self._print_section(f"contract of {settings.profile.base.subject.name}", "", seeds="")
+        for text in subject.report_lines(checked):
+            write_line(line(text))
+        if options.value(self.config, "pace") and not checked.broken:
+            write_line(line(pace.report_line(settings.profile, settings.subject, settings.device)))
+        return len(checked.broken)
+
+    def _print_section(self, name: str, text: str, seeds: str | None = None) -> Callable[[str], None]:
         """Prints a title and a text. Returns the function that prints further lines."""
-        title = f"{name}, {self.settings.seeds}"
+        seeds = self.settings.seeds if seeds is None else seeds
+        title = line(", ".join(filter(None, (name, seeds))))
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None:  # -p no:terminal
             print(title)

@@ -8,6 +8,7 @@ import pytest
 from bumplab import profiles
 from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.options import Settings
+from bumplab.pytest_plugin.subject import SubjectOfSession
 from bumplab.report import wording
 from bumplab.report.document import Noise, Saved
 from bumplab.runs.store import RunStore, run_key
@@ -37,6 +38,7 @@ def settings(tmp_path):
     looks, store = Looks(2, 5), RunStore(tmp_path)
     return Settings(
         project=tmp_path, profile=PROFILE, looks=looks, controls=True, variations=(), accept=None, expected={},
+        expected_file=None, subject=SubjectOfSession(),
         store=store, device="cpu", report=tmp_path / "report.html", report_named=True, figures=None,
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ MISTAKES = [
     (["--seeds", "5", "--max-seeds", "4"], "--max-seeds 4", ["--seeds", "5"]),
     (["--vary", "colour=red"], "--vary", ["colour", "tap, "]),
     (["--vary", "prediction=x0"], "--vary", ["x0", "epsilon", "v"]),
-    (["--vary", "tap=up1", "--vary", "width"], "--vary", ["width=8"]),
+    (["--vary", "tap=layer4-injected", "--vary", "width"], "--vary", ["width=8"]),
     (["--report", "out.pdf"], "--report", ["out.pdf", ".html"]),
     (["--report", ""], "--report", ["must name a file"]),
     (["--runs-dir", ""], "--runs-dir", ["must name a folder"]),
@@ -75,7 +75,7 @@ def test_the_readme_gives_the_range_of_seeds():
 
 
 def test_a_variation_of_precision_needs_a_device_with_bf16(monkeypatch):
-    monkeypatch.setattr("bumplab.training.speed.has_bf16", lambda device: device != "cpu")
+    monkeypatch.setattr("bumplab.diffusion.speed.has_bf16", lambda device: device != "cpu")
     ended = pytest_here("--collect-only", "--vary", "precision=bf16")
     assert (ended.status, len(ended.lines("ERROR: --vary: precision=bf16: "))) == (4, 1)
 
@@ -148,9 +148,9 @@ def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
 
 def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, monkeypatch):
     """Two claims share runs, one of which is stored; hole needs those of its control, too."""
-    cost = Trial(step=1.0, measurement=6.0, image=0.0, once=7.0, memory=1_500_000_000)  # 30 s a run
+    cost = Trial(step=1.0, measurement=6.0, image=0.0, once=7.0, memory=1_500_000_000, draws=65_000_000)  # 30 s a run
     trained = {"spec": None, "device": None}
-    monkeypatch.setattr(plan, "trial", lambda spec, device: trained.update(spec=spec, device=device) or cost)
+    monkeypatch.setattr(plan, "trial", lambda spec, device, users: trained.update(spec=spec, device=device) or cost)
     monkeypatch.setattr(machine, "workers", lambda: 2)
     suite.write("density", '-runs["a"].last("value")', "{'a': profile.run(seed, dx=1.0)}")
     store, smoke = RunStore(suite.folder / ".runs"), profiles.get("smoke")
@@ -161,7 +161,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
     rows = {line.split()[0]: line.split()[-3:] for line in ended.printed.splitlines() if len(line.split()) > 3}
     assert (rows["density"], rows["hole"], rows["together,"]) == (["2", "3", "1"], ["4", "6", "1"], ["4", "6", "1"])
     text = " ".join(ended.printed.split())
-    for words in ("missing: 3 to 5 runs", "With 4 workers on cpu", "about 52 s to 82 s", "1.5 GB"):
+    for words in ("missing: 3 to 5 runs", "With 4 workers on cpu", "about 52 s to 82 s", "1.5 GB", "65.0 MB, not kept"):
         assert words in text  # 3 and 5 runs by the 2 workers that the machine allows
     assert trained == {"spec": smoke.base, "device": "cpu"}
     trained.clear()

@@ -216,9 +216,9 @@ def test_a_fixed_design_looks_once(suite):
 def test_a_variation_that_changes_nothing_is_marked(suite):
     """The tap that is not read, beside a choice that changes every effect, and an effect that is undefined twice."""
     suite.write("density", 'fail(Undefined("planted"))', "{'a': profile.run(seed, dx=4.0)}")
-    ended = suite.run("-k", "sigma or density", "--vary", "tap=up1", "--vary", "prediction=epsilon")
+    ended = suite.run("-k", "sigma or density", "--vary", "tap=layer4-injected", "--vary", "prediction=epsilon")
     sigma, density = (suite.entries()[claim]["variations"] for claim in ("sigma", "density"))
-    assert {v["name"]: v["idle"] for v in sigma} == {"tap=up1": True, "prediction=epsilon": False}
+    assert {v["name"]: v["idle"] for v in sigma} == {"tap=layer4-injected": True, "prediction=epsilon": False}
     assert [(v["idle"], v["parts"][0]["effects"]) for v in density] == [(False, [None, None])] * 2
     assert ended.printed.count("(changed nothing)") == 1
     assert (suite.folder / "report.html").read_text().count("changed nothing: ") == 1
@@ -313,7 +313,7 @@ def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, m
 def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypatch):
     """It is shown beside the claim, and not mixed with it."""
     monkeypatch.setenv("BF16", "1")
-    monkeypatch.setattr("bumplab.training.speed.has_bf16", lambda device: True)
+    monkeypatch.setattr("bumplab.diffusion.speed.has_bf16", lambda device: True)
     suite.run("-k", "sigma or overlap", "--vary", "precision=bf16")
     (varied,) = suite.entries()["sigma"]["variations"]
     assert (suite.entries()["sigma"]["verdict"], varied["verdict"]) == ("SUPPORTED", "SUPPORTED")

@@ -1,0 +1,54 @@
+"""``--check --pace``: how fast a subject learns, for choosing its budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bumplab.profiles import Profile
+from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.subjects.protocol import Diverged, Task
+from bumplab.subjects.registry import blaming, resolve
+
+SEED = 0
+"""Seeds below those of judged runs are for exploring."""
+HALF = 0.5
+"""Share of the images whose bump is at the right place, of those where the detector finds a true bump right."""
+
+
+def report_line(profile: Profile, session: SubjectOfSession, device: str) -> str:
+    """Trains one run of the profile until half of its images are right. Stores nothing."""
+    from bumplab.data.feed import Feed
+    from bumplab.data.label_sets import label_sets
+    from bumplab.measure.accuracy import accuracy, detect
+    from bumplab.measure.detector import quantise
+    from bumplab.measure.names import SamplesNotFinite
+    from bumplab.runs.execute import as_stored
+
+    run = profile.run(SEED)
+    subject, sets = resolve(run.subject, session.users), label_sets(run)
+    asked = sets["on_grid"]
+    labels = np.concatenate([one.labels for one in sets.values()])
+
+    def share_right(images: np.ndarray) -> float:
+        return accuracy(detect(images, run.data.sigma).positions, asked.labels.astype(np.float64))["accuracy"]
+
+    ceiling = share_right(quantise(asked.truth)[0])
+    share = 0.0
+    with blaming(session.users):
+        learner = subject.start(Task.of(run, tuple(subject.roles)), Feed(run.data, run.seed), device)
+        for step in run.measured_steps()[:-1]:
+            try:
+                learner.train(step, lambda step: None)
+                drawn = as_stored(learner.draw(labels, run.seed, run.measure.samples), run, step, subject.roles)
+            except (Diverged, SamplesNotFinite) as error:
+                return f"pace: the run failed by step {step}: {error}"
+            share = share_right(drawn.images[: len(asked.labels)]) / ceiling
+            if share > HALF:
+                late = "" if 3 * step <= run.training.steps else "; a third of the budget is better: ask for more steps"
+                return (
+                    f"pace: half of the images are right by step {step} of {run.training.steps} ({profile.name}){late}"
+                )
+    return (
+        f"pace: {share:.0%} of the images are right by step {step} of {run.training.steps} ({profile.name}): it learns "
+        "too slowly for a verdict; ask for more steps or another rate (budget, in docs/your-model.md)"
+    )
