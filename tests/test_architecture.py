@@ -19,7 +19,7 @@ ORDER = [
     "randomness",
     "data",
     "diffusion",
-    "training",
+    "subjects",
     "measure",
     "runs",
     "verdicts",
@@ -52,6 +52,33 @@ def test_imports_run_downwards():
             imported = {name for name in map(layer_of, imports_of(path)) if name}
             above = imported - set(ORDER[: ORDER.index(layer) + 1])
             assert not above, path
+
+
+WITH_TORCH = {"data", "diffusion", "randomness"}
+"""Layers that may use torch: those up to the subjects, which are made of it."""
+THE_MACHINE = "doctor.py"
+"""A module that looks at the machine by torch, once the user asks for it."""
+
+
+def test_no_module_above_the_subjects_imports_torch():
+    """They see arrays alone, so that another library can train a subject."""
+    for path in FILES:
+        place = path.relative_to(ROOT / "bumplab")
+        if place.parts[0].removesuffix(".py") not in WITH_TORCH | {"subjects"} and str(place) != THE_MACHINE:
+            assert not {module.split(".")[0] for module in imports_of(path)} & {"torch", "diffusers"}, path
+
+
+def test_what_a_subject_without_torch_needs_is_loaded_without_torch():
+    """The contract, the planted subject, all that measures, and reading and planning of runs."""
+    modules = [
+        *("subjects.protocol", "subjects.planted", "subjects.state", "subjects.registry", "subjects.factorized"),
+        *("measure.measure", "measure.representation", "measure.names", "measure.libraries", "measure.detector"),
+        *("runs.store", "runs.draws", "runs.planner", "runs.board", "config", "profiles", "randomness"),
+    ]
+    code = "import sys\n" + "\n".join(f"import bumplab.{module}" for module in modules)
+    code += "\nsys.exit(10 * ('torch' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_the_plugin_imports_pytest():
