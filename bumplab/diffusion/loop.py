@@ -101,7 +101,7 @@ def train(state: TrainState, until: int, on_step: Callable[[int], None] = lambda
     on_gpu = [] if state.device == "cpu" else [state.device]
     with torch.random.fork_rng(devices=on_gpu):  # layers such as Dropout draw from torch's global generator
         while state.step < until:
-            torch.manual_seed(derive(state.seed, "layers", state.step))
+            _seed_layers(derive(state.seed, "layers", state.step), state.device)
             total += _step(state)
             state.step += 1
             on_step(state.step)
@@ -110,6 +110,13 @@ def train(state: TrainState, until: int, on_step: Callable[[int], None] = lambda
         raise FloatingPointError(f"the loss is {mean} between steps {first} and {until}")
     weights.require_finite(state.weights, until)
     return mean
+
+
+def _seed_layers(seed: int, device: str) -> None:
+    """Seeds torch's generators of the CPU and of this device. `torch.manual_seed` took 0.6 % of a quick step."""
+    torch.default_generator.manual_seed(seed)
+    if device != "cpu":
+        torch.cuda.manual_seed(seed)
 
 
 def set_step(state: TrainState, step: int) -> None:
