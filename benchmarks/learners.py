@@ -8,7 +8,7 @@ from bumplab.config import RunSpec
 from bumplab.data.feed import Feed
 from bumplab.data.label_sets import label_sets
 from bumplab.measure.measure import Measurement, measure
-from bumplab.runs.execute import as_stored
+from bumplab.runs.learners import as_stored
 from bumplab.subjects.diffusion import DiffusionLearner, Unet
 from bumplab.subjects.protocol import Task
 

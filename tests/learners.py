@@ -11,7 +11,7 @@ from bumplab.data.bumps import render
 from bumplab.data.feed import Feed
 from bumplab.data.label_sets import label_sets
 from bumplab.measure.measure import measure
-from bumplab.runs.execute import as_stored
+from bumplab.runs.learners import as_stored
 from bumplab.subjects.protocol import Drawn, Task
 from bumplab.subjects.registry import resolve
 

@@ -15,7 +15,7 @@ from bumplab.config import TrainingSpec
 from bumplab.data.feed import DeviceData
 from bumplab.diffusion import speed, weights
 from bumplab.diffusion.objective import to_unit
-from bumplab.diffusion.rng import Drawing, Drawn, Rng
+from bumplab.diffusion.rng import Drawing, Prepared, Rng
 from bumplab.diffusion.weights import Weights
 from bumplab.randomness import derive, generator
 
@@ -148,7 +148,7 @@ def _captured(state: TrainState, chosen: Tensor) -> Callable[[Tensor, Drawing], 
     requests = tuple(trial.requests)
 
     def update(chosen: Tensor, *random: Tensor) -> Tensor:
-        return _update(state, chosen, Drawn(random))
+        return _update(state, chosen, Prepared(random))
 
     example = [chosen, *(request(trial) for request in requests)]
     captured = speed.capture(update, example, state.weights.changed())

@@ -48,7 +48,7 @@ class Drawing:
         return torch.randint(below, shape, device=self.generator.device, generator=self.generator)
 
 
-class Drawn:
+class Prepared:
     """Gives tensors that were drawn before, in their order. A captured step reads them: it cannot draw itself."""
 
     def __init__(self, tensors: Sequence[Tensor]):

@@ -220,14 +220,10 @@ def settings_of(config: pytest.Config) -> Settings:
         raise usage_error(f"--profile: {error}") from error
     subject, profile = _subject(config, profile)
     try:
-        parsed = [variation.parse(text, profile.base, subject.reads) for text in dict.fromkeys(value(config, "vary"))]
-        variations = tuple(parsed)
+        texts = dict.fromkeys(value(config, "vary"))
+        variations = tuple(variation.parse(text, profile.base, subject.reads, subject.roles) for text in texts)
     except ValueError as error:
         raise usage_error(f"--vary: {error}") from error
-    for varied in variations:
-        role = varied.name.removeprefix("tap=")
-        if varied.name.startswith("tap=") and role not in subject.roles:
-            raise usage_error(f"--vary: {varied.name}: {profile.base.subject.name} does not deliver {role}")
     expected_file = _path_of(config, "--expected")
     if expected_file is None and subject.users is None:
         expected_file = project / expected.FILE

@@ -6,7 +6,7 @@ import numpy as np
 
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin.subject import SubjectOfSession
-from bumplab.subjects.protocol import Diverged, Task
+from bumplab.subjects.protocol import Diverged
 from bumplab.subjects.registry import blaming, resolve
 
 SEED = 0
@@ -17,17 +17,14 @@ HALF = 0.5
 
 def report_line(profile: Profile, session: SubjectOfSession, device: str) -> str:
     """Trains one run of the profile until half of its images are right. Stores nothing."""
-    from bumplab.data.feed import Feed
     from bumplab.data.label_sets import label_sets
     from bumplab.measure.accuracy import accuracy, detect
     from bumplab.measure.detector import quantise
     from bumplab.measure.names import SamplesNotFinite
-    from bumplab.runs.execute import as_stored
+    from bumplab.runs import learners
 
     run = profile.run(SEED)
-    subject, sets = resolve(run.subject, session.users), label_sets(run)
-    asked = sets["on_grid"]
-    labels = np.concatenate([one.labels for one in sets.values()])
+    subject, asked = resolve(run.subject, session.users), label_sets(run)["on_grid"]
 
     def share_right(images: np.ndarray) -> float:
         return accuracy(detect(images, run.data.sigma).positions, asked.labels.astype(np.float64))["accuracy"]
@@ -35,11 +32,11 @@ def report_line(profile: Profile, session: SubjectOfSession, device: str) -> str
     ceiling = share_right(quantise(asked.truth)[0])
     share = 0.0
     with blaming(session.users):
-        learner = subject.start(Task.of(run, tuple(subject.roles)), Feed(run.data, run.seed), device)
+        learner = learners.start(run, subject, device)
         for step in run.measured_steps()[:-1]:
             try:
                 learner.train(step, lambda step: None)
-                drawn = as_stored(learner.draw(labels, run.seed, run.measure.samples), run, step, subject.roles)
+                drawn = learners.draw(learner, run, step, subject.roles)
             except (Diverged, SamplesNotFinite) as error:
                 return f"pace: the run failed by step {step}: {error}"
             share = share_right(drawn.images[: len(asked.labels)]) / ceiling

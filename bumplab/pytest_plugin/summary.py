@@ -80,12 +80,14 @@ def passed_over(root: Path) -> str:
 
 def of_another_source(root: Path, subject: SubjectSpec) -> str:
     """One line on stored runs of the same subject with other source, arguments or versions; empty without any."""
+    if not subject.is_users:
+        return ""
     try:
         specs = [run.spec.subject for run in space.stored(root) if run.spec is not None]
     except OSError:
         return ""
     others = [other for other in specs if other.name == subject.name and replace(other, factorized=False) != subject]
-    if not subject.is_users or not others:
+    if not others:
         return ""
     kinds = "; ".join(sorted({described(replace(other, factorized=False)) for other in others})[:3])
     return line(

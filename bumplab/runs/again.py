@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -39,9 +38,7 @@ def measure_if_old(spec: RunSpec, store: RunStore) -> Outcome:
     return "measured again" if store.is_current(again) else "without draws, so as they were"
 
 
-def measured_again(
-    record: RunRecord, store: RunStore, on_step: Callable[[int], None] = lambda step: None
-) -> RunRecord | None:
+def measured_again(record: RunRecord, store: RunStore) -> RunRecord | None:
     """The same run as the current measurement sees it, which is then stored. ``record`` itself without all its draws.
 
     None while another process measures it. Only where `RunStore.is_current` denies.
@@ -51,7 +48,7 @@ def measured_again(
             if (stored := store.load_measured(record)) is not None:
                 return stored
             try:
-                again = _measure(record, store, on_step)
+                again = _measure(record, store)
             except Damaged as error:
                 return _as_it_was(record, store, error)
             store.publish_measured(again)
@@ -72,7 +69,7 @@ def _as_it_was(record: RunRecord, store: RunStore, error: Damaged) -> RunRecord 
     return record
 
 
-def _measure(record: RunRecord, store: RunStore, on_step: Callable[[int], None]) -> RunRecord:
+def _measure(record: RunRecord, store: RunStore) -> RunRecord:
     """Raises `Damaged` where the draws of a step are missing or not those of the record."""
     spec = record.spec
     rows: list[Row] = []
@@ -88,6 +85,5 @@ def _measure(record: RunRecord, store: RunStore, on_step: Callable[[int], None])
                 raise Damaged(f"draws of step {step} were made for other labels than today's code asks for")
         rows.append({"step": row["step"], "loss": row["loss"], **measurement.row})
         evidence |= {f"{step}/{name}": array for name, array in measurement.evidence.items()}
-        on_step(step)
     environment = record.environment | versions()
     return replace(record, rows=rows, evidence=evidence, environment=environment, measurement=MEASUREMENT)

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from bumplab.config import ROLES, RunSpec
 from bumplab.measure.names import sample_counts
 from bumplab.runs.progress import replace_bytes
 from bumplab.runs.sealed import Damaged, discard, read_file
 from bumplab.subjects.protocol import Drawn
+from bumplab.subjects.state import StateError, from_bytes, to_bytes
 
 MEGABYTES = 64
 """Most megabytes of draws that a run keeps, by default. A run of quick has 4.5."""
@@ -51,7 +50,7 @@ def save(root: Path, key: str, step: int, drawn: Drawn) -> str:
     """Writes the draws of a step. Returns the file's SHA-256 for the record. Only for the holder of the run's lock."""
     arrays: dict[str, NDArray[Any]] = {"images": drawn.images}
     arrays |= {str(role): activation for role, activation in drawn.activations.items()}
-    data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    data = to_bytes(arrays)
     folder = _folder(root, key)
     if folder.is_symlink():
         folder.unlink()
@@ -75,9 +74,9 @@ def load(root: Path, key: str, step: int, checksum: str, spec: RunSpec) -> Drawn
     if int.from_bytes(data[:8], "little") > HEADER_BYTES:
         raise Damaged(f"draws of step {step} have a header of more than {HEADER_BYTES} bytes")
     try:
-        arrays = safetensors.numpy.load(data)
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"draws of step {step} cannot be read ({type(error).__name__})") from error
+        arrays = from_bytes(data)
+    except StateError as error:
+        raise Damaged(f"draws of step {step} cannot be read ({type(error.__cause__).__name__})") from error
     images = arrays.pop("images", np.empty(0))
     counts = sample_counts(spec, step)
     ok = images.dtype == np.uint8 and images.shape == (sum(counts.values()), *[spec.data.image_size] * 2)

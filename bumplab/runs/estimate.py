@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from bumplab.config import RunSpec
 from bumplab.runs.draws import expected_size
-from bumplab.subjects.protocol import Drawn, Learner, Task
+from bumplab.subjects.protocol import Drawn, Learner
 from bumplab.subjects.registry import Named, blaming, resolve
 
 TRIAL_STEPS = 3
@@ -57,10 +55,9 @@ def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
     ``users`` is the user's subject, if the run's is one.
     """
     began = time.perf_counter()
-    from bumplab.data.feed import Feed
     from bumplab.data.label_sets import label_sets
     from bumplab.measure.measure import measure
-    from bumplab.runs.execute import as_stored
+    from bumplab.runs import learners
 
     subject = resolve(spec.subject, users)
     imports = time.perf_counter() - began
@@ -71,17 +68,13 @@ def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
         fewer = replace(spec.measure, samples=samples, last_samples=0)
         return replace(spec, measure=fewer, diffusion=replace(spec.diffusion, sampler_steps=steps))
 
-    def learner_of(run: RunSpec) -> Learner:
-        return subject.start(Task.of(run, tuple(subject.roles)), Feed(run.data, run.seed), device)
-
     sets = label_sets(shortened(1))
-    labels = np.concatenate([asked.labels for asked in sets.values()])
 
     def draw(learner: Learner) -> Drawn:
-        return as_stored(learner.draw(labels, spec.seed, samples), shortened(1), 0, subject.roles)
+        return learners.draw(learner, shortened(1), 0, subject.roles)
 
     with blaming(users):
-        learner = learner_of(shortened(1))
+        learner = learners.start(shortened(1), subject, device)
         learner.train(1, lambda step: None)
         first_measurement = _seconds(lambda: measure(shortened(1), 0, sets, draw(learner)))  # with compilations
         step = _seconds(lambda: learner.train(1 + TRIAL_STEPS, lambda step: None)) / TRIAL_STEPS
@@ -89,7 +82,7 @@ def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
         measuring = _seconds(lambda: measure(shortened(1), 0, sets, draw(learner)))
         further_steps = 0.0
         if tried_steps > 1:
-            longer = learner_of(shortened(tried_steps))
+            longer = learners.start(shortened(tried_steps), subject, device)
             difference = max(0.0, _seconds(lambda: draw(longer)) - drawing)
             further_steps = difference / (tried_steps - 1) * (sampler_steps - 1)
         draws_of_run = expected_size(draw(learner), shortened(1)) * spec.measure.samples // samples
@@ -97,7 +90,7 @@ def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
     return Trial(
         step=step,
         measurement=(measuring + further_steps) * spec.measure.samples / samples,
-        image=(drawing + further_steps) / len(labels),
+        image=(drawing + further_steps) / sum(len(asked.labels) for asked in sets.values()),
         once=imports + max(0.0, first_measurement - measuring),
         memory=peak * (1 if sys.platform == "darwin" else 1024),
         draws=draws_of_run,

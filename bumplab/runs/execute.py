@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bumplab.config import Role, RunSpec
-from bumplab.data.feed import Feed
+from bumplab.config import RunSpec
 from bumplab.data.label_sets import label_sets
 from bumplab.diffusion import speed
 from bumplab.diffusion.checkpoint import OfAnotherModel
-from bumplab.measure.detector import quantise
 from bumplab.measure.libraries import versions
 from bumplab.measure.measure import Measurement, measure
-from bumplab.measure.names import SamplesNotFinite, roles_at, sample_counts
-from bumplab.runs import draws
+from bumplab.measure.names import SamplesNotFinite
+from bumplab.runs import draws, learners
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, require_room_in_files
 from bumplab.runs.store import RunStore
 from bumplab.subjects import state as states
-from bumplab.subjects.protocol import Diverged, Drawn, Learner, Subject, Task
+from bumplab.subjects.protocol import Diverged, Drawn, Learner, Subject
 from bumplab.subjects.registry import Named, blaming, require_unchanged, resolve
 from bumplab.subjects.sources import SubjectError
 from bumplab.subjects.state import StateError
@@ -62,17 +59,13 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
     first = int(record.rows[-1]["step"]) if record.rows else 0
     with ProgressFile(store.root, record.key, spec.label(), first, spec.training.steps) as progress:
         for step in spec.measured_steps()[len(record.rows) :]:
-            sets = label_sets(spec, step == spec.training.steps)
             speed.configure(device)  # UMAP has reset torch's threads
             try:
                 with _timed(record, "training"), blaming(users):
                     loss = learner.train(step, progress.update)
                 with _timed(record, "measuring"):
-                    with blaming(users):  # on_grid is the first set, and has as many labels as are recorded
-                        labels = np.concatenate([asked.labels for asked in sets.values()])
-                        drawn = learner.draw(labels, spec.seed, spec.measure.samples)
-                    drawn = as_stored(drawn, spec, step, subject.roles)
-                    measurement = measure(spec, step, sets, drawn)
+                    drawn = learners.draw(learner, spec, step, subject.roles, users)
+                    measurement = measure(spec, step, label_sets(spec, step == spec.training.steps), drawn)
             except Diverged as error:
                 record.failed = line(error)[:REASON_CHARACTERS] or "diverged"
                 break
@@ -103,34 +96,6 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
     store.publish(record, weights)
 
 
-def as_stored(drawn: Drawn, spec: RunSpec, step: int, roles: Mapping[Role, str]) -> Drawn:
-    """What a learner drew, as it is measured and stored: uint8 images ``[B, N, N]`` and float32 activations.
-
-    Keeps the roles that this step measures. Raises `SubjectError` where the subject broke its contract, and
-    `SamplesNotFinite` where an image holds NaN or infinity.
-    """
-    if not isinstance(drawn, Drawn):
-        raise SubjectError(f"{spec.subject.name} drew a {type(drawn).__name__} at step {step}: must be a Drawn")
-    counts, size = sample_counts(spec, step), spec.data.image_size
-    images, shape = np.asarray(drawn.images), (sum(counts.values()), size, size)
-    if images.shape != shape or images.dtype.kind not in "fiub":
-        given = f"images of {images.dtype} {list(images.shape)} at step {step}"
-        raise SubjectError(f"{spec.subject.name} drew {given}: must be real numbers {list(shape)}")
-    grey, finite = quantise(images if images.dtype.kind == "f" else images.astype(np.float32))
-    if not finite.all():
-        raise SamplesNotFinite(f"{(~finite).sum()} of {len(finite)} samples hold NaN or infinity")
-    activations: dict[Role, NDArray[Any]] = {}
-    for role in roles_at(spec, step):
-        if role not in roles:
-            continue
-        rows = np.asarray(drawn.activations.get(role, ()))
-        if rows.shape[:1] != (counts["on_grid"],) or rows.dtype.kind not in "fiub":
-            given = f"activations of {role} as {rows.dtype} {list(rows.shape)} at step {step}"
-            raise SubjectError(f"{spec.subject.name} gave {given}: must be real numbers, {counts['on_grid']} rows")
-        activations[role] = rows.reshape(len(rows), -1).astype(np.float32)
-    return Drawn(grey, activations)
-
-
 def _add(
     record: RunRecord, store: RunStore, *, step: int, loss: float | None, drawn: Drawn, measurement: Measurement
 ) -> None:
@@ -156,7 +121,6 @@ def _resume(spec: RunSpec, subject: Subject, store: RunStore, device: str) -> tu
 
     Raises OSError where the checkpoint was computed in another arithmetic than this machine's.
     """
-    task, data = Task.of(spec, tuple(subject.roles)), Feed(spec.data, spec.seed)
     while (loaded := store.load_partial(spec)) is not None:
         record, weights = loaded
         step = int(record.rows[-1]["step"])
@@ -167,12 +131,12 @@ def _resume(spec: RunSpec, subject: Subject, store: RunStore, device: str) -> tu
                 f"would go on in {here}: go on with it as it began, or name another --runs-dir"
             )
         try:
-            return record, subject.start(task, data, device, (step, states.from_bytes(weights)))
+            return record, learners.start(spec, subject, device, (step, states.from_bytes(weights)))
         except (StateError, OfAnotherModel) as error:
             store.set_aside(store.checkpoints(record.key) / f"{step:09d}", f"weights cannot be read ({error})")
     record = RunRecord(spec)
     store.forget_draws(record.key)
-    return record, subject.start(task, data, device)
+    return record, learners.start(spec, subject, device)
 
 
 def _environment(device: str) -> dict[str, Any]:

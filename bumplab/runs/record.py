@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from bumplab.config import RunSpec
 from bumplab.measure.names import MEASUREMENT, MODES, array_forms, is_possible, row_names
 from bumplab.runs.sealed import Damaged
+from bumplab.subjects.state import to_bytes
 
 TRAINING = 2
 """Part of every key. Raise it when code changes what a run draws: older results are then never mixed in."""
@@ -132,11 +133,10 @@ def to_files(record: RunRecord, weights: bytes) -> dict[str, bytes]:
         "draws": {str(step): checksum for step, checksum in record.draws.items()},
         "measurement": record.measurement,
     }
-    evidence = {name: np.asarray(array, order="C") for name, array in record.evidence.items()}
     files = {
         "spec.json": record.spec.to_json().encode(),
         "rows.json": json.dumps(body, sort_keys=True).encode(),
-        "evidence.safetensors": safetensors.numpy.save(evidence),
+        "evidence.safetensors": to_bytes(record.evidence),
         "weights.safetensors": weights,
     }
     for name, limit in FILES.items():

@@ -45,8 +45,8 @@ class Diffusion(Subject):
     """A network of the user's, trained by bumplab's loop.
 
     Args:
-        network: makes the untrained network of a `Task`. The network takes noisy images ``[B, 1, N, N]``, timesteps
-            ``[B]`` and labels ``[B, 2]`` in pixels, and predicts ``[B, 1, N, N]``.
+        network: makes the untrained network of a `Task`. Its input is noisy images ``[B, 1, N, N]``, timesteps ``[B]``
+            and labels ``[B, 2]`` in pixels. Its output has the shape of the images.
         taps: the activation of each role (`Tap`).
         objective: makes the `Objective` of a task and a device. By default the paper's, as the profile sets it.
         reads: the profile's choices that ``network`` and ``objective`` read (`Subject.reads`). By default "training",

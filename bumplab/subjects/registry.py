@@ -44,7 +44,7 @@ class Named:
     spec: SubjectSpec
     subject: Subject
     files: Files = field(default_factory=dict, compare=False, repr=False)
-    """Its source files, for `blamed`."""
+    """Its source files, for `blamed` and `require_unchanged`."""
 
 
 def load(name: str, arguments: Sequence[str] = (), folder: Path = Path()) -> Named:
@@ -52,7 +52,7 @@ def load(name: str, arguments: Sequence[str] = (), folder: Path = Path()) -> Nam
 
     Args:
         name: ``FILE.py:NAME`` or ``package.module:NAME``. NAME is an instance of `Subject`, or a class or function that
-            gives one. The file's folder is put first on ``sys.path``, so that the file imports its neighbours.
+            gives one. The file's folder is first on ``sys.path`` while it is imported, and last from then on.
         arguments: texts ``K=V`` for a class or function. V is a Python literal, else a text. The key of a run holds V
             as it is typed, without spaces around it: ``64`` and ``64.0`` are two subjects.
         folder: where a relative FILE begins.

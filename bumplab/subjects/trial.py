@@ -22,8 +22,6 @@ from bumplab.subjects.state import StateError, to_bytes
 T = TypeVar("T")
 NOT_RECORDED = 4
 """Images of a draw beyond those whose activations are asked for."""
-
-
 UNIT = 1.001
 """No image of grey values from 0 to 255 stays within -1 to 1, but for a black one."""
 
@@ -114,9 +112,7 @@ class Trial:
         ok = step > 0 or bool(np.isfinite(drawn.images).all())
         self.require(ok, "finite images", "draw gives images with NaN or infinity before training: they must be finite")
         images = np.asarray(drawn.images)
-        is_unit = (
-            images.dtype.kind == "f" and images.size > 0 and bool(np.ptp(images) > 0 and np.abs(images).max() <= UNIT)
-        )
+        is_unit = images.dtype.kind == "f" and bool(np.ptp(images) > 0 and np.abs(images).max() <= UNIT)
         self.require(not is_unit, "grey values", "draw gives images within -1 to 1: must be 0 dark to 255 white")
         return images
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bumplab.config import LAYER_4, DiffusionSpec, ModelSpec, RunSpec, TrainingSpec
+from bumplab.config import LAYER_4, DiffusionSpec, ModelSpec, Role, RunSpec, TrainingSpec
 from bumplab.verdicts.claim import Claim, SeedRuns
 
 PARTS: dict[str, type] = {"model": ModelSpec, "diffusion": DiffusionSpec, "training": TrainingSpec}
@@ -33,10 +33,15 @@ class Variation:
         )
 
 
-def parse(text: str, base: RunSpec, reads: Callable[[str, str], bool] = lambda part, choice: True) -> Variation:
+def parse(
+    text: str,
+    base: RunSpec,
+    reads: Callable[[str, str], bool] = lambda part, choice: True,
+    roles: Collection[Role] = LAYER_4,
+) -> Variation:
     """The variation named by ``choice=value``, checked against the base run of a profile.
 
-    ``reads`` tells whether the subject reads a choice of a part of the spec.
+    ``reads`` tells whether the subject reads a choice of a part of the spec. ``roles`` are those that it delivers.
 
     ``tap=layer4-injected`` reads the representation after the label injection, from the same runs. Every other choice
     is a field of the model, the diffusion or the training. Raises ValueError in one line where the text names no
@@ -46,6 +51,8 @@ def parse(text: str, base: RunSpec, reads: Callable[[str, str], bool] = lambda p
     if choice == "tap":
         if value not in LAYER_4:
             raise ValueError(f"tap={value}: must be one of {', '.join(LAYER_4)}, which are followed through training")
+        if value not in roles:
+            raise ValueError(f"{text}: {base.subject.name} does not deliver {value}")
         if value == LAYER_4[0]:
             raise ValueError(f"{text}: is what the profile does anyway")
         return Variation(text, lambda run: run, lambda runs: _read_from(value, runs))

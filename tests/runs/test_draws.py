@@ -16,7 +16,7 @@ from bumplab import profiles
 from bumplab.config import LAYER_4, ROLES
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs import draws
-from bumplab.runs.execute import as_stored
+from bumplab.runs.learners import as_stored
 from bumplab.runs.sealed import Damaged
 from bumplab.runs.store import run_key
 from bumplab.subjects.planted import Planted

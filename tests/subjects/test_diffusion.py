@@ -18,7 +18,7 @@ from bumplab.diffusion import loop, speed
 from bumplab.diffusion.checkpoint import OfAnotherModel
 from bumplab.diffusion.loop import _captured, _update
 from bumplab.diffusion.objective import to_unit
-from bumplab.diffusion.rng import Drawing, Drawn
+from bumplab.diffusion.rng import Drawing, Prepared
 from bumplab.diffusion.schedule import alphas_cumprod
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.randomness import generator
@@ -291,7 +291,7 @@ def test_requests_made_again_give_numbers_of_the_same_kind():
     drawn = rng.uniform(3, 2), rng.normal(4), rng.integers(7, 5)
     again = Drawing(torch.Generator().manual_seed(1))
     assert all(torch.equal(request(again), tensor) for request, tensor in zip(rng.requests, drawn, strict=True))
-    given = Drawn(drawn)
+    given = Prepared(drawn)
     assert given.uniform(3, 2) is drawn[0]
     assert given.normal(4) is drawn[1]
     assert given.integers(7, 5) is drawn[2]
