@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bumplab.config import RunSpec
 from bumplab.data.feed import Feed
 from bumplab.data.label_sets import label_sets
 from bumplab.measure.measure import Measurement, measure
-from bumplab.runs.learners import as_stored
+from bumplab.runs import learners
 from bumplab.subjects.diffusion import DiffusionLearner, Unet
 from bumplab.subjects.protocol import Task
 
@@ -27,6 +25,4 @@ def train(learner: DiffusionLearner, steps: int) -> None:
 def measured(learner: DiffusionLearner, spec: RunSpec, step: int) -> Measurement:
     """Draws and measures as at this step of the run."""
     sets = label_sets(spec, step == spec.training.steps)
-    labels = np.concatenate([asked.labels for asked in sets.values()])
-    drawn = learner.draw(labels, spec.seed, spec.measure.samples)
-    return measure(spec, step, sets, as_stored(drawn, spec, step, Unet().roles))
+    return measure(spec, step, sets, learners.draw(learner, spec, step, Unet()))

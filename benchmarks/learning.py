@@ -1,7 +1,7 @@
 """What the quick run learns a minute under other choices: ``python benchmarks/learning.py [--seeds 0 1 2]``.
 
-First what a step costs, all variants interleaved in this process; then each variant's accuracy against the steps'
-time. Seeds below 10 only: those of verdicts begin there, and a profile must not be chosen by them.
+First what a step costs, all variants interleaved in this process; then each variant's share of right bumps against
+the steps' time. Seeds below 10 only: those of verdicts begin there, and a profile must not be chosen by them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.data.label_sets import label_sets
 from bumplab.diffusion import speed
-from bumplab.measure.accuracy import accuracy, detect
+from bumplab.measure.accuracy import detect, placement
 from bumplab.measure.detector import quantise
 
 BASE = profiles.get("quick").base
@@ -78,16 +78,16 @@ def step_costs(rounds: int = 12, steps: int = 5) -> dict[str, float]:
 
 
 def curve(name: str, seed: int) -> tuple[str, int, list[int], list[float]]:
-    """Steps and the accuracy on training labels there."""
+    """Steps and the share of right bumps at the probe labels there."""
     spec = replace(VARIANTS[name], seed=seed)
     learner = started(spec, "cpu")
-    labels = label_sets(spec)["on_grid"].labels[:SAMPLES]
+    labels = label_sets(spec)["probe"].labels[:SAMPLES]
     steps = [images // spec.training.batch_size for images in range(EVERY, IMAGES + 1, EVERY)]
     found = []
     for step in steps:
         learner.train(step, lambda step: None)
         images, _ = quantise(learner.draw(labels, spec.seed).images)
-        found.append(accuracy(detect(images, spec.data.sigma).positions, labels.astype(float))["accuracy"])
+        found.append(placement(detect(images, spec.data.sigma), labels.astype(float))["correct"])
     return name, seed, steps, found
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     print(
         "| variant | step | "
         + " | ".join(f"s to {level}" for level in LEVELS)
-        + f" | mean accuracy over {budget:.0f} s |"
+        + f" | mean share of right bumps over {budget:.0f} s |"
     )
     print("| --- | --- | " + "--- | " * (len(LEVELS) + 1))
     for name in options.variants:

@@ -132,7 +132,7 @@ def measure_step(case: Case, ceiling: dict[str, float], rounds: int, steps: int)
 
 
 def asked(case: Case, samples: int) -> Labels:
-    return label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["on_grid"].labels
+    return label_sets(replace(case.spec, measure=replace(case.spec.measure, samples=samples)))["probe"].labels
 
 
 def measure_sampling(case: Case, samples: int, choices: dict[str, int], rounds: int) -> dict[str, object]:

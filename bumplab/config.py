@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 
 Role = Literal["layer4", "layer4-injected", "encoder", "bottleneck"]
 """What claims mean by a place in a generator. Each subject says which of its activations that is."""
-LAYER_4: tuple[Role, Role] = ("layer4", "layer4-injected")
-"""The paper's "layer 4" (Fig. 6), before and after its own label injection. Every checkpoint measures both."""
-LAST_ROLES: tuple[Role, Role] = ("encoder", "bottleneck")
-"""Roles that only the last step measures. A UMAP of them at every checkpoint would cost more than it tells."""
-ROLES: tuple[Role, ...] = (*LAYER_4, *LAST_ROLES)
+FOLLOWED: Role = "layer4"
+"""The paper's "layer 4" (Fig. 6) before its own label injection. Every checkpoint measures it."""
+LAST_ROLES: tuple[Role, ...] = ("layer4-injected", "encoder", "bottleneck")
+"""Roles that only the last checkpoint measures."""
+ROLES: tuple[Role, ...] = (FOLLOWED, *LAST_ROLES)
 
 TOLERANCE = 1.0
 """A position is right when its error on each axis is below this many pixels (eq. 1)."""
@@ -27,8 +27,10 @@ TOLERANCE = 1.0
 NON_TRIVIAL_OVERLAP = 0.1
 """Two bumps are neighbours when their overlap exceeds this share (Fig. 7b; `bumplab.data.overlap`)."""
 
-OFF_GRID_MARGIN = 2.0
-"""Off-grid labels stay this many pixels inside the outermost pixel centres, where no bump is cut off."""
+WHOLE_BUMP_MARGIN = 2.0
+"""A bump this many pixels inside the outermost pixel centres is not cut off."""
+LEAST_PROBED = 0.1
+"""Least share of the probe square that a hole leaves, so that labels outside the hole are soon drawn."""
 
 LARGEST_NUMBER = 1e300
 """Upper bound for numbers in a spec: a JSON integer can overflow a float."""
@@ -137,6 +139,17 @@ class DataSpec(_Part):
     """Side of the centred square of labels that training leaves out (Appendix C.2); 0 for no hole."""
     pairing: Literal["true", "shuffled"] = "true"
     """Control: shuffled gives each image the label of another image, the same one for the whole run."""
+    stripe: float = 0.0
+    """Width of the centred stripe of labels, over all y, that training leaves out in place of a hole; 0 for none."""
+    cells: int = 0
+    """Cells on each axis, centred and ``dx`` and ``dy`` apart, whose centres are the labels; 0 for the whole grid."""
+    matrices: int = 0
+    """Random permutation matrices of cells that training holds, up to ``cells``. No two of them share a cell."""
+
+    @property
+    def left_out(self) -> float:
+        """Side of the hole, or width of the stripe; 0 where training leaves nothing out."""
+        return self.hole or self.stripe
 
     def validate(self) -> None:
         _count("image_size", self.image_size)
@@ -146,7 +159,7 @@ class DataSpec(_Part):
             _require(0 < d <= self.image_size, axis, d, f"above 0 and at most image_size ({self.image_size})")
             _require(d >= 0.001 * self.image_size, axis, d, "at least a thousandth of image_size (1e6 labels)")
         _require(self.sigma > 0, "sigma", self.sigma, "above 0")
-        most = self.image_size - 2 * (1 + OFF_GRID_MARGIN)
+        most = self.image_size - 2 * (1 + WHOLE_BUMP_MARGIN)
         _require(
             self.hole == 0 or 2 * TOLERANCE < self.hole < most,
             "hole",
@@ -154,6 +167,18 @@ class DataSpec(_Part):
             f"0, or above {2 * TOLERANCE:g} (a smaller hole has training labels within the tolerance everywhere) and "
             f"below {most:g} (a larger one leaves no whole bump outside)",
         )
+        ok = self.stripe == 0 or (self.hole == 0 and 2 * TOLERANCE < self.stripe < most)
+        _require(ok, "stripe", self.stripe, f"0, or without a hole above {2 * TOLERANCE:g} and below {most:g}")
+        self._validate_cells()
+
+    def _validate_cells(self) -> None:
+        farthest = int(self.image_size / max(self.dx, self.dy))
+        ok = type(self.cells) is int and (self.cells == 0 or 2 <= self.cells <= farthest)
+        _require(ok, "cells", self.cells, f"0, or a whole number from 2 to {farthest} (image_size / increment)")
+        _require(not (self.cells and self.left_out), "cells", self.cells, "0 with a hole or a stripe")
+        least = min(1, self.cells)
+        ok = type(self.matrices) is int and least <= self.matrices <= self.cells
+        _require(ok, "matrices", self.matrices, f"a whole number from {least} to cells ({self.cells})")
 
 
 @dataclass(frozen=True)
@@ -234,22 +259,25 @@ class MeasureSpec(_Part):
     """What is measured, and when (Appendix B.3, B.6). Each measured step is also a checkpoint to resume from."""
 
     every: int = 6_400
-    """Steps between measurements. Step 0 and the last step are always measured."""
+    """Steps between two checkpoints of the later training (`RunSpec.measured_steps`)."""
     samples: int = 500
-    """Images drawn for each label set (training labels, off-grid, in the hole)."""
-    last_samples: int = 0
-    """Images drawn at the last step off-grid and in the hole. 0 draws ``samples`` there too."""
+    """Images drawn for each label set (`bumplab.data.label_sets`)."""
+    probe_low: float = 3.0
+    probe_high: float = 30.0
+    """Probe labels lie from ``probe_low`` to ``probe_high`` pixels on each axis. The profile keeps them within the
+    training labels of all its increments, whose last one is ``d * (ceil(N / d) - 1)``."""
 
     def validate(self) -> None:
         _count("every", self.every)
         _count("samples", self.samples)
         _require(self.samples >= 20, "samples", self.samples, "at least 20 (UMAP looks at 15 neighbours)")
-        most = MOST["samples"]
-        ok = type(self.last_samples) is int and (self.last_samples == 0 or self.samples <= self.last_samples <= most)
-        _require(ok, "last_samples", self.last_samples, f"0, or a whole number from samples ({self.samples}) to {most}")
+        least = 1 + WHOLE_BUMP_MARGIN
+        _require(self.probe_low >= least, "probe_low", self.probe_low, f"at least {least:g} (bumps are whole there)")
+        allowed = f"above probe_low ({self.probe_low:g})"
+        _require(self.probe_high > self.probe_low, "probe_high", self.probe_high, allowed)
 
 
-RENDERED = ("nearest-label", "true")
+RENDERED = ("nearest-label", "true", "fading")
 """Subjects that learn nothing, for controls: they show true images (`bumplab.subjects.rendered`)."""
 _HEX_DIGITS = set("0123456789abcdef")
 
@@ -344,38 +372,45 @@ class RunSpec(_Part):
         least = -(-self.training.steps // MOST_MEASUREMENTS)
         allowed = f"at least {least} for {self.training.steps} steps (at most {MOST_MEASUREMENTS} measurements)"
         _require(self.measure.every >= least, "every", self.measure.every, allowed)
+        self._validate_probe()
+
+    def _validate_probe(self) -> None:
+        """Checks that the probe square lies where bumps are whole, and that the hole leaves enough of it."""
+        size, hole = self.data.image_size, self.data.left_out
+        low, high = self.measure.probe_low, self.measure.probe_high
+        most = size - WHOLE_BUMP_MARGIN
+        allowed = f"at most {most:g} for image_size {size} (no bump is cut off there)"
+        _require(high <= most, "probe_high", high, allowed)
+        begin, end = (size - hole) / 2, (size + hole) / 2
+        covered = max(0.0, min(high, end) - max(low, begin)) / (high - low)
+        allowed = f"smaller: outside it must lie {LEAST_PROBED:g} of the probe square ({low:g} to {high:g})"
+        name, share = ("stripe", covered) if self.data.stripe else ("hole", covered**2)
+        _require(1 - share >= LEAST_PROBED, name, hole, allowed)
 
     def to_json(self) -> str:
         """Canonical JSON, with sorted keys and no white space. Equal specs have equal text."""
-        fields = dataclasses.asdict(self)
-        if self.subject == SubjectSpec():  # its stored runs keep the text, and so the key, that they always had
-            del fields["subject"]
-            for part, name, constant in _CONSTANTS:
-                fields[part][name] = constant
-        else:
-            fields["subject"] = self.subject.to_dict()
+        fields = dataclasses.asdict(self) | {"subject": self.subject.to_dict()}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_dict(cls, fields: Any) -> Self:
         """The spec of parsed `to_json` text. Raises ValueError for missing, unknown or invalid fields."""
-        fields = dict(fields) if isinstance(fields, dict) else {}
-        subject = fields.pop("subject", None)
-        _require_fields("the run", cls, fields | {"subject": subject})
-        parts: dict[str, Any] = {"seed": fields["seed"]}
-        if subject is not None:
-            parts["subject"] = SubjectSpec.from_dict(subject)
+        _require_fields("the run", cls, fields)
+        parts: dict[str, Any] = {"seed": fields["seed"], "subject": SubjectSpec.from_dict(fields["subject"])}
         for name, kind in _PARTS.items():
-            part = fields[name]
-            if subject is None and isinstance(part, dict):
-                part = _without_constants(name, part)
-            _require_fields(name, kind, part)
-            parts[name] = kind(**part)
+            _require_fields(name, kind, fields[name])
+            parts[name] = kind(**fields[name])
         return cls(**parts)
 
     def measured_steps(self) -> list[int]:
-        """Steps at which the run is measured: 0, every `measure.every`, and the last."""
-        return [*range(0, self.training.steps, self.measure.every), self.training.steps]
+        """Steps at which the run is measured, rising. Each is a checkpoint to resume from.
+
+        They are 0, then 1/4, 1/2, 3/4, 1, 3/2 and 2 times `MeasureSpec.every`, then every `MeasureSpec.every`, and the
+        last step. Fractions are rounded down.
+        """
+        every, steps = self.measure.every, self.training.steps
+        early = {every * quarters // 4 for quarters in (1, 2, 3, 6)}
+        return sorted({step for step in early if step < steps} | {*range(0, steps, every), steps})
 
     def label(self) -> str:
         """A short name for progress lines and plots, such as ``d=0.1 hole=3 seed 2``. It is not unique."""
@@ -383,6 +418,8 @@ class RunSpec(_Part):
         size = f"d={d.dx:g}" if d.dx == d.dy else f"dx={d.dx:g} dy={d.dy:g}"
         sigma = "" if d.sigma == 1 else f" sigma={d.sigma:g}"
         hole = f" hole={d.hole:g}" if d.hole else ""
+        hole += f" stripe={d.stripe:g}" if d.stripe else ""
+        hole += f" cells={d.cells} matrices={d.matrices}" if d.cells else ""
         choices = {
             d.pairing: d.pairing != "true",
             "factorized": self.subject.factorized,
@@ -399,15 +436,3 @@ _PARTS: dict[str, type] = {
     "training": TrainingSpec,
     "measure": MeasureSpec,
 }
-_CONSTANTS = (("model", "kind", "joint"), ("measure", "source", "network"))
-"""Fields that the text of a run of the built-in subject has for the sake of its key. They were choices once."""
-
-
-def _without_constants(name: str, part: dict[str, Any]) -> dict[str, Any]:
-    """The part's fields without `_CONSTANTS`. Raises ValueError for a control of an older version."""
-    part = dict(part)
-    for owner, constant, value in _CONSTANTS:
-        if owner == name and constant in part:
-            given = part.pop(constant)
-            _require(given == value, constant, given, f"{value!r} (a control is now a subject)")
-    return part

@@ -24,11 +24,10 @@ class Profile:
     """Pairs (dense dx, sparse dy) of the coupling claim. Both values also occur in ``increments``."""
     holes: tuple[float, float]
     """Sides of the small hole (about 3.5 % of the canvas) and the large one (about 10 %), as in Appendix C.2."""
-    hole_samples: int
-    """Images drawn off-grid and in the hole at the last step. Their number keeps sampling noise below a third of the
-    spread between seeds."""
     sigmas: tuple[float, ...]
     """Spreads of the sigma claim, including the base run's."""
+    decides: bool = True
+    """Whether its verdicts say anything. Otherwise any number of seeds is allowed."""
 
     def run(
         self, seed: int, *, dx: float | None = None, dy: float | None = None, hole: float = 0.0, sigma: float = 1.0
@@ -36,8 +35,7 @@ class Profile:
         """The base run with this seed and data. ``dx`` defaults to the densest increment, and ``dy`` to ``dx``."""
         dx = self.increments[0] if dx is None else dx
         data = DataSpec(self.base.data.image_size, dx, dx if dy is None else dy, sigma, hole)
-        measure = replace(self.base.measure, last_samples=self.hole_samples if hole else 0)
-        return replace(self.base, data=data, measure=measure, seed=seed)
+        return replace(self.base, data=data, seed=seed)
 
     def replicate(self, seed: int) -> RunSpec:
         """Control: another training of the base run. Claims share it, and none of their runs has its seed."""
@@ -59,6 +57,10 @@ class Profile:
         """Control: true images in place of the subject's, at step 0 and after one step."""
         return replace(self.untrained(run), subject=SubjectSpec(how))
 
+    def fading(self, run: RunSpec) -> RunSpec:
+        """Control: true images in place of the subject's, under grain that fades over the run's steps."""
+        return replace(run, subject=SubjectSpec("fading"))
+
 
 # Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). All claims at up
 # to 8 seeds and their controls are 70 to 80 such runs, which 2 cores finish in less than half an hour.
@@ -74,8 +76,8 @@ class Profile:
 # - 5 sampling steps: they give the accuracy of 10 steps at every checkpoint, for half the cost.
 # - Increments up to 4: bumps 4 pixels apart no longer overlap, so a density effect can exist at this size. There are
 #   three increments, because each costs up to 8 runs.
-# - 150 images a checkpoint: they place a crossing of one half to about 8 steps, and seeds spread by 100 steps.
-# - 2,000 images in a hole: at seeds 0 to 2 the effect is 0.012, 0.007 and -0.032, each known to 0.005.
+# - 300 images a checkpoint: flatness needs 300 points (docs/measures.md).
+# - Probe labels from 3 to 12: increments of 4 end at 12.
 # - Spreads from 0.5: at a smaller spread, a bump between two pixels keeps less than a quarter of its depth.
 QUICK = Profile(
     name="quick",
@@ -85,12 +87,11 @@ QUICK = Profile(
         model=ModelSpec(width=8, encoding_dim=128, attention_heads=1, attention_max_size=4, norm_groups=8),
         diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=5),
         training=TrainingSpec(steps=1_000, batch_size=16, learning_rate=2e-3),
-        measure=MeasureSpec(every=100, samples=150),
+        measure=MeasureSpec(every=100, samples=300, probe_low=3.0, probe_high=12.0),
     ),
     increments=(0.1, 1.0, 4.0),
     imbalances=((0.1, 4.0),),
     holes=(3.0, 5.0),
-    hole_samples=2_000,
     sigmas=(0.5, 0.7, 1.0),
 )
 
@@ -104,12 +105,12 @@ SMOKE = replace(
         model=ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=4, norm_groups=4),
         diffusion=replace(QUICK.base.diffusion, sampler_steps=2),
         training=replace(QUICK.base.training, steps=12, batch_size=8),
-        measure=MeasureSpec(every=6, samples=24),
+        measure=replace(QUICK.base.measure, every=12, samples=24),
     ),
     increments=(0.5, 4.0),
     imbalances=((0.5, 4.0),),
-    hole_samples=32,
     sigmas=(0.5, 1.0),
+    decides=False,
 )
 
 # Nightly has the paper's canvas, and its network at half the width. It was chosen from cost (benchmarks/README.md): all
@@ -119,6 +120,7 @@ SMOKE = replace(
 # - Batch 64 reaches 0.9 after 6.5 s of the GPU, and batch 16 after 10 s, because its step costs two thirds as much.
 # - 4,000 steps are four times the steps to one half. With a measurement every 200 steps, the crossing lies between two
 #   of twenty checkpoints.
+# - Probe labels up to 28: increments of 4 end at 28.
 NIGHTLY = Profile(
     name="nightly",
     purpose="the paper's canvas on one GPU, every night",
@@ -126,12 +128,11 @@ NIGHTLY = Profile(
         model=ModelSpec(width=32),
         diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=50),
         training=TrainingSpec(steps=4_000, batch_size=64, learning_rate=6e-4, precision="bf16"),
-        measure=MeasureSpec(every=200, samples=500),
+        measure=MeasureSpec(every=200, samples=500, probe_high=28.0),
     ),
     increments=(0.1, 0.5, 1.0, 4.0),
     imbalances=((0.1, 1.0), (0.1, 0.5)),
     holes=(6.0, 10.0),
-    hole_samples=2_000,
     sigmas=(0.3, 0.5, 0.7, 1.0),
 )
 

@@ -5,15 +5,27 @@ So a resumed run draws exactly what the killed run would have drawn, and measuri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
 
-STREAMS = ("weights", "batch", "labels", "sampling", "embedding", "pairing", "factor", "layers")
-Stream = Literal["weights", "batch", "labels", "sampling", "embedding", "pairing", "factor", "layers"]
+Stream = Literal[
+    "weights",
+    "batch",
+    "labels",
+    "sampling",
+    "embedding",
+    "pairing",
+    "factor",
+    "layers",
+    "probe",
+    "seeing",
+    "matrices",
+]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
 OF_SUBJECTS = 1_000
 """A number in place of the stream's, so that a subject's random numbers are no stream of ours."""
 

@@ -55,6 +55,10 @@ class Scheduled:
         noisy = SCHEDULER.add_noise(images, noise, t)
         return (net(noisy, t, labels) - SCHEDULER.get_velocity(images, noise, t)).square().mean()
 
+    def noised(self, images: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+        t = torch.full((len(images),), 200, device=images.device)
+        return SCHEDULER.add_noise(images, rng.normal(*images.shape), t), t
+
     def sample(self, net: Net, labels: Tensor, noise: Tensor, rng: Rng) -> Tensor:
         scheduler = DDIMScheduler.from_config(SCHEDULER.config)  # it counts steps, so each draw has its own
         scheduler.set_timesteps(self.calls, device=noise.device)
@@ -81,5 +85,6 @@ subject = Diffusion(
     },
     objective=lambda task, device: Scheduled(),
     libraries=("diffusers",),
+    sees=True,
     about="diffusers' UNet2DModel, 5 steps of its DDIM scheduler",
 )

@@ -29,6 +29,11 @@ class FlowMatching:
         x = noise + t[:, None, None, None] * (images - noise)
         return (net(x, TIMES * t, labels) - (images - noise)).square().mean()
 
+    def noised(self, images: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+        """Images with a third as much noise, as those of the paper's UNet at a fifth of its timesteps."""
+        t = images.new_full((len(images),), 0.75)
+        return 0.25 * rng.normal(*images.shape) + 0.75 * images, TIMES * t
+
     def sample(self, net: Net, labels: Tensor, noise: Tensor, rng: Rng) -> Tensor:
         x = noise
         for step in range(self.calls):
@@ -44,4 +49,5 @@ subject = Diffusion(
     reads=("model", "training"),
     about="flow matching on the paper's UNet, 5 Euler steps",
     compiled=True,
+    sees=True,
 )

@@ -1,6 +1,7 @@
 """Learners as a run has them, what is measured of them, and one that draws every label as it should."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bumplab.data.bumps import render
 from bumplab.data.feed import Feed
 from bumplab.data.label_sets import label_sets
 from bumplab.measure.measure import measure
-from bumplab.runs.learners import as_stored
+from bumplab.runs import learners
 from bumplab.subjects.protocol import Drawn, Task
 from bumplab.subjects.registry import resolve
 
@@ -30,10 +31,11 @@ def trained(spec, until, subject=None, **more):
 
 
 def drawn_by(learner, spec, step):
-    """What a run stores of a checkpoint."""
-    asked = np.concatenate([labels.labels for labels in label_sets(spec, step == spec.training.steps).values()])
-    drawn = learner.draw(asked, spec.seed, spec.measure.samples)
-    return as_stored(drawn, spec, step, dict.fromkeys(drawn.activations, ""))
+    """What a run stores of a checkpoint. Fakes have the roles and the readings that they show."""
+    first = learner.draw(label_sets(spec)["probe"].labels[:1], spec.seed, 1)
+    sees = bool(first.told) and hasattr(learner, "see")
+    subject = SimpleNamespace(roles=tuple(first.activations), tells=bool(first.told), sees=sees)
+    return learners.draw(learner, spec, step, subject)
 
 
 def measured(learner, spec, step):

@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from bumplab.measure.names import array_forms, row_names, sample_counts
+from bumplab.measure.names import RANGES, array_forms, row_names, sample_counts
 
 
 def row_of(spec, step, value=0.5):
-    """A row with all numbers of a measured step. Each is ``value``, but for the step and the counts."""
+    """A row with all numbers of a measured step. Each is ``value``, or the most that is possible."""
     counts = {f"{labels}.samples": float(count) for labels, count in sample_counts(spec, step).items()}
-    return dict.fromkeys(row_names(spec, step), value) | {"step": float(step)} | counts
+    fixed = {"step": float(step)} | counts
+    names = row_names(spec, step) - fixed.keys()
+    return {name: min(value, RANGES[name.rpartition(".")[2]][1]) for name in names} | fixed
 
 
 def rows_of(spec, checkpoints=None):
@@ -30,7 +32,7 @@ def arrays_of(spec, step):
 
 
 def made_up(spec, step, sets, drawn):
-    """In place of `bumplab.measure.measure.measure`, which takes seconds: each number is 0.5."""
+    """In place of `bumplab.measure.measure.measure`, which takes seconds: each number is 0.5 or less."""
     from bumplab.measure.measure import Measurement
 
     row = row_of(spec, step)

@@ -92,12 +92,10 @@ def test_nothing_unpickles():
         assert not re.search(r"import pickle|(?<!safetensors\.)torch\.load|allow_pickle=True", path.read_text()), path
 
 
-def test_a_claim_is_a_module_with_its_test_and_an_accepted_verdict():
-    accepted = (ROOT / "claims" / "expected.toml").read_text()
+def test_a_claim_is_a_module_with_its_test():
     assert ids(ROOT / "claims")
     for claim in ids(ROOT / "claims"):
         assert (ROOT / "tests" / "claims" / f"test_{claim}.py").is_file(), claim
-        assert f".{claim}]" in accepted, claim
 
 
 def test_collecting_claims_imports_no_torch(tmp_path):
@@ -108,7 +106,7 @@ def test_collecting_claims_imports_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("::test_") == len(ids(OURS))
+    assert done.stdout.count("[quick-verdict]") == len(ids(OURS))
 
 
 def test_overlap_is_judged_and_reported_where_opencv_cannot_be_imported(tmp_path):
@@ -116,12 +114,13 @@ def test_overlap_is_judged_and_reported_where_opencv_cannot_be_imported(tmp_path
     (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     place = ["--runs-dir", tmp_path / "runs", "--report", tmp_path / "report.html", "--profile", "smoke"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "claims", "-k", "overlap or hole", *map(str, place), *QUICK],
+        [sys.executable, "-m", "pytest", "claims", "-k", "(overlap or hole) and verdict", *map(str, place), *QUICK],
         cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr
     entries = {entry["claim"]: entry for entry in json.loads((tmp_path / "report.json").read_text())["claims"]}
-    assert (entries["overlap"]["verdict"], entries["hole"]["verdict"]) == ("SUPPORTED", "ERROR")
+    assert (entries["overlap"]["verdict"], entries["hole"]["verdict"]) == ("CONTRADICTED", "ERROR")
     assert "libGL.so.1" in entries["hole"]["reason"]
     assert "bumplab doctor" in entries["hole"]["reason"]
-    assert "1 failed, 1 passed" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "1 xfailed" in done.stdout

@@ -15,7 +15,7 @@ from bumplab.runs.store import RunStore, run_key
 SPEC = profiles.get("smoke").run(3)
 FIELDS = json.loads(SPEC.to_json())
 NO_DX = {name: value for name, value in FIELDS["data"].items() if name != "dx"}
-PARTS = "data, model, diffusion, training, measure, seed"
+PARTS = "data, model, diffusion, training, measure, seed, subject"
 
 
 def test_a_run_is_trained_once_and_then_loaded(tmp_path, capsys):
@@ -36,7 +36,7 @@ def test_a_run_is_trained_once_and_then_loaded(tmp_path, capsys):
 
 def test_a_run_that_failed_is_called_one(tmp_path, capsys):
     training = replace(SPEC.training, learning_rate=1e30, steps=6)
-    spec = replace(SPEC, training=training, measure=replace(SPEC.measure, every=3))
+    spec = replace(SPEC, training=training, measure=replace(SPEC.measure, every=12))
     for word in ("trained", "stored"):
         assert command.main(["train", spec.to_json(), "--runs-dir", str(tmp_path)]) == 0
         first, second, *_ = capsys.readouterr().out.splitlines()
@@ -56,7 +56,7 @@ def test_samples_that_are_not_finite_before_training_are_one_line(tmp_path, caps
     monkeypatch.setattr(denoising, "sample", lambda *arguments: sample(*arguments) * math.nan)
     assert command.main(["train", SPEC.to_json(), "--runs-dir", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{SPEC.label()}: 48 of 48 samples" in line
+    assert f"{SPEC.label()}: 24 of 24 samples" in line
 
 
 def test_what_is_no_spec_is_one_line_and_exit_code_2(tmp_path, capsys):

@@ -20,6 +20,7 @@ from bumplab.config import (
     TrainingSpec,
     linear_signal_left,
 )
+from bumplab.data.bumps import axis_labels
 from bumplab.diffusion.schedule import alphas_cumprod
 from tests.errors import error_of
 
@@ -53,10 +54,10 @@ BAD = [
     (TrainingSpec, {"ema_decay": 1.0}, "ema_decay"),
     (TrainingSpec, {"precision": "float16"}, "precision"),
     (MeasureSpec, {"samples": 10}, "samples"),
-    (MeasureSpec, {"last_samples": -1}, "last_samples"),
-    (MeasureSpec, {"last_samples": 499}, "last_samples"),
-    (MeasureSpec, {"last_samples": 600.0}, "last_samples"),
-    (MeasureSpec, {"last_samples": False}, "last_samples"),
+    (MeasureSpec, {"samples": 600.0}, "samples"),
+    (MeasureSpec, {"probe_low": 2.9}, "probe_low"),
+    (MeasureSpec, {"probe_high": 3.0}, "probe_high"),
+    (MeasureSpec, {"probe_high": float("nan")}, "probe_high"),
     (MeasureSpec, {"every": -5}, "every"),
     (DataSpec, {"image_size": 1032}, "image_size"),
     (ModelSpec, {"width": 40_000_000}, "width"),
@@ -68,7 +69,6 @@ BAD = [
     (TrainingSpec, {"weight_decay": -0.1}, "weight_decay"),
     (MeasureSpec, {"every": 10**20}, "every"),
     (MeasureSpec, {"samples": 10**9}, "samples"),
-    (MeasureSpec, {"last_samples": 10**9}, "last_samples"),
     (RunSpec, {"seed": -1}, "seed"),
     (RunSpec, {"seed": 2**32}, "seed"),
     (RunSpec, {"data": None}, "data"),
@@ -95,8 +95,8 @@ def test_bounds_themselves_are_allowed():
     DiffusionSpec(timesteps=2, sampler_steps=1, schedule="cosine")
     TrainingSpec(steps=1, batch_size=1, weight_decay=0.0, ema_decay=0.999)
     TrainingSpec(batch_size=100_000)
-    MeasureSpec(every=1, samples=20, last_samples=20)
-    MeasureSpec(every=100_000_000, samples=100_000, last_samples=100_000)
+    MeasureSpec(every=1, samples=20, probe_low=3.0, probe_high=3.001)
+    MeasureSpec(every=100_000_000, samples=100_000)
     RunSpec(training=TrainingSpec(steps=100_000_000), measure=MeasureSpec(every=50_000), seed=2**32 - 1)
 
 
@@ -116,7 +116,9 @@ def test_self_attention_follows_maps_up_to_its_limit():
 
 def test_too_many_measurements_are_refused():
     measure = MeasureSpec(every=100)
-    assert len(RunSpec(training=TrainingSpec(steps=200_000), measure=measure).measured_steps()) == 2_001
+    assert len(RunSpec(training=TrainingSpec(steps=200_000), measure=measure).measured_steps()) == 2_001 + 4, (
+        "25, 50, 75 and 150"
+    )
     message = error_of(RunSpec, training=TrainingSpec(steps=200_001), measure=measure)
     assert message.startswith("every = 100: must be at least 101 for 200001 steps (at most 2000 ")
 
@@ -141,16 +143,16 @@ def test_whole_numbers_and_floats_make_the_same_run():
         st.sampled_from(["true", "shuffled"]),
         st.booleans(),
         st.sampled_from(["unet", *RENDERED, "my_dit.py:subject", "pkg.gan:Gan"]),
-        st.just(0) | st.integers(500, 5_000),
+        st.floats(0.01, 1),
     ),
 )
 def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
-    pairing, factorized, name, last_samples = control
+    pairing, factorized, name, share = control
     users = {"source": "0f" * 32, "arguments": (("width", "64"),), "versions": (("", "2"), ("torch", "2.11"))}
     spec = RunSpec(
         DataSpec(size, d, d, sigma, pairing=pairing),
         diffusion=diffusion,
-        measure=MeasureSpec(last_samples=last_samples),
+        measure=MeasureSpec(probe_high=3 + share * (size - 5)),
         seed=seed,
         subject=SubjectSpec(name, factorized=factorized, **(users if ":" in name else {})),
     )
@@ -162,33 +164,20 @@ def test_a_spec_survives_its_json(size, d, sigma, seed, diffusion, control):
 
 def test_a_spec_with_other_fields_is_refused():
     whole = json.loads(RunSpec().to_json())
-    subject = SubjectSpec("true").to_dict()
-    parts = json.loads(RunSpec(subject=SubjectSpec("true")).to_json())
+    subject = whole["subject"]
+    older = whole | {"model": whole["model"] | {"kind": "joint"}}
     for fields, missing, unknown in (
-        (parts | {"subject": {**subject, "path": "x"}}, "none", "'path'"),
-        (parts | {"subject": {"name": "true"}}, "arguments, source, versions, factorized", "none"),
-        (parts | {"model": whole["model"]}, "none", "'kind'"),
+        (whole | {"subject": {**subject, "path": "x"}}, "none", "'path'"),
+        (whole | {"subject": {"name": "true"}}, "arguments, source, versions, factorized", "none"),
+        (older, "none", "'kind'"),
         ({name: part for name, part in whole.items() if name != "seed"}, "seed", "none"),
         (whole | {"extra": 1}, "none", "'extra'"),
-        (whole | {"data": {"dy": 1.0}}, "image_size, dx, sigma, hole, pairing", "none"),
-        ([], "data, model, diffusion, training, measure, seed", "none"),
+        (whole | {"data": {"dy": 1.0}}, "image_size, dx, sigma, hole, pairing, stripe, cells, matrices", "none"),
+        ([], "data, model, diffusion, training, measure, seed, subject", "none"),
     ):
         message = error_of(RunSpec.from_dict, fields)
         assert message.startswith("not a run spec: "), fields
         assert message.endswith(f"missing {missing}, unknown {unknown}"), fields
-
-
-def test_a_run_of_the_built_in_subject_keeps_the_text_that_it_had_before_there_were_others():
-    """Its key, and so its stored runs, depend on the text. A control of that time is refused in one line."""
-    fields = json.loads(RunSpec().to_json())
-    assert (fields["model"]["kind"], fields["measure"]["source"], "subject" in fields) == ("joint", "network", False)
-    assert RunSpec.from_dict(fields) == RunSpec()
-    for part, name, value in (("model", "kind", "factorized"), ("measure", "source", "true")):
-        message = error_of(RunSpec.from_dict, {**fields, part: {**fields[part], name: value}})
-        assert message.startswith(f"{name} = {value!r}: must be "), name
-        assert "subject" in message, name
-    other = json.loads(RunSpec(subject=SubjectSpec("true")).to_json())
-    assert not {"kind", "source"} & {*other["model"], *other["measure"]}
 
 
 BAD_SUBJECTS = (
@@ -224,6 +213,36 @@ def test_step_0_and_the_last_step_are_measured_once():
         measured = spec.measured_steps()
         assert measured == sorted(set(measured)), steps
         assert (measured[0], measured[-1]) == (0, steps)
+        assert [step for step in measured if step > 200] == [*range(300, steps, 100), *[steps] * (steps > 200)]
+
+
+def test_early_checkpoints_are_dense():
+    for every, steps, expected in (
+        (100, 1000, [0, 25, 50, 75, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000]),
+        (100, 60, [0, 25, 50, 60]),
+        (12, 12, [0, 3, 6, 9, 12]),
+        (1, 1, [0, 1]),
+        (1, 4, [0, 1, 2, 3, 4]),
+        (2, 5, [0, 1, 2, 3, 4, 5]),
+        (10, 30, [0, 2, 5, 7, 10, 15, 20, 30]),
+    ):
+        run = RunSpec(training=TrainingSpec(steps=steps), measure=MeasureSpec(every=every))
+        assert run.measured_steps() == expected, (every, steps)
+
+
+def test_probe_labels_lie_within_the_canvas_and_all_training_labels_and_outside_the_hole():
+    """Beyond a profile's last training label a probe label would ask for extrapolation."""
+    small, square = DataSpec(image_size=16), MeasureSpec(probe_low=4.0, probe_high=13.0)
+    assert error_of(RunSpec, data=small).startswith("probe_high = 30.0: must be at most 14 for image_size 16 ")
+    RunSpec(data=small, measure=MeasureSpec(probe_high=14.0))
+    RunSpec(data=replace(small, hole=7.0), measure=square)
+    assert error_of(RunSpec, data=replace(small, hole=9.9), measure=square).startswith("hole = 9.9: must be smaller")
+    for profile in profiles.ALL.values():
+        size, measure = profile.base.data.image_size, profile.base.measure
+        for d in (*profile.increments, *(d for pair in profile.imbalances for d in pair)):
+            assert measure.probe_high <= float(axis_labels(size, d)[-1]), (profile.name, d)
+        for hole in profile.holes:
+            profile.run(0, hole=hole)
 
 
 LABELS = {
@@ -252,7 +271,7 @@ def test_a_profile_runs_its_base_with_the_data_of_a_condition():
     assert imbalanced.data == DataSpec(16, 1.0, 4.0, sigma=0.5)
     assert quick.run(3, dx=1.0).data == DataSpec(16, 1.0, 1.0)
     assert holed.data == DataSpec(16, 0.1, 0.1, hole=5.0)
-    assert (plain.measure.last_samples, holed.measure.last_samples) == (0, 2_000)
+    assert holed.measure == plain.measure
     assert quick.replicate(3) == quick.run(1003)
 
 
@@ -265,7 +284,7 @@ def test_controls_change_one_thing_and_keep_the_rest():
     assert untrained.measured_steps() == [0, 1]
     assert replace(untrained, training=run.training, measure=run.measure) == run
     assert untrained.measure.samples == run.measure.samples
-    assert untrained.measure.last_samples == run.measure.last_samples
+    assert replace(untrained.measure, every=run.measure.every) == run.measure
     rendered = profile.rendered(run, "true")
     assert rendered == replace(untrained, subject=SubjectSpec("true"))
 

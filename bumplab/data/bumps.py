@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from bumplab.config import OFF_GRID_MARGIN, DataSpec
+from bumplab.config import WHOLE_BUMP_MARGIN, DataSpec, RunSpec
+from bumplab.randomness import derive
 
 
 def render(labels: Tensor, image_size: int, sigma: float) -> Tensor:
@@ -77,10 +80,45 @@ def in_hole(labels: Tensor, image_size: int, hole: float) -> Tensor:
     return ((labels >= low - 1e-6) & (labels < high - 1e-6)).all(dim=1)
 
 
-def training_labels(data: DataSpec) -> Tensor:
-    """The labels that a run is trained on: the grid without its hole, ``[K, 2]`` in pixels."""
+def is_left_out(labels: Tensor, data: DataSpec) -> Tensor:
+    """Whether each label ``[K, 2]`` lies in the half-open hole or stripe that training leaves out: bool ``[K]``."""
+    inside = in_hole(labels, data.image_size, data.left_out)
+    if data.stripe:
+        middle = torch.full_like(labels[:, 1], data.image_size / 2)
+        inside = in_hole(torch.stack([labels[:, 0], middle], dim=1), data.image_size, data.stripe)
+    return inside
+
+
+def training_labels(data: DataSpec, seed: int = 0) -> Tensor:
+    """The labels that a run is trained on: ``[K, 2]`` in pixels.
+
+    They are the grid without what is left out or, with cells, `cell_labels` in the run's permutation matrices. Only
+    these depend on the run's seed.
+    """
+    if data.cells:
+        return cell_labels(data)[torch.from_numpy(_matrix_of_cells(data.cells, seed).reshape(-1) < data.matrices)]
     labels = label_grid(data.image_size, data.dx, data.dy)
-    return labels[~in_hole(labels, data.image_size, data.hole)] if data.hole else labels
+    return labels[~is_left_out(labels, data)] if data.left_out else labels
+
+
+def cell_labels(data: DataSpec) -> Tensor:
+    """The centres of all cells, on whole pixels around the middle of the canvas: ``[cells^2, 2]``, row by row."""
+    axes = []
+    for d in (data.dx, data.dy):
+        first = math.floor((data.image_size + 1 - d * (data.cells - 1)) / 2)
+        axes.append(first + d * torch.arange(data.cells, dtype=torch.float64))
+    y, x = torch.meshgrid(axes[1], axes[0], indexing="ij")
+    return torch.stack([x.reshape(-1), y.reshape(-1)], dim=1).float()
+
+
+def _matrix_of_cells(cells: int, seed: int) -> NDArray[np.int64]:
+    """The number of the permutation matrix that holds each cell: ``[cells, cells]``, a random Latin square.
+
+    Its rows, columns and numbers are those of the cyclic square in a random order.
+    """
+    random = np.random.default_rng(derive(seed, "matrices"))
+    rows, columns, numbers = (random.permutation(cells) for _ in range(3))
+    return np.asarray(numbers[(rows[:, None] + columns) % cells])
 
 
 def nearest_labels(known: Tensor, labels: Tensor) -> Tensor:
@@ -88,30 +126,36 @@ def nearest_labels(known: Tensor, labels: Tensor) -> Tensor:
     return known[torch.cdist(labels, known).argmin(dim=1)]
 
 
-def draw_off_grid(data: DataSpec, count: int, generator: torch.Generator) -> Tensor:
-    """Labels drawn uniformly between training labels and outside the hole: ``[count, 2]`` in pixels.
+def draw_probe(spec: RunSpec, generator: torch.Generator) -> Tensor:
+    """Labels drawn uniformly from the probe square (`MeasureSpec.probe_low`): ``[samples, 2]`` in pixels.
 
-    Each axis spans ``[1 + margin, N - margin]`` with `OFF_GRID_MARGIN`, where no bump is cut off, but ends with the
-    training grid. Beyond the grid's last label, about ``N - d``, a label would ask for extrapolation.
+    They depend on the generator, the square and the hole alone. Labels in the hole are drawn again, and all others are
+    those of a run without a hole. In a run with cells they are its cells, again and again.
     """
-    n = data.image_size
-    low = 1 + OFF_GRID_MARGIN
-    ends = [min(n - OFF_GRID_MARGIN, float(axis_labels(n, d)[-1])) for d in (data.dx, data.dy)]
-    high = torch.tensor(ends, dtype=torch.float32).clamp(min=low)
-    kept = torch.empty(0, 2, dtype=torch.float32)
-    while len(kept) < count:
-        drawn = low + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (high - low)
-        kept = torch.cat([kept, drawn[~in_hole(drawn, n, data.hole)] if data.hole else drawn])
-    return kept[:count]
+    if spec.data.cells:
+        cells = cell_labels(spec.data)
+        return cells[torch.arange(spec.measure.samples) % len(cells)]
+    count, low, high = spec.measure.samples, spec.measure.probe_low, spec.measure.probe_high
+
+    def draw(count: int) -> Tensor:
+        return low + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (high - low)
+
+    labels = draw(count)
+    while spec.data.left_out and bool((hidden := is_left_out(labels, spec.data)).any()):
+        labels[hidden] = draw(int(hidden.sum()))
+    return labels
 
 
 def draw_in_hole(data: DataSpec, count: int, generator: torch.Generator, margin: float) -> Tensor:
-    """Labels drawn uniformly inside the hole, at least ``margin`` pixels from its edge: ``[count, 2]``.
+    """Labels drawn uniformly in the hole or stripe, at least ``margin`` pixels from its edge: ``[count, 2]``.
 
     With the tolerance of eq. 1 as margin, a generator that copies the nearest training label is never right here.
     """
-    low, high = hole_edges(data.image_size, data.hole)
-    return low + margin + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (high - low - 2 * margin)
+    low, high = hole_edges(data.image_size, data.left_out)
+    lows, highs = torch.tensor([low + margin] * 2), torch.tensor([high - margin] * 2)
+    if data.stripe:
+        lows[1], highs[1] = 1 + WHOLE_BUMP_MARGIN, data.image_size - WHOLE_BUMP_MARGIN
+    return lows + torch.rand(count, 2, generator=generator, dtype=torch.float32) * (highs - lows)
 
 
 def hole_edges(image_size: int, hole: float) -> tuple[float, float]:

@@ -31,12 +31,14 @@ class Feed:
 
     def __init__(self, data: DataSpec, seed: int, axis: Literal["x", "y"] | None = None):
         self._data, self._seed, self._axis = data, seed, axis
-        labels = training_labels(data)
+        labels = training_labels(data, seed)
         self._positions = labels
         if data.pairing == "shuffled":
             self._positions = labels[torch.randperm(len(labels), generator=generator(seed, "pairing"))]
         if axis is not None:
             labels = labels * torch.tensor([axis == "x", axis == "y"])
+            if data.pairing == "true":
+                labels = self._positions = torch.unique(labels, dim=0)
         self._labels = labels
 
     @property
@@ -55,7 +57,10 @@ class Feed:
         return self.images(which), self._labels[which].numpy()
 
     def only(self, axis: Literal["x", "y"]) -> Feed:
-        """The same labels with 0 for the other axis. An image is a dark stripe along the column x, or the row y."""
+        """Each x (or y) of the labels once, with 0 for the other axis. An image is a dark stripe along the column x.
+
+        So a network of x is fed the same whatever the increment in y is. Shuffled labels stay as many as they are.
+        """
         return Feed(self._data, self._seed, axis)
 
     def on(self, device: str) -> DeviceData:

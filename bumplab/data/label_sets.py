@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bumplab.config import TOLERANCE, RunSpec
-from bumplab.data.bumps import draw_in_hole, draw_off_grid, render, training_labels
+from bumplab.data.bumps import draw_in_hole, draw_probe, render, training_labels
 from bumplab.randomness import generator
 
 
@@ -26,24 +26,20 @@ class LabelSet:
 
 @lru_cache(maxsize=4)
 def label_sets(spec: RunSpec, last: bool = False) -> dict[str, LabelSet]:
-    """The labels that a run is measured on, by set: ``on_grid``, ``off_grid`` and, with a hole, ``in_hole``.
+    """The labels that a run is measured on, by set. Each set has `MeasureSpec.samples` labels.
 
-    Each set has `MeasureSpec.samples` labels. They are the same at every checkpoint, so that curves do not jump with
-    the draw. At the last step (``last``) more labels may follow, but not on the grid (`MeasureSpec.last_samples`).
+    ``probe`` is the same at every checkpoint, and for all runs of a seed whatever their increments and spread, but for
+    labels inside a run's hole. ``in_hole`` follows in runs with a hole. The last checkpoint (``last``) also has
+    ``on_grid``, which are training labels (eq. 1).
     """
-    data, count = spec.data, spec.measure.samples
-    more = max(0, spec.measure.last_samples - count) if last else 0
-    random = generator(spec.seed, "labels")
-    labels = training_labels(data)
-    sets = {"on_grid": labels[torch.randint(len(labels), (count,), generator=random)]}
-    off_grid, in_hole = [], []
-    for number in (count, more):
-        off_grid.append(draw_off_grid(data, number, random))
-        if data.hole:
-            in_hole.append(draw_in_hole(data, number, random, margin=TOLERANCE))
-    sets["off_grid"] = torch.cat(off_grid)
-    if data.hole:
-        sets["in_hole"] = torch.cat(in_hole)
+    data = spec.data
+    sets = {"probe": draw_probe(spec, generator(spec.seed, "probe"))}
+    if data.left_out:
+        random = generator(spec.seed, "labels", 1)
+        sets["in_hole"] = draw_in_hole(data, spec.measure.samples, random, margin=TOLERANCE)
+    if last:
+        labels, random = training_labels(data, spec.seed), generator(spec.seed, "labels")
+        sets["on_grid"] = labels[torch.randint(len(labels), (spec.measure.samples,), generator=random)]
     return {
         name: LabelSet(asked.numpy(), render(asked, data.image_size, data.sigma).numpy())
         for name, asked in sets.items()

@@ -40,6 +40,14 @@ class Objective(Protocol):
         ...
 
 
+class Seeing(Objective, Protocol):
+    """An objective by which a network can look at given images."""
+
+    def noised(self, images: Tensor, rng: Rng) -> tuple[Tensor, Tensor]:
+        """The images at one fixed time, as the network gets them, and the time ``[B]``. They can still be made out."""
+        ...
+
+
 @dataclass
 class TrainState:
     """What training changes, and what it reads."""

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from bumplab.config import RunSpec
+from bumplab.measure.names import sample_counts
+from bumplab.measure.sample import Sample
 from bumplab.runs.draws import expected_size
-from bumplab.subjects.protocol import Drawn, Learner
+from bumplab.subjects.protocol import Learner
 from bumplab.subjects.registry import Named, blaming, resolve
 
 TRIAL_STEPS = 3
@@ -18,14 +20,16 @@ TRIAL_STEPS = 3
 TRIAL_SAMPLER_STEPS = 3
 TRIAL_SAMPLES = 150
 """Upper bounds. 500 samples in 1,000 sampler steps take hours on a CPU, so a shorter measurement is scaled up."""
+LAST_MORE = 3
+"""The last checkpoint takes as long as so many more, for `bumplab.measure.measure.UMAP_SEEDS` embeddings."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """Costs in seconds, and a worker's peak memory in bytes.
 
-    ``step``: a training step. ``measurement``: a measurement. ``image``: one more image drawn. ``once``: imports and
-    compilation, which each worker pays once.
+    ``step``: a training step. ``measurement``: drawing and measuring the probe labels at a checkpoint. ``image``: one
+    more image drawn. ``once``: imports and compilation, which each worker pays once.
     """
 
     step: float
@@ -41,11 +45,11 @@ class Trial:
         total = 0.0
         for run in runs:
             networks = 2 if run.subject.factorized else 1
-            label_sets = 2 if run.data.hole else 1
-            extra_images = max(0, run.measure.last_samples - run.measure.samples) * label_sets
+            steps = run.measured_steps()
+            images = sum(sum(sample_counts(run, step).values()) - run.measure.samples for step in steps)
             total += networks * run.training.steps * self.step
-            total += len(run.measured_steps()) * self.measurement
-            total += networks * extra_images * self.image
+            total += (len(steps) + LAST_MORE) * self.measurement
+            total += networks * images * self.image
         return total
 
 
@@ -65,13 +69,13 @@ def trial(spec: RunSpec, device: str, users: Named | None = None) -> Trial:
     tried_steps = min(TRIAL_SAMPLER_STEPS, sampler_steps) if "diffusion" in subject.reads else 1
 
     def shortened(steps: int) -> RunSpec:
-        fewer = replace(spec.measure, samples=samples, last_samples=0)
+        fewer = replace(spec.measure, samples=samples)
         return replace(spec, measure=fewer, diffusion=replace(spec.diffusion, sampler_steps=steps))
 
     sets = label_sets(shortened(1))
 
-    def draw(learner: Learner) -> Drawn:
-        return learners.draw(learner, shortened(1), 0, subject.roles)
+    def draw(learner: Learner) -> Sample:
+        return learners.draw(learner, shortened(1), 0, subject)
 
     with blaming(users):
         learner = learners.start(shortened(1), subject, device)

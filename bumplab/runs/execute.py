@@ -17,12 +17,13 @@ from bumplab.diffusion.checkpoint import OfAnotherModel
 from bumplab.measure.libraries import versions
 from bumplab.measure.measure import Measurement, measure
 from bumplab.measure.names import SamplesNotFinite
+from bumplab.measure.sample import Sample
 from bumplab.runs import draws, learners
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, require_room_in_files
 from bumplab.runs.store import RunStore
 from bumplab.subjects import state as states
-from bumplab.subjects.protocol import Diverged, Drawn, Learner, Subject
+from bumplab.subjects.protocol import Diverged, Learner, Subject
 from bumplab.subjects.registry import Named, blaming, require_unchanged, resolve
 from bumplab.subjects.sources import SubjectError
 from bumplab.subjects.state import StateError
@@ -63,8 +64,9 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
             try:
                 with _timed(record, "training"), blaming(users):
                     loss = learner.train(step, progress.update)
+                with _timed(record, "drawing"):
+                    drawn = learners.draw(learner, spec, step, subject, users)
                 with _timed(record, "measuring"):
-                    drawn = learners.draw(learner, spec, step, subject.roles, users)
                     measurement = measure(spec, step, label_sets(spec, step == spec.training.steps), drawn)
             except Diverged as error:
                 record.failed = line(error)[:REASON_CHARACTERS] or "diverged"
@@ -97,7 +99,7 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
 
 
 def _add(
-    record: RunRecord, store: RunStore, *, step: int, loss: float | None, drawn: Drawn, measurement: Measurement
+    record: RunRecord, store: RunStore, *, step: int, loss: float | None, drawn: Sample, measurement: Measurement
 ) -> None:
     """Adds a checkpoint to the record, and keeps its draws where those of the whole run fit into the limit."""
     keeps_draws = len(record.draws) == len(record.rows)

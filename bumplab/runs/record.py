@@ -24,12 +24,10 @@ from bumplab.measure.names import MEASUREMENT, MODES, array_forms, is_possible, 
 from bumplab.runs.sealed import Damaged
 from bumplab.subjects.state import to_bytes
 
-TRAINING = 2
+TRAINING = 3
 """Part of every key. Raise it when code changes what a run draws: older results are then never mixed in."""
-RESULTS_FORMAT = 3
-"""The form of rows.json. Form 2, which can be read, names the roles as `OLD_ROLES`, and knows no draws."""
-OLD_ROLES = {"up1-features": "layer4", "up1": "layer4-injected", "down3": "encoder"}
-"""Names of roles in files of form 2, with their names of today."""
+RESULTS_FORMAT = 4
+"""The form of rows.json. Older forms are not read: they belong to other keys."""
 
 FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}
 """The files of a run and the most bytes of each, which bound the memory that reading a run takes.
@@ -89,7 +87,7 @@ class RunRecord:
     evidence: Arrays = field(default_factory=dict)
     """Arrays by ``<step>/<name>``: samples, labels, detections, embeddings."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time by kind of work (``training``, ``measuring``, ``storing``)."""
+    """Wall time by kind of work (``training``, ``drawing``, ``measuring``, ``storing``)."""
     environment: dict[str, Any] = field(default_factory=dict)
     """The machine and the libraries (`arithmetic`), and earlier machines of a resumed run."""
     failed: str | None = None
@@ -181,8 +179,6 @@ def from_files(files: Mapping[str, bytes], spec: RunSpec) -> RunRecord:
     try:
         body = json.loads(files["rows.json"])
         evidence = safetensors.numpy.load(files["evidence.safetensors"])
-        if body["format"] == 2:
-            body, evidence = _of_form_2(body, evidence)
         record = RunRecord(
             spec=spec,
             rows=_checked_rows(body, spec),
@@ -198,21 +194,6 @@ def from_files(files: Mapping[str, bytes], spec: RunSpec) -> RunRecord:
     if not record.is_measured_again:
         require_all_numbers(record)
     return record
-
-
-def _of_form_2(body: Mapping[str, Any], evidence: Arrays) -> tuple[dict[str, Any], Arrays]:
-    """rows.json and the evidence with today's names of the roles."""
-    rows = [{_new_name(name): value for name, value in row.items()} for row in body["rows"]]
-    renamed = {}
-    for name, array in evidence.items():
-        step, slash, rest = name.partition("/")
-        renamed[f"{step}{slash}{_new_name(rest)}"] = array
-    return {**body, "format": RESULTS_FORMAT, "rows": rows, "draws": {}, "measurement": 1}, renamed
-
-
-def _new_name(name: str) -> str:
-    group, dot, last = name.partition(".")
-    return f"{OLD_ROLES.get(group, group)}{dot}{last}"
 
 
 def _row_as_json(row: Row) -> dict[str, float | None]:

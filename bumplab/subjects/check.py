@@ -17,7 +17,7 @@ from bumplab.config import RunSpec
 from bumplab.subjects.protocol import Images, Learner, State
 from bumplab.subjects.registry import Named
 from bumplab.subjects.state import from_bytes
-from bumplab.subjects.trial import Trial, Unusable
+from bumplab.subjects.trial import Activations, Trial, Unusable
 
 T = TypeVar("T")
 NEAR = 1.0
@@ -99,9 +99,12 @@ class _Check:
         self.seconds_a_draw = time.perf_counter() - began
         self._compare_draws(first, trial.draw(learner, self.half), trial.draw(learner, self.half, seed=1, record=False))
         self._compare_recording(first, trial.draw(learner, self.half, record=False))
+        if self.subject.sees:
+            self._compare_seen(trial.see(learner), trial.see(learner))
         after = trial.state(learner)
         if before is not None and after is not None:
-            text = "draw changes state(): it must leave the learner as it was"
+            verbs = "draw or see changes" if self.subject.sees else "draw changes"
+            text = f"{verbs} state(): it must leave the learner as it was"
             self.draws_keep_state = trial.require(before == after, "draws keep state", text)
         began = time.perf_counter()
         trial.train(learner, self.half, self.steps)
@@ -135,6 +138,12 @@ class _Check:
         if recorded is not None and plain is not None and self.draws_repeat:
             text = "draw gives other images where no activations are asked for: they must not depend on recorded"
             self.trial.require(self._are_alike(recorded, plain), "recording", text)
+
+    def _compare_seen(self, first: Activations | None, again: Activations | None) -> None:
+        if first is not None and again is not None and self.is_exact:
+            same = all(np.array_equal(first[role], again[role]) for role in first)
+            text = "see gives other activations with the same seed: take all randomness from the seed"
+            self.trial.require(same, "seeing again", text)
 
     def _are_alike(self, one: Images, two: Images) -> bool:
         if self.is_exact:

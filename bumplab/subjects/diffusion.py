@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from bumplab.data.feed import Feed
 from bumplab.diffusion import checkpoint, loop, speed
 from bumplab.diffusion.denoising import Denoising
 from bumplab.diffusion.loop import Net, Objective
-from bumplab.diffusion.objective import to_grey
+from bumplab.diffusion.objective import to_grey, to_unit
 from bumplab.diffusion.rng import Drawing
 from bumplab.diffusion.unet import ROLES, UNet
 from bumplab.randomness import generator
@@ -25,6 +25,7 @@ from bumplab.subjects.protocol import (
     Choices,
     Diverged,
     Drawn,
+    Images,
     Labels,
     Learner,
     State,
@@ -55,7 +56,11 @@ class Diffusion(Subject):
         libraries: installed distributions on which the results depend.
         about: one line for the report.
         compiled: whether a GPU compiles the network.
+        sees: whether the objective has `noised`, as `bumplab.diffusion.loop.Seeing`. By default True without an
+            ``objective``, and False with one.
     """
+
+    tells = True
 
     def __init__(
         self,
@@ -68,11 +73,13 @@ class Diffusion(Subject):
         libraries: tuple[str, ...] = (),
         about: str = "",
         compiled: bool = False,
+        sees: bool | None = None,
     ):
         self.network, self.taps = network, dict(taps or {})
         self.roles = {role: f"output of {tap if isinstance(tap, str) else tap[0]}" for role, tap in self.taps.items()}
         self.objective = objective or (lambda task, device: Denoising(task.diffusion, device))
         self.reads = (("training",) if objective else ("diffusion", "training")) if reads is None else reads
+        self.sees = objective is None if sees is None else sees
         self.libraries = libraries
         self._budget, self._about, self._compiled = budget, about, compiled
 
@@ -85,12 +92,17 @@ class Diffusion(Subject):
     def start(
         self, task: Task, data: TrainingData, device: str, at: tuple[int, State] | None = None
     ) -> DiffusionLearner:
-        """Raises ValueError where a tap names no module, and where a state is of another network."""
+        """Raises ValueError for a tap that names no module, a state of another network, and no ``noised`` to see by."""
         if not isinstance(data, Feed):
             raise TypeError(f"data of {type(data).__name__}: bumplab's loop needs the data that the suite feeds")
+        objective = self.objective(task, device)
+        if self.sees and not hasattr(objective, "noised"):
+            raise ValueError(
+                f"sees = True, and {type(objective).__name__} has no noised: write it, or set sees = False"
+            )
         state = loop.start(
             lambda: self.network(task),
-            objective=self.objective(task, device),
+            objective=objective,
             training=task.training,
             data=data.on(device),
             seed=task.seed,
@@ -141,61 +153,98 @@ class DiffusionLearner(Learner):
         return checkpoint.to_arrays(self.training.weights.tensors())
 
     def draw(self, labels: Labels, seed: int, recorded: int = 0) -> Drawn:
-        """The activations are those of the last call of the network, at the last sampling step."""
-        network = self.training.averaged
+        """``activations`` are those of the network's last call in `sample`, and ``told`` those of its first."""
+        images: list[NDArray[np.float32]] = []
+        last, first = _Rows(self._taps), _Rows(self._taps)
+        with self._drawing():
+            for begin in range(0, len(labels), SAMPLING_BATCH):
+                chunk = self._on_device(labels[begin : begin + SAMPLING_BATCH])
+                drawn, taps, told = self._draw(chunk, seed, begin, record=begin < recorded)
+                images.append(drawn)
+                last.add(taps)
+                first.add(told)
+        return Drawn(np.concatenate(images), last.joined(recorded), first.joined(recorded))
+
+    @torch.inference_mode()
+    def see(self, images: Images, labels: Labels, seed: int) -> dict[Role, NDArray[np.float32]]:
+        """The activations of one call of the network, with the images as the objective's ``noised`` gives them."""
+        objective: Any = self.training.objective
+        rows = _Rows(self._taps)
+        with self._drawing():
+            for begin in range(0, len(labels), SAMPLING_BATCH):
+                some = slice(begin, begin + SAMPLING_BATCH)
+                rng = Drawing(generator(seed, "seeing", begin, self.training.device))
+                grey = self._on_device(np.asarray(images[some], np.float32))
+                x, t = objective.noised(to_unit(grey)[:, None], rng)
+                with self._recorded() as outputs:
+                    self._eager()(x, t, self._on_device(labels[some]))
+                rows.add(self._as_rows(outputs))
+        return rows.joined(len(labels))
+
+    def _on_device(self, values: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(values, device=self.training.device)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """The network is in its mode for drawing within the block."""
         speed.configure(self.training.device)
+        network = self.training.averaged
         was_training = network.training
         network.eval()
         try:
-            images: list[NDArray[np.float32]] = []
-            activations: dict[Role, list[NDArray[np.float32]]] = {role: [] for role in self._taps if recorded}
-            for first in range(0, len(labels), SAMPLING_BATCH):
-                chunk = torch.as_tensor(labels[first : first + SAMPLING_BATCH], device=self.training.device)
-                drawn, taps = self._draw(chunk, seed, first, record=first < recorded)
-                images.append(drawn)
-                for role, activation in taps.items():
-                    activations[role].append(activation)
+            yield
         finally:
             network.train(was_training)
-        kept = {role: np.concatenate(parts)[:recorded] for role, parts in activations.items()}
-        return Drawn(np.concatenate(images), kept)
 
     @torch.inference_mode()
     def _draw(
         self, labels: Tensor, seed: int, first: int, record: bool
-    ) -> tuple[NDArray[np.float32], dict[Role, NDArray[np.float32]]]:
-        """Grey images ``[B, N, N]`` for ``labels [B, 2]``, and with ``record`` the activations ``[B, D]`` by role."""
+    ) -> tuple[NDArray[np.float32], _OfRoles, _OfRoles]:
+        """Grey images ``[B, N, N]`` for ``labels [B, 2]``, and with ``record`` the activations ``[B, D]`` by role.
+
+        The activations are those of the network's last call, and of its first.
+        """
         device, size = self.training.device, self._image_size
         rng = Drawing(generator(seed, "sampling", first, device))
         noise = rng.normal(len(labels), 1, size, size)
         objective = self.training.objective
-        if not record:
-            samples = objective.sample(self._fast(labels), labels, noise, rng)
-            return to_grey(samples)[:, 0].cpu().numpy(), {}
-        calls = 0
-        network = self.training.averaged
-        compiled = network._compiled_call_impl is not None  # it runs no hook of a module in it
-        eager = loop.called(network.forward if compiled else network, self.training.training)
         fast = self._fast(labels)
+        if not record:
+            return to_grey(objective.sample(fast, labels, noise, rng))[:, 0].cpu().numpy(), {}, {}
+        calls = 0
+        told: _OfRoles = {}
+        eager = self._eager()
 
         def net(x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-            """Only a call that runs each module fires its hooks: on a GPU, the last one alone, where it is known."""
-            nonlocal calls
+            """Only an eager call fires hooks: on a GPU the first one, and the last one where its number is known."""
+            nonlocal calls, told
             calls += 1
-            is_last = objective.calls is None or calls == objective.calls
-            return eager(x, t, labels) if is_last else fast(x, t, labels)
+            if calls > 1 and objective.calls is not None and calls != objective.calls:
+                return fast(x, t, labels)
+            output = eager(x, t, labels)
+            if calls == 1:
+                told = self._as_rows(outputs)
+            return output
 
         with self._recorded() as outputs:
             samples = objective.sample(net, labels, noise, rng)
         if objective.calls not in (None, calls):
             given = f"calls = {objective.calls}, and sample calls the network {calls} times"
             raise ValueError(f"{type(objective).__name__}: {given}: set calls to that, or to None where it varies")
-        taps = {}
+        return to_grey(samples)[:, 0].cpu().numpy(), self._as_rows(outputs), told
+
+    def _eager(self) -> Net:
+        """The network as it runs each module, so that hooks fire. A compiled one runs no hook of a module in it."""
+        network = self.training.averaged
+        is_compiled = network._compiled_call_impl is not None
+        return loop.called(network.forward if is_compiled else network, self.training.training)
+
+    def _as_rows(self, outputs: Mapping[Role, Tensor]) -> _OfRoles:
+        """The recorded activations ``[B, D]`` of each role. Raises ValueError for a tap that was not called."""
         for role, (name, _) in self._taps.items():
             if role not in outputs:
                 raise ValueError(f"tap {name!r} of {role}: the network never calls this module")
-            taps[role] = outputs[role].float().flatten(1).cpu().numpy()
-        return to_grey(samples)[:, 0].cpu().numpy(), taps
+        return {role: outputs[role].float().flatten(1).cpu().numpy() for role in self._taps}
 
     @contextmanager
     def _recorded(self) -> Iterator[dict[Role, Tensor]]:
@@ -233,6 +282,24 @@ class DiffusionLearner(Learner):
             return self._replayed(x, t, labels)[: len(x)]
 
         return net
+
+
+_OfRoles = dict[Role, NDArray[np.float32]]
+
+
+class _Rows:
+    """Activations of each role, part by part."""
+
+    def __init__(self, roles: Iterable[Role]):
+        self._parts: dict[Role, list[NDArray[np.float32]]] = {role: [] for role in roles}
+
+    def add(self, rows: _OfRoles) -> None:
+        for role, part in rows.items():
+            self._parts[role].append(part)
+
+    def joined(self, count: int) -> _OfRoles:
+        """The first ``count`` rows of each role. Nothing where none were added."""
+        return {role: np.concatenate(parts)[:count] for role, parts in self._parts.items() if parts}
 
 
 def _as_it_is(output: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bumplab.config import Role
 from bumplab.randomness import derive
-from bumplab.subjects.protocol import Budget, Drawn, Labels, Learner, State, Subject, Task, TrainingData
+from bumplab.subjects.protocol import Budget, Drawn, Images, Labels, Learner, State, Subject, Task, TrainingData
 
 AXES: tuple[Literal["x", "y"], ...] = ("x", "y")
 
@@ -19,7 +21,8 @@ class Factorized(Subject):
 
     def __init__(self, subject: Subject):
         self.subject = subject
-        self.roles, self.random, self.resumes = subject.roles, subject.random, subject.resumes
+        self.roles, self.tells, self.sees = subject.roles, subject.tells, subject.sees
+        self.random, self.resumes = subject.random, subject.resumes
         self.reads, self.version, self.libraries = subject.reads, subject.version, subject.libraries
 
     def budget(self, budget: Budget) -> Budget:
@@ -57,21 +60,40 @@ class FactorizedLearner(Learner):
     def draw(self, labels: Labels, seed: int, recorded: int = 0) -> Drawn:
         """The darkness of the two stripes is multiplied. Activations of both halves stand side by side."""
         x, y = (
-            half.draw(
-                labels * (np.arange(2) == number).astype(labels.dtype), derive(seed, "factor", number) % 2**32, recorded
-            )
+            half.draw(_of_axis(labels, number), derive(seed, "factor", number) % 2**32, recorded)
             for number, half in enumerate(self.halves)
         )
         dark_x, dark_y = (255 - np.clip(np.asarray(part.images, np.float32), 0, 255) for part in (x, y))
         images = 255 - dark_x * dark_y / 255
-        both = {
-            role: np.concatenate([part.activations[role].reshape(recorded, -1) for part in (x, y)], axis=1)
-            for role in (x.activations if recorded else ())
-        }
-        return Drawn(images, both)
+        if not recorded:
+            return Drawn(images)
+        return Drawn(images, _side_by_side(x.activations, y.activations), _side_by_side(x.told, y.told))
+
+    def see(self, images: Images, labels: Labels, seed: int) -> Mapping[Role, NDArray[Any]]:
+        """Each half sees stripes: a column, or a row, is as dark as the darkest pixel in it."""
+        size = images.shape[1]
+        columns, rows = images.min(axis=1), images.min(axis=2)
+        stripes = (columns[:, None, :].repeat(size, axis=1), rows[:, :, None].repeat(size, axis=2))
+        x, y = (
+            half.see(stripes[number], _of_axis(labels, number), derive(seed, "factor", number) % 2**32)
+            for number, half in enumerate(self.halves)
+        )
+        return _side_by_side(x, y)
 
     def state(self) -> State:
         return _joined(*(half.state() for half in self.halves))
+
+
+def _of_axis(labels: Labels, number: int) -> Labels:
+    """The labels ``[B, 2]`` with 0 for the other axis."""
+    own = labels.copy()
+    own[:, 1 - number] = 0
+    return own
+
+
+def _side_by_side(x: Mapping[Role, NDArray[Any]], y: Mapping[Role, NDArray[Any]]) -> dict[Role, NDArray[Any]]:
+    """Activations of both halves, ``[B, D of x + D of y]`` for each role."""
+    return {role: np.concatenate([part[role].reshape(len(part[role]), -1) for part in (x, y)], axis=1) for role in x}
 
 
 def _joined(x: State, y: State) -> State:

@@ -37,7 +37,8 @@ def require_members(subject: Subject, name: str) -> None:
     known = f"texts by role, and the roles are {', '.join(ROLES)}"
     require(isinstance(roles, Mapping) and set(roles) <= set(ROLES), "roles", roles, known)
     require(all(map(_is_text, roles.values())), "roles", dict(roles), f"{_TEXT} for each role")
-    require(isinstance(subject.random, bool), "random", subject.random, "True or False")
+    for member in ("tells", "sees", "random"):
+        require(isinstance(getattr(subject, member), bool), member, getattr(subject, member), "True or False")
     require(subject.resumes in RESUMES, "resumes", subject.resumes, " or ".join(map(repr, RESUMES)))
     reads = subject.reads
     require(

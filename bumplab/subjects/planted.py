@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bumplab.config import ROLES
+from bumplab.config import ROLES, Role
 from bumplab.subjects.protocol import Drawn, Images, Labels, State, Subject, Task, TrainingData
 
 DIMENSIONS = 8
@@ -25,6 +26,8 @@ class Planted(Subject):
     """Spread of the bumps in pixels. A subject that learns would read it off its training images."""
     noise: float = 1.0
     """Standard deviation of the activations' noise at step 0. The label's part of them is up to about 1."""
+    tells = True
+    sees = True
     roles = MappingProxyType(dict.fromkeys(ROLES, f"the label in {DIMENSIONS} dimensions, with noise"))
 
     def start(self, task: Task, data: TrainingData, device: str, at: tuple[int, State] | None = None) -> PlantedLearner:
@@ -59,13 +62,25 @@ class PlantedLearner:
         places = np.where(is_right[:, None], labels, (labels + shifts) % size)
         images = self.render(places)
         images[~is_right & ~has_bump] = 255.0
-        at_labels = labels[:recorded] / size - 0.5
-        activations = {}
+        activations, told = (self._embedded(labels[:recorded], rng) for _ in range(2))
+        return Drawn(images, activations, told)
+
+    def see(self, images: Images, labels: Labels, seed: int) -> dict[Role, NDArray[Any]]:
+        """The label, and the centre of the image's darkness, both in the same dimensions."""
+        pixels = np.arange(1, self.task.image_size + 1)
+        darkness = 255 - np.asarray(images, np.float64)
+        total = np.maximum(darkness.sum(axis=(1, 2)), 1e-9)
+        centres = np.stack([(darkness.sum(axis=axis) * pixels).sum(axis=1) / total for axis in (1, 2)], axis=1)
+        return self._embedded(centres + labels, self.task.rng("see", seed))
+
+    def _embedded(self, places: NDArray[np.floating], rng: np.random.Generator) -> dict[Role, NDArray[Any]]:
+        """``places [B, 2]`` in pixels, at random directions of `DIMENSIONS` and with noise: ``[B, DIMENSIONS]``."""
+        activations: dict[Role, NDArray[Any]] = {}
         for role in self.task.roles:
-            embedding = self.task.rng(role).normal(size=(2, DIMENSIONS))
-            noise = rng.normal(size=(recorded, DIMENSIONS)) * self.subject.noise * (1 - self.share())
-            activations[role] = at_labels @ embedding + noise
-        return Drawn(images, activations)
+            directions = self.task.rng(role).normal(size=(2, DIMENSIONS))
+            noise = rng.normal(size=(len(places), DIMENSIONS)) * self.subject.noise * (1 - self.share())
+            activations[role] = (places / self.task.image_size - 0.5) @ directions + noise
+        return activations
 
     def render(self, places: Labels) -> Images:
         """Dark bumps on white: ``[B, 2]`` in pixels -> ``[B, N, N]``. Pixel centres lie at ``1 .. N``."""

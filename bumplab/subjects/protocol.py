@@ -52,7 +52,7 @@ class TrainingData(Protocol):
         ...
 
     def only(self, axis: Literal["x", "y"]) -> TrainingData:
-        """The same labels with 0 for the other axis. An image is a dark stripe along the column x, or the row y."""
+        """Each x (or y) once, with 0 for the other axis. An image is a dark stripe along the column x, or the row y."""
         ...
 
 
@@ -103,7 +103,11 @@ class Drawn:
     images: Images
     """``[B, N, N]``. NaN marks an image that failed."""
     activations: Mapping[Role, NDArray[Any]] = field(default_factory=dict)
-    """For each role ``[recorded, ...]``: one row for each of the first ``recorded`` images."""
+    """For each role ``[recorded, ...]``: one row for each of the first ``recorded`` images, at the last sampling step.
+    A subject without sampling steps has one step, the first and the last."""
+    told: Mapping[Role, NDArray[Any]] = field(default_factory=dict)
+    """The same at the first sampling step, where there is no image yet. Subjects that declare `Subject.tells` give
+    it."""
 
 
 class Learner(Protocol):
@@ -121,6 +125,15 @@ class Learner(Protocol):
         All randomness comes from ``seed``. ``recorded`` is the number of images whose activations are asked for.
         """
         ...
+
+    def see(self, images: Images, labels: Labels, seed: int) -> Mapping[Role, NDArray[Any]]:
+        """For each role ``[B, ...]``: the activations for given ``images [B, N, N]`` under ``labels [B, 2]``.
+
+        The images are noised to one fixed time, where they can be made out. Equal seeds give equal activations.
+        Changes nothing of the learner. It is called where the subject declares `Subject.sees`. The suite passes true
+        images under one constant label, and white images under their true labels.
+        """
+        raise TypeError(f"{type(self).__name__} sees nothing: it has no see")
 
     def state(self) -> State:
         """All that is needed to go on. The arrays may share memory with the learner."""
@@ -143,6 +156,10 @@ class Subject(Protocol):
 
     roles: Mapping[Role, str] = MappingProxyType({})
     """The activations that it delivers, each with what it is, in words for the report."""
+    tells: bool = False
+    """Whether `Learner.draw` gives `Drawn.told` for its roles. Claims that need it are skipped otherwise."""
+    sees: bool = False
+    """Whether its learners have `Learner.see`. Claims that need it are skipped otherwise."""
     random: bool = True
     """Whether another seed draws another image for the same label."""
     resumes: Literal["exactly", "approximately"] = "exactly"

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from bumplab.config import MOST_CHARACTERS, RENDERED, SubjectSpec
 from bumplab.subjects.members import require_members
@@ -101,9 +101,9 @@ def resolve(spec: SubjectSpec, users: Named | None) -> Subject:
 
         return Factorized(resolve(replace(spec, factorized=False), users))
     if spec.name in RENDERED:
-        from bumplab.subjects.rendered import Rendered
+        from bumplab.subjects.rendered import How, Rendered
 
-        return Rendered("true" if spec.name == "true" else "nearest-label")
+        return Rendered(cast(How, spec.name))
     if not spec.is_users:
         from bumplab.subjects.diffusion import Unet
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bumplab.config import ROLES, RunSpec
+from bumplab.config import ROLES, Role, RunSpec
 from bumplab.data.feed import Feed
 from bumplab.randomness import derive
 from bumplab.subjects.protocol import Diverged, Drawn, Images, Labels, Learner, State, Subject, Task
@@ -20,6 +21,7 @@ from bumplab.subjects.sources import blamed
 from bumplab.subjects.state import StateError, to_bytes
 
 T = TypeVar("T")
+Activations = Mapping[Role, NDArray[Any]]
 NOT_RECORDED = 4
 """Images of a draw beyond those whose activations are asked for."""
 UNIT = 1.001
@@ -40,8 +42,10 @@ class Trial:
         self.notes: dict[str, None] = {}
         """Lines for what is allowed and worth knowing, in order."""
         self.spec = spec
-        feed = Feed(spec.data, spec.seed)
-        self.labels: Labels = feed.labels[np.linspace(0, len(feed.labels) - 1, spec.measure.samples).astype(int)]
+        self.feed = Feed(spec.data, spec.seed)
+        self.labels: Labels = self.feed.labels[
+            np.linspace(0, len(self.feed.labels) - 1, spec.measure.samples).astype(int)
+        ]
         """``[B, 2]`` in pixels: the labels of every draw."""
         self.seeds = (derive(spec.seed, "sampling", 0), derive(spec.seed, "sampling", 1))
         """Seeds of draws, as large as a run's."""
@@ -104,7 +108,9 @@ class Trial:
         ):
             return None
         if recorded:
-            self._require_activations(drawn.activations, recorded)
+            self._require_activations(drawn.activations, recorded, "draw gives activations")
+        if recorded and self.subject.tells:
+            self._require_activations(drawn.told, recorded, "draw gives told activations")
         size = self.spec.data.image_size
         problem = _problem(drawn.images, (len(labels), size, size), kinds="iuf")
         if not self.require(not problem, "images", f"draw gives images {problem}"):
@@ -115,6 +121,16 @@ class Trial:
         is_unit = images.dtype.kind == "f" and bool(np.ptp(images) > 0 and np.abs(images).max() <= UNIT)
         self.require(not is_unit, "grey values", "draw gives images within -1 to 1: must be 0 dark to 255 white")
         return images
+
+    def see(self, learner: Learner) -> Activations | None:
+        """The activations for true images under one label, or None where they are unusable."""
+        images = self.feed.true_images(self.labels)
+        labels = np.full_like(self.labels, (self.spec.data.image_size + 1) / 2)
+        try:
+            seen: Any = self._call("see", lambda: learner.see(images.copy(), labels, self.seeds[0]))
+        except Unusable:
+            return None
+        return seen if self._require_activations(seen, len(labels), "see gives activations") else None
 
     def state(self, learner: Learner) -> bytes | None:
         """The state as a file's content, or None where it is unusable."""
@@ -143,28 +159,29 @@ class Trial:
             self.require(is_known, f"finite {source}", f"{source}: {name!r} holds NaN: {todo}")
         return content
 
-    def _require_activations(self, activations: Any, recorded: int) -> None:
-        text = f"draw gives activations as a {type(activations).__name__}: must be arrays by role, such as a dict"
-        if not self.require(isinstance(activations, Mapping), "activations", text):
-            return
-        declared = self.subject.roles
+    def _require_activations(self, activations: Any, count: int, given: str) -> bool:
+        """Whether the activations of each declared role are as they must be. ``given`` says what gave them."""
+        text = f"{given} as a {type(activations).__name__}: must be arrays by role, such as a dict"
+        if not self.require(isinstance(activations, Mapping), given, text):
+            return False
+        declared, ok = self.subject.roles, True
         for role in activations.keys() - declared.keys():
-            self.require(False, "roles", f"draw gives activations of {role!r}: declare it in roles, or leave it out")
+            ok = self.require(False, f"roles {given}", f"{given} of {role!r}: declare it in roles, or leave it out")
         for role in declared:
             if role not in activations:
-                self.require(
-                    False,
-                    f"no {role}",
-                    f"draw gives no activations of {role!r}: deliver them, or leave it out of roles",
-                )
+                todo = "deliver them, or leave it out of roles"
+                text = f"{given.replace('gives', 'gives no')} of {role!r}: {todo}"
+                ok = self.require(False, f"no {role} {given}", text)
                 continue
             array = activations[role]
-            problem = _problem(array, (recorded, ...), kinds="biuf")
+            problem = _problem(array, (count, ...), kinds="biuf")
             if not problem and not np.isfinite(array).all():
                 problem = "with NaN or infinity: must be finite"
-            if not problem and array.shape != self._shapes.setdefault(role, array.shape):
-                problem = f"of shape {array.shape}, and {self._shapes[role]} earlier: must keep its shape"
-            self.require(not problem, role, f"draw gives activations of {role!r} {problem}")
+            shape = self._shapes.setdefault(f"{role} {given}", array.shape) if not problem else ()
+            if not problem and array.shape != shape:
+                problem = f"of shape {array.shape}, and {shape} earlier: must keep its shape"
+            ok = self.require(not problem, f"{role} {given}", f"{given} of {role!r} {problem}") and ok
+        return ok
 
     def _call(self, verb: str, function: Callable[[], T]) -> T:
         """The call's result. Raises `Unusable` for any error but `Diverged` in training."""

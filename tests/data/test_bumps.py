@@ -1,19 +1,19 @@
 """Rendering, label grids, holes and drawn label sets, against values computed by hand."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bumplab.config import TOLERANCE, DataSpec
+from bumplab.config import TOLERANCE, DataSpec, MeasureSpec, RunSpec
 from bumplab.data.bumps import (
     draw_in_hole,
-    draw_off_grid,
+    draw_probe,
     in_hole,
     join_factors,
     label_grid,
@@ -183,31 +183,29 @@ def test_without_a_hole_the_whole_grid_is_trained():
 
 
 @given(
-    n=st.sampled_from([16, 32]),
-    dx=st.sampled_from([0.1, 0.3, 1.0, 2.0, 4.0]),
-    dy=st.sampled_from([0.1, 1.0, 4.0]),
-    hole=st.sampled_from([0.0, 3.0, 5.0]),
+    low=st.floats(3, 5),
+    side=st.floats(0.5, 9),
+    hole=st.sampled_from([0.0, 3.0, 5.0, 7.0]),
     seed=st.integers(0, 2**32),
 )
-def test_off_grid_labels_lie_between_training_labels(n, dx, dy, hole, seed):
-    """At least 2 pixels inside the pixel centres 1 and N, within the grid, outside the hole, hardly one twice."""
-    labels = draw_off_grid(DataSpec(n, dx, dy, hole=hole), 64, torch.Generator().manual_seed(seed))
-    assert labels.shape == (64, 2)
-    assert labels.dtype == torch.float32
-    assert float(labels.min()) >= 3
-    assert float(labels.max()) <= n - 2
-    assert float(labels[:, 0].max()) <= (math.ceil(round(n / dx, 6)) - 1) * dx + 1e-5
-    assert float(labels[:, 1].max()) <= (math.ceil(round(n / dy, 6)) - 1) * dy + 1e-5
-    if hole:
-        edge = hole / 2
-        assert not bool(((labels - n / 2).abs() < edge - 1e-5).all(dim=1).any())
-    assert len(labels.unique(dim=0)) > 60
-
-
-def test_off_grid_labels_fill_the_interior():
-    labels = draw_off_grid(DataSpec(32, 0.1, 0.1), 4_000, torch.Generator().manual_seed(0))
-    assert labels.mean(dim=0).tolist() == pytest.approx([16.5, 16.5], abs=0.5)
-    assert labels.std(dim=0).tolist() == pytest.approx([27 / 12**0.5] * 2, abs=0.3)
+def test_probe_labels_fill_their_square_outside_the_hole(low, side, hole, seed):
+    """Hardly a label occurs twice. Those outside the hole are the ones of the run without it."""
+    measure = MeasureSpec(samples=200, probe_low=low, probe_high=min(low + side, 14.0))
+    try:
+        spec = RunSpec(DataSpec(16, hole=hole), measure=measure)
+    except ValueError:
+        assume(False)
+    labels, plain = (
+        draw_probe(run, torch.Generator().manual_seed(seed)) for run in (spec, replace(spec, data=DataSpec(16)))
+    )
+    assert (labels.shape, labels.dtype) == ((200, 2), torch.float32)
+    assert len(labels.unique(dim=0)) > 190
+    assert float(labels.min()) >= low - 1e-5
+    assert float(labels.max()) <= measure.probe_high + 1e-5
+    inside = ((plain - 8).abs() < hole / 2 - 1e-5).all(dim=1)
+    assert not bool(((labels - 8).abs() < hole / 2 - 1e-5).all(dim=1).any())
+    assert torch.equal(labels[~inside], plain[~inside])
+    assert plain.mean(dim=0).tolist() == pytest.approx([(low + measure.probe_high) / 2] * 2, abs=0.13 * side)
 
 
 @given(
@@ -226,15 +224,13 @@ def test_no_training_label_is_within_tolerance_of_a_label_in_the_hole(n, d, hole
     assert not bool((close & ((asked[:, 1:] - y).abs() < TOLERANCE - 1e-5)).any())
 
 
-def test_a_hole_that_leaves_no_off_grid_labels_is_refused():
-    """Else the draw would never end: the hole covers every label 2 pixels inside the outer pixel centres."""
+def test_a_hole_that_leaves_no_whole_bump_is_refused():
     for n, hole in ((16, 12.0), (16, 15.0), (32, 30.0)):
         assert error_of(DataSpec, n, 0.5, 0.5, hole=hole).startswith(f"hole = {hole}: "), (n, hole)
 
 
-def test_label_sets_depend_on_the_generator_alone():
+def test_labels_in_the_hole_depend_on_the_generator_alone():
     data = DataSpec(16, 0.5, 0.5, hole=5.0)
-    for draw in (draw_off_grid, partial(draw_in_hole, margin=1.0)):
-        first, again, other = (draw(data, 9, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
+    first, again, other = (draw_in_hole(data, 9, torch.Generator().manual_seed(seed), 1.0) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

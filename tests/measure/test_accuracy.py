@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.data.bumps import render
-from bumplab.measure.accuracy import Detections, accuracy, detect, failure_modes, within_tolerance
+from bumplab.measure.accuracy import (
+    Detections,
+    accuracy,
+    detect,
+    failure_modes,
+    placement,
+    positions_of_eq_1,
+    within_tolerance,
+)
 from bumplab.measure.detector import quantise
-from bumplab.measure.names import MODES
+from bumplab.measure.names import MODES, PLACEMENT
 from tests.errors import error_of
 
 ASKED = np.array([[5.0, 9.0]])
@@ -77,9 +85,12 @@ def test_detect_on_true_images_blanks_and_doubles():
     images[2] = np.minimum(images[2], images[0])
     detections = detect(quantise(images)[0], 1.0)
     assert detections.counts.tolist() == [1, 0, 2]
-    assert detections.positions[0].tolist() == [8.0, 8.0]
-    assert np.isnan(detections.positions[1]).all()
-    assert detections.positions[2].tolist() == pytest.approx([6.0, 10.0], abs=0.05)
+    assert detections.positions[0].tolist() == pytest.approx([8.0, 8.0], abs=0.01)
+    assert np.isnan(detections.positions[1:]).all(), "only a single bump has a place"
+    by_algorithm_1 = positions_of_eq_1(quantise(images)[0])
+    assert by_algorithm_1[0].tolist() == [8.0, 8.0]
+    assert np.isnan(by_algorithm_1[1]).all()
+    assert by_algorithm_1[2].tolist() == pytest.approx([6.0, 10.0], abs=0.05)
     assert [MODES[mode] for mode in failure_modes(detections, labels.numpy())] == ["correct", "none", "several"]
 
 
@@ -96,7 +107,7 @@ def test_ceiling_of_true_images_is_one_inside_and_below_at_the_border():
     shares = []
     for labels in (inside, border):
         images, _ = quantise(render(labels, 16, 1.0).numpy())
-        shares.append(accuracy(detect(images, 1.0).positions, labels.numpy())["accuracy"])
+        shares.append(accuracy(positions_of_eq_1(images), labels.numpy())["accuracy"])
     assert shares[0] == 1
     assert shares[1] < 0.5
 
@@ -105,6 +116,25 @@ def test_every_measure_refuses_a_label_that_is_not_finite():
     positions = np.full((2, 2), 3.0)
     detections = Detections(positions, np.ones(2, np.int64))
     for value in (np.nan, np.inf, -np.inf):
+        assert error_of(placement, detections, np.array([[3.0, value], [4.0, 3.0]])).startswith(f"labels hold {value}")
         labels = np.array([[3.0, 3.0], [4.0, value]])
         assert error_of(accuracy, positions, labels).startswith(f"labels hold {value}: "), value
         assert error_of(failure_modes, detections, labels).startswith(f"labels hold {value}: "), value
+
+
+def test_placement_of_planted_bumps():
+    """Shares are of all images. Errors are medians over the images with one bump."""
+    asked = np.zeros((6, 2))
+    positions = np.array([[0.3, -0.4], [3.0, 0.2], [0.0, 4.0], [0.6, 0.8], [np.nan, np.nan], [np.nan, np.nan]])
+    found = placement(Detections(positions, np.array([1, 1, 1, 1, 0, 2])), asked)
+    assert tuple(found) == PLACEMENT
+    assert found == pytest.approx(
+        {
+            **{"none": 1 / 6, "several": 1 / 6, "single-wrong": 2 / 6, "correct": 2 / 6},
+            **{"correct_x": 3 / 6, "correct_y": 3 / 6},
+            **{"error": (1 + math.hypot(3, 0.2)) / 2, "error_x": 0.45, "error_y": 0.6},
+        }
+    )
+    nothing = placement(Detections(positions[4:], np.array([0, 2])), asked[:2])
+    assert nothing["correct_x"] == 0
+    assert all(math.isnan(nothing[name]) for name in ("error", "error_x", "error_y"))

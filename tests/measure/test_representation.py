@@ -6,13 +6,10 @@ import skdim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bumplab.measure.names import MEASURES
 from bumplab.measure.representation import (
     intrinsic_dimension,
     linear_r2,
-    neighbour_order,
     pca_r2,
-    represent,
     signal,
     umap_embedding,
 )
@@ -46,23 +43,36 @@ def test_linear_r2_of_the_planted_share():
 
 def test_r2_of_a_constant_position_is_unknown():
     targets = np.column_stack([LABELS[:, 0], np.full(300, 4.0)])
-    for r2 in (linear_r2(PLANE[:, :3], targets), pca_r2(PLANE, targets)):
-        assert np.isfinite(r2[0])
-        assert np.isnan(r2[1])
+    r2 = linear_r2(PLANE[:, :3], targets)
+    assert np.isfinite(r2[0])
+    assert np.isnan(r2[1])
+    assert np.isnan(pca_r2(PLANE, targets))
 
 
 def test_pca_r2_is_high_on_a_plane_and_low_on_noise():
     """Cross-validated R^2 stays low on noise with many components. In-sample R^2 rises."""
-    assert pca_r2(PLANE, LABELS).min() > 0.95
-    assert pca_r2(NOISE, LABELS).max() <= 0.1
-    assert pca_r2(NOISE[:24], LABELS[:24]).max() <= 0.1
+    assert pca_r2(PLANE, LABELS) > 0.95
+    assert pca_r2(NOISE, LABELS) <= 0.1
+    assert pca_r2(NOISE[:24], LABELS[:24]) <= 0.1
     assert linear_r2(NOISE[:24, :10], LABELS[:24]).max() > 0.2
 
 
 def test_pca_r2_works_with_few_images_or_dimensions():
     for shape in ((24, 2), (24, 200), (20, 1), (8, 50)):
         activations = np.random.default_rng(2).standard_normal(shape)
-        assert np.isfinite(pca_r2(activations, LABELS[: shape[0]])).all(), shape
+        assert np.isfinite(pca_r2(activations, LABELS[: shape[0]])), shape
+
+
+def test_pca_r2_of_labels_at_random_points_is_not_above_chance():
+    """Copies of a label stay in one fold. Scattered over the folds, these 16 labels read 0.4 to 0.7."""
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        which = random.integers(16, size=300)
+        labels = np.array([[4.0 * x, 4.0 * y] for x in range(4) for y in range(4)])[which]
+        points = random.standard_normal((16, 64))[which] + 0.01 * random.standard_normal((300, 64))
+        assert pca_r2(points, labels) < 0.3, seed
+    four = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 4.0]])[which % 4]
+    assert np.isnan(pca_r2(points, four)), "four labels do not make five folds"
 
 
 def manifold(dimension, count=2_000, ambient=60):
@@ -102,12 +112,6 @@ def test_intrinsic_dimension_of_a_lattice_is_unknown():
     assert np.isnan(intrinsic_dimension(lattice))
 
 
-def test_neighbour_order_is_one_on_the_plane_and_half_by_chance():
-    assert neighbour_order(PLANE, LABELS) > 0.95
-    assert neighbour_order(LABELS * 3.0, LABELS) == pytest.approx(1.0)
-    assert neighbour_order(NOISE, LABELS) == pytest.approx(0.5, abs=0.06)
-
-
 def test_signal_is_the_share_of_power_that_differs_between_images():
     """3 plus or minus 3 differs by half its power. Units of unlike power are averaged before the division."""
     sign = np.where(np.arange(300) % 2, 1.0, -1.0)[:, None]
@@ -145,67 +149,26 @@ def test_umap_recovers_a_planted_plane_and_repeats():
     assert not np.array_equal(first, umap_embedding(PLANE, 6))
 
 
-@given(
-    points=st.integers(1, 60), copies=st.integers(1, 4), scale=st.sampled_from([1e-6, 1.0, 1e6]), seed=st.integers(0, 9)
-)
-@settings(max_examples=15)
-def test_copies_of_points_give_nan_or_the_number_of_the_points(points, copies, scale, seed):
+@given(points=st.integers(1, 60), copies=st.integers(1, 4), seed=st.integers(0, 9))
+@settings(max_examples=10)
+def test_copies_of_points_give_nan_or_the_number_of_the_points(points, copies, seed):
     """A dead tap has the same activations for every image. Some networks have the same for every image of a label."""
     random = np.random.default_rng(seed)
-    once = (random.standard_normal((points, 30)) * scale).astype(np.float32)
+    once = random.standard_normal((points, 30)).astype(np.float32)
     order = random.permutation(np.repeat(np.arange(points), copies))
-    several = once[order]
-    dimension = intrinsic_dimension(several)
+    dimension, embedding = intrinsic_dimension(once[order]), umap_embedding(once[order], 5)
     assert np.isnan(dimension) == (points < 10)
     assert np.isnan(dimension) or dimension == pytest.approx(intrinsic_dimension(once), rel=1e-3)
-    if len(several) < 24:
-        return
-    labels = random.uniform(0, 32, (len(several), 2))
-    first = represent(several, labels, labels, 5)
-    unknown = points < 20
-    assert np.isnan(first.measures["umap_r2"]) == np.isnan(first.embedding).all() == unknown
-    assert np.isnan(first.measures["umap_r2_generated"]) == unknown
-    assert np.isfinite(first.measures["pca_r2"])
-    if not unknown:
-        assert all(len(np.unique(first.embedding[order == which], axis=0)) == 1 for which in range(points))
-        again = represent(several, labels, labels, 5)
-        np.testing.assert_array_equal(list(first.measures.values()), list(again.measures.values()))
-
-
-def test_represent_measures_asked_and_generated_positions_apart():
-    """Generated positions are x and y swapped, and 20 are unknown."""
-    generated = LABELS[:, ::-1].copy()
-    generated[:20] = np.nan
-    planted = represent(PLANE, LABELS, generated, 5)
-    row, embedding = planted.measures, planted.embedding
-    assert tuple(row) == MEASURES
-    assert embedding.shape == (300, 3)
-    assert row["dimension"] == intrinsic_dimension(PLANE)
-    assert row["neighbour_order"] == neighbour_order(PLANE, LABELS)
-    assert (row["pca_r2_x"], row["pca_r2_y"]) == tuple(pca_r2(PLANE, LABELS))
-    assert (row["umap_r2_x"], row["umap_r2_y"]) == tuple(linear_r2(embedding, LABELS))
-    assert min(row["umap_r2"], row["umap_r2_generated"], row["pca_r2"], row["neighbour_order"]) > 0.8
-    assert row["signal"] == pytest.approx(signal(PLANE))
-    assert row["umap_r2"] == pytest.approx((row["umap_r2_x"] + row["umap_r2_y"]) / 2)
-    assert row["pca_r2"] == pytest.approx((row["pca_r2_x"] + row["pca_r2_y"]) / 2)
-    assert row["umap_r2_generated"] == pytest.approx(float(linear_r2(embedding[20:], LABELS[20:]).mean()), abs=1e-6)
-
-
-def test_few_known_positions_give_no_r2_of_generated_positions():
-    for known in (0, 10, 11):
-        generated = LABELS[:24].copy()
-        generated[known:] = np.nan
-        row = represent(PLANE[:24], LABELS[:24], generated, 5).measures
-        assert np.isnan(row["umap_r2_generated"]) == (known < 11), known
-        assert np.isfinite(row["umap_r2"]), known
+    assert np.isnan(embedding).all() == (points < 20)
+    if points >= 20:
+        assert all(len(np.unique(embedding[order == which], axis=0)) == 1 for which in range(points))
 
 
 def test_activations_that_are_not_finite_have_no_measures():
     for value in (np.nan, np.inf):
         activations = PLANE[:24].copy()
         activations[3, 5] = value
-        broken = represent(activations, LABELS[:24], LABELS[:24], 5)
-        assert tuple(broken.measures) == MEASURES
-        assert np.isnan(list(broken.measures.values())).all(), value
-        assert (broken.embedding.shape, broken.embedding.dtype) == ((24, 3), np.float32)
-        assert np.isnan(broken.embedding).all()
+        numbers = [pca_r2(activations, LABELS[:24]), intrinsic_dimension(activations), signal(activations)]
+        embedding = umap_embedding(activations, 5)
+        assert (embedding.shape, embedding.dtype) == ((24, 3), np.float32)
+        assert np.isnan([*numbers, *embedding.ravel(), *linear_r2(embedding, LABELS[:24])]).all(), value

@@ -7,7 +7,6 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -27,11 +26,10 @@ from bumplab.subjects.planted import Planted, PlantedLearner
 from bumplab.subjects.protocol import Diverged
 from bumplab.subjects.registry import Named
 from tests.folders import reseal
-from tests.rows import evidence_of, rows_of
 
 USERS = Named(SubjectSpec("planted.py:subject", source=64 * "0"), Planted())
 SPEC = replace(profiles.get("smoke").run(0, hole=3.0), subject=USERS.spec)
-SPEC = replace(SPEC, measure=replace(SPEC.measure, every=12, samples=20))
+SPEC = replace(SPEC, measure=replace(SPEC.measure, every=48, samples=20))
 KEY = run_key(SPEC)
 pytestmark = pytest.mark.usefixtures("no_sync")
 
@@ -94,7 +92,7 @@ def test_a_run_keeps_the_draws_of_each_checkpoint(whole):
     assert draws.bytes_on_disk(whole.root, KEY) > 2 * 40 * 16 * 16
     for step, checksum in found.draws.items():
         drawn = draws.load(whole.root, KEY, step, checksum, SPEC)
-        assert np.array_equal(drawn.images[:20], found.evidence[f"{step}/on_grid.images"][:20]), step
+        assert np.array_equal(drawn.images[:20], found.evidence[f"{step}/probe.images"][:20]), step
 
 
 def test_a_run_measured_again_has_the_same_numbers_bit_for_bit(copy, newer):
@@ -117,17 +115,17 @@ def test_the_planner_measures_again_and_trains_nothing(copy, newer, monkeypatch)
 
     def measure(spec, step, sets, drawn):
         measured = real(spec, step, sets, drawn)
-        return replace(measured, row=measured.row | {"on_grid.accuracy": 0.25})
+        return replace(measured, row=measured.row | {"probe.accuracy": 0.25})
 
     real = again.measure
     monkeypatch.setattr(again, "measure", measure)
     before = copy.load(SPEC)
     found = obtained(copy)
-    assert [row["on_grid.accuracy"] for row in found.rows] == [0.25, 0.25]
-    assert [row["off_grid.accuracy"] for row in found.rows] == [row["off_grid.accuracy"] for row in before.rows]
+    assert [row["probe.accuracy"] for row in found.rows] == [0.25, 0.25]
+    assert [row["probe.ceiling"] for row in found.rows] == [row["probe.ceiling"] for row in before.rows]
     monkeypatch.setattr(again, "measure", no_training)
-    assert [row["on_grid.accuracy"] for row in obtained(copy).rows] == [0.25, 0.25]
-    assert found.arithmetic == before.arithmetic.replace(", measured as in version 1", "")
+    assert [row["probe.accuracy"] for row in obtained(copy).rows] == [0.25, 0.25]
+    assert found.arithmetic == before.arithmetic.replace(", measured as in version 2", "")
     assert found.arithmetic != before.arithmetic, "one claim never mixes two measurements"
 
 
@@ -151,7 +149,7 @@ def test_without_opencv_stored_numbers_are_read_as_they_are(copy, newer, monkeyp
         raise ImportError("libGL.so.1")
 
     monkeypatch.setattr(store, "versions", missing)
-    assert obtained(copy).measurement == 1
+    assert obtained(copy).measurement == MEASUREMENT
 
 
 def test_a_run_that_is_measured_by_another_process_is_waited_for(copy, newer, monkeypatch):
@@ -198,7 +196,7 @@ def test_hostile_draws_with_right_checksums_cost_one_warning(copy, newer):
         body["draws"]["12"] = hashlib.sha256(content).hexdigest()
         reseal(copy.path(KEY), **{"rows.json": json.dumps(body).encode()})
         with one_warning("another form"):
-            assert obtained(copy).measurement == 1
+            assert obtained(copy).measurement == MEASUREMENT
 
 
 def test_checksums_of_draws_are_checked_as_all_else_in_rows_json(copy):
@@ -225,16 +223,16 @@ def test_checksums_of_draws_are_checked_as_all_else_in_rows_json(copy):
 def test_numbers_that_only_the_new_measurement_has_are_measured_from_old_draws(copy, newer, monkeypatch):
     """Without the draws, such a run is set aside and trained again: a claim would miss the number."""
     real_names, real_measure, real_possible = record.row_names, again.measure, record.is_possible
-    monkeypatch.setattr(record, "row_names", lambda spec, step: real_names(spec, step) | {"on_grid.new"})
-    monkeypatch.setattr(record, "is_possible", lambda name, *rest: name == "on_grid.new" or real_possible(name, *rest))
+    monkeypatch.setattr(record, "row_names", lambda spec, step: real_names(spec, step) | {"probe.new"})
+    monkeypatch.setattr(record, "is_possible", lambda name, *rest: name == "probe.new" or real_possible(name, *rest))
 
     def measure(*arguments):
         measured = real_measure(*arguments)
-        return replace(measured, row=measured.row | {"on_grid.new": 7.0})
+        return replace(measured, row=measured.row | {"probe.new": 7.0})
 
     monkeypatch.setattr(again, "measure", measure)
     shutil.copytree(copy.root, copy.root.with_name("without"))
-    assert [row["on_grid.new"] for row in obtained(copy).rows] == [7.0, 7.0]
+    assert [row["probe.new"] for row in obtained(copy).rows] == [7.0, 7.0]
     without = RunStore(copy.root.with_name("without"))
     draws.remove(without.root, KEY)
     with pytest.warns(UserWarning, match="cannot be measured again"), pytest.raises(AssertionError, match="trained"):
@@ -261,8 +259,8 @@ def test_a_damaged_measurement_is_dropped_and_made_again(copy, newer):
         damage()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert copy.load(SPEC).measurement == 1
-            assert obtained(copy).measurement == 2
+            assert copy.load(SPEC).measurement == MEASUREMENT
+            assert obtained(copy).measurement == MEASUREMENT + 1
 
 
 def test_a_measurement_is_neither_read_nor_removed_through_a_linked_folder(copy, newer, tmp_path):
@@ -274,9 +272,9 @@ def test_a_measurement_is_neither_read_nor_removed_through_a_linked_folder(copy,
         damage()
         linked.unlink(missing_ok=True)
         linked.symlink_to(outside)
-        assert copy.load(SPEC).measurement == 1
+        assert copy.load(SPEC).measurement == MEASUREMENT
         assert folder.is_dir()
-    assert obtained(copy).measurement == 2
+    assert obtained(copy).measurement == MEASUREMENT + 1
     assert (folder / "rows.json").read_bytes() == b"{}"
     assert not linked.is_symlink()
 
@@ -307,7 +305,7 @@ class Breaking(Planted):
 
 
 def test_a_failed_run_is_measured_again_as_a_failed_run(tmp_path, newer):
-    spec = replace(SPEC, measure=replace(SPEC.measure, every=6))
+    spec = replace(SPEC, measure=replace(SPEC.measure, every=24))
     failing = RunStore(tmp_path)
     execute(spec, failing, "cpu", replace(USERS, subject=Breaking()))
     before = failing.load(spec)
@@ -347,55 +345,6 @@ def test_draws_of_an_earlier_attempt_are_removed_where_a_run_starts_anew(tmp_pat
         "000000000.safetensors",
         "000000012.safetensors",
     ]
-
-
-# --- files of form 2 --------------------------------------------------------------------------------------------------
-
-OLD = {"layer4": "up1-features", "layer4-injected": "up1", "encoder": "down3", "bottleneck": "bottleneck"}
-
-
-def old_name(name):
-    group, dot, last = name.partition(".")
-    return f"{OLD.get(group, group)}{dot}{last}"
-
-
-def test_files_of_form_2_are_read_with_today_s_names(tmp_path):
-    """As the code before this one wrote them: other names of roles, no draws and no version of the measurement."""
-    spec, place = profiles.get("smoke").run(0), RunStore(tmp_path)
-    rows = rows_of(spec)
-    for number, row in enumerate(rows):
-        for role, value in zip(OLD, (0.1, 0.2, 0.3, 0.4), strict=True):
-            row |= {f"{role}.signal": value + 0.01 * number} if f"{role}.signal" in row else {}
-    evidence = evidence_of(spec)
-    for number, role in enumerate(OLD):
-        evidence[f"12/{role}.embedding"] = np.full((24, 3), number, np.float16)
-    body = {
-        "format": 2,
-        "rows": [{old_name(name): value for name, value in row.items()} for row in rows],
-        "seconds": {"training": 1.0},
-        "environment": {"torch": "2", "umap-learn": "0.5", "opencv": cv2.__version__},
-        "failed": None,
-    }
-    old_evidence = {f"{step}/{old_name(name)}": evidence[f"{step}/{name}"] for step, name in (
-        name.split("/") for name in evidence
-    )}  # fmt: skip
-    files = {
-        "spec.json": spec.to_json().encode(),
-        "rows.json": json.dumps(body, sort_keys=True).encode(),
-        "evidence.safetensors": safetensors.numpy.save(old_evidence),
-        "weights.safetensors": b"",
-    }
-    seal(place.path(run_key(spec)), files)
-    found = place.load(spec)
-    assert found.rows == rows
-    assert found.evidence.keys() == evidence.keys()
-    assert all(np.array_equal(found.evidence[name], array) for name, array in evidence.items())
-    assert (found.draws, found.measurement, place.is_current(found)) == ({}, 1, True)
-    assert found.arithmetic == replace(found, measurement=record.MEASUREMENT).arithmetic
-    shutil.rmtree(place.path(run_key(spec)))
-    place.publish(found, b"")
-    assert json.loads((place.path(run_key(spec)) / "rows.json").read_bytes())["format"] == record.RESULTS_FORMAT
-    assert place.load(spec).rows == rows
 
 
 def test_a_measurement_of_an_earlier_training_does_not_answer_for_the_new_run(copy, newer):

@@ -20,7 +20,7 @@ from tests.rows import made_up, rows_of
 
 ROOT = Path(__file__).parents[2]
 BASE = profiles.get("smoke").run(0)
-FIRST, SECOND = (replace(BASE, seed=seed, measure=replace(BASE.measure, every=12)) for seed in (0, 1))
+FIRST, SECOND = (replace(BASE, seed=seed, measure=replace(BASE.measure, every=48)) for seed in (0, 1))
 MOUNT = ["unshare", "--user", "--map-root-user", "--mount"]
 CALL = "import pathlib, sys; from tests.runs import test_disk as t; getattr(t, sys.argv[1])(pathlib.Path(sys.argv[2]))"
 """Program that calls a function of this module with a folder."""

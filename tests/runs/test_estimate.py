@@ -50,7 +50,7 @@ def test_a_measurement_is_scaled_from_a_shorter_one(monkeypatch):
     now, measured = [0.0], []
 
     def measure(spec, step, sets, drawn):
-        now[0] += 0.5 * len(sets["on_grid"].labels) + (0.0 if measured else 7.0)
+        now[0] += 0.5 * len(sets["probe"].labels) + (0.0 if measured else 7.0)
         measured.append(step)
 
     monkeypatch.setattr("bumplab.measure.measure.measure", measure)
@@ -61,12 +61,12 @@ def test_a_measurement_is_scaled_from_a_shorter_one(monkeypatch):
         spec = replace(
             SMOKE,
             subject=USERS,
-            measure=replace(SMOKE.measure, samples=samples, last_samples=2 * samples),
+            measure=replace(SMOKE.measure, samples=samples),
             diffusion=replace(SMOKE.diffusion, sampler_steps=steps),
         )
         trial = estimate.trial(spec, "cpu", Named(USERS, subject))
-        case, drawn_sets = (samples, steps, trial), 2
-        assert trial.measurement == pytest.approx(samples * (0.5 + drawn_sets * (0.25 + steps))), case
+        case = (samples, steps, trial)
+        assert trial.measurement == pytest.approx(samples * (0.5 + 0.25 + steps)), case
         assert trial.image == pytest.approx(0.25 + steps), case
         assert trial.step == pytest.approx(3.0), case
         assert trial.once == pytest.approx(7.0), case
@@ -87,22 +87,19 @@ def test_a_subject_that_reads_no_sampler_is_tried_with_its_own(monkeypatch):
 
 
 def test_the_bytes_of_draws_are_those_that_a_run_keeps(tmp_path):
-    spec = replace(SMOKE, subject=USERS, measure=replace(SMOKE.measure, every=12))
+    spec = replace(SMOKE, subject=USERS, measure=replace(SMOKE.measure, every=48))
     users = Named(USERS, Planted())
     execute(spec, RunStore(tmp_path), "cpu", users)
     kept = draws.bytes_on_disk(tmp_path, run_key(spec))
-    assert kept - 2_000 < estimate.trial(spec, "cpu", users).draws <= kept
+    assert 0.9 * kept < estimate.trial(spec, "cpu", users).draws < 1.5 * kept
 
 
 def test_seconds_add_up_over_runs():
     cost = estimate.Trial(step=1.0, measurement=10.0, image=0.5, once=0.0, memory=0, draws=0)
-    more = replace(SMOKE.measure, last_samples=SMOKE.measure.samples + 4)
-    holed = replace(SMOKE, data=replace(SMOKE.data, hole=5.0), measure=more)
+    holed = replace(SMOKE, data=replace(SMOKE.data, hole=5.0))
     factorized = replace(SMOKE, subject=SubjectSpec(factorized=True))
-    plain = 12 + 3 * 10
+    measuring, on_grid = (5 + estimate.LAST_MORE) * 10, 24 * 0.5
     assert cost.seconds([]) == 0
-    assert cost.seconds([SMOKE]) == plain
-    assert cost.seconds([SMOKE, holed]) == 2 * plain + 2 * 4 * 0.5
-    assert cost.seconds([replace(SMOKE, measure=more)]) == plain + 4 * 0.5
-    assert cost.seconds([factorized]) == 24 + 3 * 10
-    assert cost.seconds([replace(factorized, measure=more)]) == 24 + 3 * 10 + 2 * 4 * 0.5
+    assert cost.seconds([SMOKE]) == 12 + measuring + on_grid
+    assert cost.seconds([SMOKE, holed]) == 2 * cost.seconds([SMOKE]) + 5 * 24 * 0.5
+    assert cost.seconds([factorized]) == 24 + measuring + 2 * on_grid

@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from bumplab import profiles
-from bumplab.config import LAST_ROLES, LAYER_4
+from bumplab.config import ROLES
 from bumplab.diffusion import denoising, speed
 from bumplab.diffusion.sampler import sample
 from bumplab.measure import libraries
@@ -32,11 +32,11 @@ from tests.learners import started, trained
 from tests.rows import made_up, rows_of
 
 SMOKE = profiles.get("smoke").run(3)
-# few checkpoints, as two taps are embedded at each; an averaged network; more steps than checkpoints
+# few checkpoints, as a tap is embedded at each; an averaged network; more steps than checkpoints
 SPEC = replace(
     SMOKE,
     training=replace(SMOKE.training, steps=12, ema_decay=0.5),
-    measure=replace(SMOKE.measure, every=4, samples=24),
+    measure=replace(SMOKE.measure, every=16, samples=24),
 )
 STEPS = [0, 4, 8, 12]
 
@@ -80,19 +80,19 @@ def test_a_run_is_published_whole_and_cleaned_up(whole):
     assert record.failed is None
     assert [row["step"] for row in record.rows] == STEPS
     assert np.isfinite([row["loss"] for row in record.rows[1:]]).all()
-    assert set(record.seconds) == {"training", "measuring", "storing"}
+    assert set(record.seconds) == {"training", "drawing", "measuring", "storing"}
     assert all(seconds > 0 for seconds in record.seconds.values())
     assert record.environment["threads"] == 1
     assert {name.partition("/")[0] for name in record.evidence} == {str(step) for step in STEPS}
     assert running(whole.root) == []
     assert whole.load_partial(SPEC) is None
-    taps = [{key.split(".")[0] for key in row if "umap_r2" in key} for row in record.rows]
-    assert taps == [{*LAYER_4}] * 3 + [{*LAYER_4, *LAST_ROLES}], "the bottleneck is measured when training ends"
+    roles = [{name.split(".")[0] for name in row} & {*ROLES} for row in record.rows]
+    assert roles == [{"layer4"}] * (len(STEPS) - 1) + [{*ROLES}], "the bottleneck is measured when training ends"
 
 
 def test_the_weights_of_a_control_are_published_as_they_were_trained(tmp_path, made_up_rows):
     for control in ("factorized", "shuffled"):
-        spec = getattr(profiles.get("smoke"), control)(replace(SMOKE, measure=replace(SMOKE.measure, every=12)))
+        spec = getattr(profiles.get("smoke"), control)(replace(SMOKE, measure=replace(SMOKE.measure, every=48)))
         store = RunStore(tmp_path / control)
         execute(spec, store, "cpu")
         assert [row["step"] for row in store.load(spec).rows] == [0, 12], control
@@ -108,8 +108,8 @@ def test_a_run_measured_on_rendered_images_is_published_with_what_is_unknown(tmp
     record = store.load(spec)
     assert [row["step"] for row in record.rows] == [0, 1]
     for row in record.rows:
-        assert row["off_grid.correct"] == 1
-        assert np.isnan(row["layer4-injected.umap_r2"])
+        assert row["probe.correct"] == 1
+        assert np.isnan(row["layer4.order"])
 
 
 KILLED = """
@@ -199,7 +199,7 @@ def resume(spec, store):
 DIVERGING = replace(
     SMOKE,
     training=replace(SMOKE.training, learning_rate=1e30, steps=6),
-    measure=replace(SMOKE.measure, every=3, samples=24),
+    measure=replace(SMOKE.measure, every=12, samples=24),
 )
 EVERY_STEP = replace(DIVERGING, measure=replace(DIVERGING.measure, every=1))
 FINITE_WEIGHTS = replace(EVERY_STEP, training=replace(EVERY_STEP.training, learning_rate=1e25))
@@ -213,8 +213,8 @@ def test_a_diverged_run_is_a_failed_result_and_not_trained_again(tmp_path, monke
     """It diverges between checkpoints or just before one. At 1e25 loss and weights are finite, and samples are not."""
     for name, spec, reason in (
         ("between", DIVERGING, "the loss is"),
-        ("before", EVERY_STEP, "at step 1 48 of 48 samples hold NaN or infinity"),
-        ("finite", FINITE_WEIGHTS, "at step 1 48 of 48 samples hold NaN or infinity"),
+        ("before", EVERY_STEP, "at step 1 24 of 24 samples hold NaN or infinity"),
+        ("finite", FINITE_WEIGHTS, "at step 1 24 of 24 samples hold NaN or infinity"),
     ):
         board, store = Board(tmp_path / name, "session"), RunStore(tmp_path / name)
         (record,) = obtain([spec], board, store, "cpu")
@@ -238,9 +238,9 @@ def test_samples_that_are_not_finite_before_training_are_an_error(tmp_path, monk
 
 def test_a_number_out_of_range_ends_the_run_at_its_first_checkpoint(tmp_path, made_up_rows):
     for name, value in (
-        ("on_grid.accuracy", 1.25),
-        ("layer4-injected.pca_r2", 1.5),
-        ("layer4-injected.dimension", -1.0),
+        ("probe.accuracy", 1.25),
+        ("layer4.order", 1.5),
+        ("layer4.flatness", -1.0),
     ):
         made_up_rows[0] = {name: value}
         with pytest.raises(Unreadable, match=rf"{value:g} for {name} at step 0") as raised:
@@ -251,10 +251,10 @@ def test_a_number_out_of_range_ends_the_run_at_its_first_checkpoint(tmp_path, ma
 
 
 def test_a_number_out_of_range_after_some_training_is_a_failed_result(tmp_path, monkeypatch, made_up_rows):
-    made_up_rows[8] = {"off_grid.correct": 1.25}
+    made_up_rows[8] = {"probe.correct": 1.25}
     board, store = Board(tmp_path, "session"), RunStore(tmp_path)
     (record,) = obtain([SPEC], board, store, "cpu")
-    assert "1.25 for off_grid.correct at step 8" in record.failed
+    assert "1.25 for probe.correct at step 8" in record.failed
     assert [row["step"] for row in record.rows] == [0, 4]
     assert {name.partition("/")[0] for name in store.load(SPEC).evidence} == {"0", "4"}
     monkeypatch.setattr(module, "execute", no_training)

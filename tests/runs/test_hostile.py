@@ -172,24 +172,24 @@ def test_a_number_is_finite_and_its_square_too(store):
 def test_what_was_counted_is_a_share_of_what_was_drawn(store):
     """An unknown share would count as a level that was never reached. It made a claim SUPPORTED."""
     cases = [
-        *(("on_grid.accuracy", value, 0) for value in (None, 1.35, -0.1)),
-        *(("off_grid.ceiling", value, 2) for value in (None, 2)),
-        *(("on_grid.samples", value, 1) for value in (None, 0, 23, 24.5)),
-        ("off_grid.correct", None, 1),
+        *(("probe.accuracy", value, 0) for value in (None, 1.35, -0.1)),
+        *(("on_grid.ceiling", value, -1) for value in (None, 2)),
+        *(("probe.samples", value, 1) for value in (None, 0, 23, 24.5)),
+        ("probe.correct", None, 1),
         ("loss", None, 2),
     ]
     for name, value, row in cases:
         plant_rows(store, lambda body, name=name, value=value, row=row: body["rows"][row].update({name: value}))
         assert_refused(store, SPEC, (name, value), name, f"at step {SPEC.measured_steps()[row]}")
     changed = record_of()
-    changed.rows[0] |= {"loss": np.nan, "layer4-injected.umap_r2": np.nan, "layer4.dimension": np.nan}
+    changed.rows[0] |= {"loss": np.nan, "layer4.order": np.nan, "probe.error": np.nan}
     store.publish(changed, WEIGHTS)
-    assert np.isnan(store.load(SPEC).rows[0]["layer4-injected.umap_r2"]), "a representation may be unknown"
+    assert np.isnan(store.load(SPEC).rows[0]["layer4.order"]), "a representation may be unknown"
 
 
 def test_a_run_that_lacks_a_number_is_refused(store):
     """Its reader would meet a KeyError, in this session and in every later one."""
-    for name in ("loss", "on_grid.accuracy", "off_grid.samples", "layer4-injected.pca_r2"):
+    for name in ("loss", "probe.accuracy", "probe.samples", "layer4.told"):
         for row in (0, -1):
             for failed in (None, "the loss is nan"):
 
@@ -256,11 +256,11 @@ def test_evidence_of_a_step_is_whole_and_in_form_or_absent(store):
         step, array = name.split("/")
         plant(store, "evidence.safetensors", saved({k: v for k, v in whole.items() if k != name}))
         assert_refused(store, SPEC, name, f"{array} at step {step}")
-    for name in ("0/on_grid.images", "12/off_grid.modes", "12/embedding.labels", "0/layer4-injected.embedding"):
+    for name in ("0/probe.images", "12/on_grid.modes", "12/embedding.labels", "0/layer4.embedding"):
         for array in (whole[name][:-1], whole[name][..., None], whole[name].astype(np.float64)):
             plant(store, "evidence.safetensors", saved(whole | {name: array}))
             assert_refused(store, SPEC, (name, array.shape), name.split("/")[1])
-    for name, value in (("0/on_grid.modes", 4), ("12/off_grid.labels", np.inf), ("0/embedding.labels", np.nan)):
+    for name, value in (("0/probe.modes", 4), ("12/on_grid.labels", np.inf), ("0/embedding.labels", np.nan)):
         array = whole[name].copy()
         array.flat[-1] = value
         plant(store, "evidence.safetensors", saved(whole | {name: array}))

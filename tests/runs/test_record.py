@@ -47,9 +47,9 @@ def with_leaf(part, path, value):
 
 # another valid value for each field whose double is not valid
 OTHER = {
-    "image_size": 24, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
+    "image_size": 40, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
     "sampler": "ancestral", "precision": "bf16", "ema_decay": 0.5, "weight_decay": 0.5, "timesteps": 2000,
-    "pairing": "shuffled", "last_samples": 1000, "seed": 1, "factorized": True, "name": "my.py:other",
+    "pairing": "shuffled", "stripe": 4.0, "probe_low": 4.0, "probe_high": 28.0, "seed": 1, "factorized": True, "name": "my.py:other",
     "arguments": (("a", "2"),), "source": 64 * "1", "versions": (("torch", "3"),),
 }  # fmt: skip
 
@@ -58,7 +58,10 @@ def test_the_key_changes_with_every_field_and_what_is_drawn_and_with_nothing_els
     base = with_leaf(RunSpec(), ("diffusion",), replace(RunSpec().diffusion, sampler="ddim", sampler_steps=20))
     base = replace(base, subject=SubjectSpec("my.py:subject", (("a", "1"),), 64 * "0", (("torch", "2"),)))
     assert len(dict(leaves(base))) > 20
-    for path, value in leaves(base):
+    in_cells = replace(base, data=replace(base.data, cells=4, matrices=2))
+    of_cells = [(in_cells, path, value) for path, value in leaves(in_cells) if path[-1] in ("cells", "matrices")]
+    others = [(base, path, value) for path, value in leaves(base) if path[-1] not in ("cells", "matrices")]
+    for base, path, value in (*others, *of_cells):
         other = OTHER[path[-1]] if path[-1] in OTHER else value * 2
         changed = with_leaf(base, path, other)
         assert other != value, path

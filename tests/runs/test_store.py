@@ -150,7 +150,7 @@ def test_the_newest_checkpoint_is_used_and_older_ones_dropped(store):
     record, weights = store.load_partial(SPEC)
     assert_equal(record, make_record(checkpoints=2))
     assert weights == WEIGHTS
-    assert [path.name for path in store.checkpoints(KEY).iterdir()] == ["000000006"]
+    assert [path.name for path in store.checkpoints(KEY).iterdir()] == ["000000003"]
 
 
 def test_a_damaged_newest_checkpoint_falls_back_to_an_older_whole_one_then_to_the_start(store):
@@ -160,8 +160,8 @@ def test_a_damaged_newest_checkpoint_falls_back_to_an_older_whole_one_then_to_th
     store.save_partial(make_record(checkpoints=2), WEIGHTS)
     shutil.copytree(store.root / "kept", folder, dirs_exist_ok=True)  # as if killed before the older one was dropped
     assert len(store.load_partial(SPEC)[0].rows) == 2
-    (folder / "000000006" / "weights.safetensors").write_bytes(WEIGHTS[:-1])
-    with pytest.warns(UserWarning, match="000000006: weights.safetensors does not match"):
+    (folder / "000000003" / "weights.safetensors").write_bytes(WEIGHTS[:-1])
+    with pytest.warns(UserWarning, match="000000003: weights.safetensors does not match"):
         record, _ = store.load_partial(SPEC)
     assert_equal(record, make_record(checkpoints=1))
     (folder / "000000000" / "rows.json").write_bytes(b"")

@@ -260,6 +260,8 @@ SOUND = {
     "whole grey values": images(lambda array: np.clip(array, 0, 255).astype(np.uint8)),
     "half precision": images(lambda array: array.astype(np.float16)),
     "one image a label": subject_of(Fixed, random=False),
+    "tells nothing, as it says": drawing(lambda learner, drawn: replace(drawn, told={}), tells=False),
+    "sees nothing, as it says": subject_of(type("Sightless", (Learner,), {"see": None}), sees=False),
     "no roles": drawing(lambda learner, drawn: replace(drawn, activations={}), roles={}),
     "activations of two axes": activations(lambda arrays, learner: {k: v.reshape(-1, 2, 4) for k, v in arrays.items()}),
     "resumes approximately": storing(without_weight, resumes="approximately"),
@@ -275,7 +277,51 @@ class DrawsOtherwiseUnrecorded(Learner):
         return drawn if recorded else replace(drawn, images=255 - drawn.images)
 
 
+def told(change):
+    """A subject whose activations at the first sampling step, where there are some, pass through ``change``."""
+    return drawing(lambda learner, drawn: replace(drawn, told=change(drawn.told)) if drawn.told else drawn)
+
+
+def seeing(change, **members):
+    """A subject whose activations of given images pass through ``change(learner, seen)``."""
+
+    class Changed(Learner):
+        def see(self, images, labels, seed):
+            return change(self, super().see(images, labels, seed))
+
+    return subject_of(Changed, **members)
+
+
+def count_a_look(learner, seen):
+    learner.weight += 1
+    return seen
+
+
+def all_plus(value, arrays):
+    return {role: rows + value for role, rows in arrays.items()}
+
+
+class Blind(Learner):
+    see = None
+
+
 BROKEN = {
+    # what it is told and sees
+    "tells nothing": (
+        told(lambda arrays: {k: v for k, v in arrays.items() if k != "layer4"}),
+        "no told activations of 'layer4'",
+    ),
+    "told too few": (told(lambda arrays: {k: v[1:] if k == "encoder" else v for k, v in arrays.items()}), "(19, 8)"),
+    "told nan": (told(lambda arrays: arrays | {"encoder": arrays["encoder"] + math.nan}), "told"),
+    "sees without see": (subject_of(Blind), "see raises"),
+    "sees nan": (seeing(lambda learner, seen: seen | {"encoder": seen["encoder"] + math.nan}), "see gives"),
+    "sees too few": (seeing(lambda learner, seen: seen | {"encoder": seen["encoder"][1:]}), f"({DRAWN}, ...)"),
+    "sees a list": (seeing(lambda learner, seen: list(seen)), "see gives activations as a list"),
+    "sees unseeded": (
+        seeing(lambda learner, seen: all_plus(np.random.default_rng().normal(), seen)),
+        "see gives other",
+    ),
+    "a look changes the state": (seeing(count_a_look), "draw or see changes state()"),
     "recording changes images": (subject_of(DrawsOtherwiseUnrecorded), "must not depend on recorded"),
     "images in [0, 1]": (images(lambda array: array / 255), "must be 0 dark to 255 white"),
     # what start gives
@@ -311,7 +357,7 @@ BROKEN = {
     "seed ignored": (subject_of(Fixed), "random = False"),
     "seed used": (subject_of(random=False), "random = True"),
     "labels ignored": (subject_of(WithoutLabels), "ignores its labels"),
-    "draw changes the state": (subject_of(CountsDraws), "draw changes state()"),
+    "draw changes the state": (subject_of(CountsDraws), "changes state()"),
     "draw changes the training": (subject_of(DisturbedByDraws), "after draws"),
     # training
     "train raises": (calling("train", divide), "train raises test_check.py:"),

@@ -84,18 +84,75 @@ def test_images_and_activations_keep_their_order_whatever_is_drawn_at_a_time(mon
             assert drawn.activations == {}, "nothing is recorded unless asked"
 
 
-def test_activations_are_those_of_the_last_call(monkeypatch):
-    """Which is at the lowest timestep. Earlier calls have higher ones, and what follows in place changes none."""
+def test_activations_are_those_of_the_last_call_and_told_those_of_the_first(monkeypatch):
+    """Timesteps fall from call to call, and what follows in place changes no activation."""
     spec = replace(SPEC, diffusion=replace(SPEC.diffusion, sampler_steps=5))
     timesteps = []
     forward = Features.forward
     monkeypatch.setattr(
         Features, "forward", lambda self, labels, t: timesteps.append(int(t[0])) or forward(self, labels, t)
     )
-    activations = started(spec, perfect(layer4="features")).draw(LABELS[:8], 0, 5).activations["layer4"]
+    drawn = started(spec, perfect(layer4="features")).draw(LABELS[:8], 0, 5)
     assert timesteps == sorted(timesteps, reverse=True)
     assert len(set(timesteps)) == 5
-    assert np.array_equal(activations, np.column_stack([LABELS[:5], np.full(5, timesteps[-1])]))
+    for rows, timestep in ((drawn.activations, timesteps[-1]), (drawn.told, timesteps[0])):
+        assert np.array_equal(rows["layer4"], np.column_stack([LABELS[:5], np.full(5, timestep)]))
+
+
+def test_told_is_one_row_for_each_recorded_image_whatever_is_drawn_at_a_time(monkeypatch):
+    """One sampling step is the first and the last. Nothing is told unless it is asked for."""
+    one_step = replace(SPEC, diffusion=replace(SPEC.diffusion, sampler_steps=1))
+    for batch, recorded in ((256, len(LABELS)), (7, 24), (256, 0)):
+        monkeypatch.setattr(diffusion, "SAMPLING_BATCH", batch)
+        drawn = started(one_step, perfect(layer4="features", encoder="features")).draw(LABELS, 0, recorded)
+        assert drawn.told.keys() == drawn.activations.keys() == ({"layer4", "encoder"} if recorded else set())
+        for role, rows in drawn.told.items():
+            assert np.array_equal(rows, drawn.activations[role]), (batch, role)
+            assert len(rows) == recorded
+
+
+class Eye(nn.Module):
+    """Its module ``seen`` gives what the network is shown: pixels, timestep and labels."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.seen, self.weight = nn.Identity(), nn.Parameter(torch.ones(()))
+
+    def forward(self, x, t, labels):
+        self.seen(torch.cat([x.flatten(1), t[:, None], labels], dim=1))
+        return self.weight * x
+
+
+def test_the_network_sees_the_images_at_a_fifth_of_the_timesteps_with_the_labels_given(monkeypatch):
+    truth, asked = render(torch.from_numpy(LABELS), 16, 1.0).numpy(), LABELS + 1
+    learner = started(SPEC, Diffusion(Eye, {"layer4": "seen"}))
+    rows = learner.see(truth, asked, 3)["layer4"]
+    pixels, timesteps, labels = rows[:, :256], rows[:, 256], rows[:, 257:]
+    assert np.array_equal(labels, asked)
+    assert set(timesteps) == {0.2 * SPEC.diffusion.timesteps}
+    level = float(alphas_cumprod("cosine", SPEC.diffusion.timesteps)[int(timesteps[0])])
+    noise = (pixels - level**0.5 * to_unit(truth).reshape(-1, 256)) / (1 - level) ** 0.5
+    assert (noise.mean(), noise.std()) == pytest.approx((0, 1), abs=0.02)
+    assert not np.allclose(noise[0], noise[SAMPLING_BATCH], atol=0.1), "the next images have noise of their own"
+    assert np.abs(np.corrcoef(noise[:40])[np.triu_indices(40, 1)]).max() < 0.5, "each image has its own noise"
+    assert np.array_equal(learner.see(truth, asked, 3)["layer4"], rows)
+    assert not np.array_equal(learner.see(truth, asked, 4)["layer4"], rows)
+
+
+def test_seeing_changes_nothing_of_the_learner():
+    learner, other = (trained(WITH_EMA, 3) for _ in range(2))
+    learner.see(render(torch.from_numpy(LABELS), 16, 1.0).numpy(), LABELS, 0)
+    assert learner.training.averaged.training == other.training.averaged.training
+    assert learner.train(6, lambda step: None) == other.train(6, lambda step: None)
+    assert to_bytes(learner.state()) == to_bytes(other.state())
+
+
+def test_an_objective_sees_where_its_subject_says_so():
+    assert (Unet().tells, Unet().sees, MIXED.tells, MIXED.sees) == (True, True, True, False)
+    blind = Diffusion(Perfect, objective=lambda task, device: Mixed(), sees=True)
+    with pytest.raises(ValueError, match="sees = True, and Mixed has no noised: ") as raised:
+        started(SPEC, blind)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_tap_is_a_module_s_output_or_a_function_of_it():
@@ -227,7 +284,7 @@ def test_a_network_of_nan_is_not_measured():
     for weights in ("head.bias", "up1.change.conv1.weight"):
         learner = started(SPEC)
         torch.nn.init.constant_(learner.training.network.get_parameter(weights), torch.nan)
-        with pytest.raises(SamplesNotFinite, match=r"^48 of 48 samples "):
+        with pytest.raises(SamplesNotFinite, match=r"^24 of 24 samples "):
             drawn_by(learner, SPEC, 6)
 
 

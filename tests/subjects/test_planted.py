@@ -11,6 +11,7 @@ from bumplab.config import ROLES, TOLERANCE
 from bumplab.data.bumps import render
 from bumplab.data.feed import Feed
 from bumplab.measure.detector import predict_label
+from bumplab.measure.order import neighbour_r2
 from bumplab.subjects.planted import DIMENSIONS, Planted
 from bumplab.subjects.protocol import Task
 
@@ -64,6 +65,20 @@ def test_activations_hold_the_label_more_clearly_with_each_step():
     untrained, late = explained(0), explained(100)
     assert max(untrained) < 0.5
     assert min(late) > 0.99
+
+
+def test_it_is_told_the_label_and_sees_the_image():
+    """Of true images under one label it knows the image, and of white images the label."""
+    learner = trained(100)
+    true = render(torch.from_numpy(INSIDE), 16, 1.0).numpy()
+    told = learner.draw(INSIDE, seed=0, recorded=len(INSIDE)).told
+    seen = learner.see(true, np.full_like(INSIDE, 8.5), 0)
+    canvas = learner.see(np.full_like(true, 255), INSIDE, 0)
+    blank = learner.see(np.full_like(true, 255), np.full_like(INSIDE, 8.5), 0)
+    for role in ROLES:
+        for reading in (told, seen, canvas):
+            assert neighbour_r2(reading[role], INSIDE).min() > 0.9, role
+        assert neighbour_r2(blank[role], INSIDE).max() < 0.3, role
 
 
 @given(st.integers(0, 30), st.integers(0, 2**63 - 1))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from bumplab.config import RENDERED, RunSpec, SubjectSpec
+from bumplab.config import RENDERED, SubjectSpec
 from bumplab.subjects import sources
 from bumplab.subjects.planted import Planted
 from bumplab.subjects.registry import described, load, require_unchanged, resolve
@@ -370,11 +370,6 @@ def test_subjects_of_bumplab_need_no_users_subject():
         for name in RENDERED:
             assert isinstance(resolve(SubjectSpec(name=name), users), rendered.Rendered)
     assert isinstance(resolve(replace(named.spec, factorized=True), named), factorized.Factorized)
-
-
-def test_the_built_in_subject_leaves_a_runs_text_as_it_was():
-    assert "subject" not in RunSpec().to_json()
-    assert RunSpec(subject=SubjectSpec()).to_json() == RunSpec().to_json()
 
 
 def test_files_that_change_after_the_import_are_noticed(tmp_path):
