@@ -9,10 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bumplab.config import RunSpec
 from bumplab.runs.store import RunRecord
-from bumplab.verdicts.intervals import Bounds
 
 Curve = NDArray[np.float64]
+Bounds = tuple[float, float]
+"""Bounds of a number that is not known exactly, such as of a step that was not reached. They may be infinite."""
+
+
+class Undefined(Exception):
+    """The runs define no effect. The message gives the reason, which the verdict quotes."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +26,13 @@ class Curves:
     """One run's rows as arrays over its measured steps. ``failed`` is the reason of a failed run, otherwise None."""
 
     rows: Sequence[Mapping[str, float]]
+    spec: RunSpec
     failed: str | None = None
-    seed: int = 0
 
     @classmethod
     def of(cls, record: RunRecord) -> Curves:
         """The curves of a stored run."""
-        return cls(record.rows, record.failed, record.spec.seed)
+        return cls(record.rows, record.spec, record.failed)
 
     @property
     def steps(self) -> Curve:
@@ -44,11 +50,18 @@ class Curves:
     def replaced(self, curves: Mapping[str, Curve]) -> Curves:
         """The same run with these curves in place of its own."""
         rows = [{**row, **{name: float(c[i]) for name, c in curves.items()}} for i, row in enumerate(self.rows)]
-        return Curves(rows, self.failed, self.seed)
+        return Curves(rows, self.spec, self.failed)
 
-    def corrected(self, labels: str, axis: str = "") -> Curve:
-        """Accuracy on a label set relative to its ceiling, the accuracy on the true images of the same labels."""
-        return self[f"{labels}.accuracy{axis}"] / self[f"{labels}.ceiling{axis}"]
+    def area(self, name: str) -> float:
+        """Mean of the curve over the logarithm of the steps, from the first step after 0 to the last.
+
+        Nothing is censored and no level is chosen: early and late training count alike, doubling by doubling. NaN where
+        a value is not a number.
+        """
+        curve, steps = self[name][1:], np.log2(self.steps[1:])
+        if len(steps) < 2:
+            return float(curve.mean()) if len(curve) else math.nan
+        return float(np.trapezoid(curve, steps) / (steps[-1] - steps[0]))
 
     def crossing(self, curve: Curve, level: float) -> Bounds:
         """Bounds of the first step where ``curve`` is above ``level`` at two checkpoints in a row.

@@ -1,4 +1,4 @@
-"""From runs to a verdict: curves go in, a verdict comes out, and nothing is read or written."""
+"""From runs to a verdict: seeds are counted, and nothing is read or written."""
 
 from __future__ import annotations
 
@@ -7,26 +7,68 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, DatumForm, Part, Region, SeedRuns
-from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.error_rate import Looks, alpha_at
-from bumplab.verdicts.intervals import Datum, Futile, Interval, Tied, Undefined, student_t
+import numpy as np
+from scipy import stats
+
+from bumplab.verdicts import evidence
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Compared, Control, Part, Premise, Region, SeedRuns
+from bumplab.verdicts.curves import Bounds, Undefined
+from bumplab.verdicts.evidence import CONTROL_NEEDED
+from bumplab.verdicts.looks import Looks
 
 Verdict = Literal["SUPPORTED", "CONTRADICTED", "INCONCLUSIVE"]
-Runs = Mapping[str, Sequence[Curves]]
-"""The runs of each condition, one a seed. Item i of every condition has the same seed."""
+Mark = Literal["in", "out", "neither"]
+"""Where a seed's effect lies. ``neither``: the run failed, or the effect is undefined or too uncertain to say."""
+Method = Literal["counted", "compared", "certain"]
+"""How a part is supported: by counted seeds, by conditions compared within a seed too, or without any chance."""
+RunsOfPart = Callable[[Part, int], Sequence[SeedRuns]]
+"""The runs of a part for a number of seeds, one item a seed from `FIRST_SEED` on."""
+PREMISE_SEEDS = 3
+"""Fewest seeds on which a premise is found not to hold. With fewer, the last look decides."""
+CONFIDENCE = 0.95
+"""Of the t interval that describes a part's effects. It decides nothing."""
+
+
+@dataclass(frozen=True)
+class SeedMark:
+    """One seed's effect, between ``low`` and ``high``, and where it lies.
+
+    An open bound is None, and both are None where the effect is undefined. ``problem`` then gives the reason.
+    """
+
+    seed: int
+    mark: Mark
+    low: float | None = None
+    high: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class PremiseVerdict:
+    """Whether a part is testable: the premise's number of each seed, and how many lie in its region."""
+
+    name: str
+    needs: str
+    unit: str
+    region: str
+    numbers: list[float | None]
+    median: float | None
+    hits: int
+    holds: bool
 
 
 @dataclass(frozen=True)
 class PartVerdict:
-    """The verdict on one prediction.
+    """The verdict on one prediction after ``len(seeds)`` seeds.
 
-    ``effects`` has one entry a seed: its datum, or None where it is undefined. ``bounds`` are the region's, None where
-    it is open. ``designed`` is the effect that the part is built to find, None without a design. A part is ``stuck``
-    where no further seed can define its effect: a seed without an effect is never dropped, and see `Futile`.
+    ``support`` is the evidence for the part, ``against`` that for its contrary. ``needed`` is what either needs.
+    ``estimate``, ``low`` and ``high`` are mean and t interval of the known effects: a description. ``settled`` tells
+    that more seeds up to the last look cannot change the verdict, or need not.
     """
 
     name: str
+    reads: str
+    holds: str
     unit: str
     verdict: Verdict
     reason: str
@@ -35,18 +77,26 @@ class PartVerdict:
     designed: float | None
     why: str
     judges: bool
-    datum: str
-    datum_form: DatumForm
-    effects: list[list[float | None] | None]
+    method: Method
+    seeds: list[SeedMark]
+    support: float
+    against: float
+    needed: float
     estimate: float | None
     low: float | None
     high: float | None
-    stuck: bool
+    settled: bool
+    premise: PremiseVerdict | None = None
+
+    @property
+    def hits(self) -> int:
+        """Seeds in the region."""
+        return sum(seed.mark == "in" for seed in self.seeds)
 
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """The verdict on a control. A false world must not be SUPPORTED, a true one (``positive``) not CONTRADICTED."""
+    """The verdict on a control. A false world must be CONTRADICTED, a true one (``positive``) SUPPORTED."""
 
     name: str
     why: str
@@ -58,225 +108,331 @@ class ControlVerdict:
 
     @property
     def passed(self) -> bool:
-        return self.verdict != ("CONTRADICTED" if self.positive else "SUPPORTED")
-
-    @property
-    def stuck(self) -> bool:
-        """No further seed can decide it, see `ClaimVerdict.stuck`."""
-        return _stuck(self.verdict, self.parts)
+        """Whether the claim's code tells this world for what it is."""
+        return self.verdict == ("SUPPORTED" if self.positive else "CONTRADICTED")
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """The verdict on a claim after ``seeds`` seeds.
+    """The verdict on a claim.
 
-    ``alpha`` is the one-sided error rate of that look. ``unchecked`` is the verdict without the controls. It differs
-    from ``verdict`` where a control refutes it.
+    ``seeds`` is the largest number of seeds behind a judged part, ``needed`` the evidence that the verdict needs.
+    ``unchecked`` is the verdict without the controls. It differs from ``verdict`` where a control cannot tell.
     """
 
     claim: str
     verdict: Verdict
     reason: str
     seeds: int
-    alpha: float
+    needed: float
     parts: list[PartVerdict]
     unchecked: Verdict
     controls: list[ControlVerdict] = field(default_factory=list)
 
-    @property
-    def stuck(self) -> bool:
-        """No further seed can decide it: a part is stuck, and every other judging part is stuck or SUPPORTED."""
-        return _stuck(self.unchecked, self.parts)
 
-    @property
-    def settled(self) -> bool:
-        """Whether more seeds are of no use: the claim is decided or stuck."""
-        return self.unchecked != "INCONCLUSIVE" or self.stuck
+def decide(claim: Claim, runs: RunsOfPart, looks: Looks) -> ClaimVerdict:
+    """The verdict on a claim: each judged part is judged alone, at its own number of seeds.
 
-
-def decide_in_looks(claim: Claim, runs: Callable[[int], Runs], looks: Looks, until: int | None = None) -> ClaimVerdict:
-    """The verdict at the first look that settles the claim, otherwise at the last look or at ``until`` seeds.
-
-    ``runs`` returns the runs of each condition for a number of seeds. It is called for one look at a time, so that no
-    seed is trained in vain.
+    The claim is SUPPORTED when every judged part is. It is CONTRADICTED when the mean over its judged parts of the
+    evidence against them is enough. Otherwise it is INCONCLUSIVE. ``runs`` is called for one look at a time, so that no
+    seed is trained in vain. A part that is only shown has as many seeds as the judged part with the fewest.
     """
+    judged = {part.name: part_in_looks(claim, part, runs, looks) for part in claim.judged_parts}
+    fewest = min(len(verdict.seeds) for verdict in judged.values())
+    parts = []
+    for part in claim.parts:
+        if part.judges:
+            parts.append(judged[part.name])
+        else:
+            shown = _certain(part) if claim.certain else judge(part, runs(part, fewest), looks, len(judged))
+            parts.append(shown)
+    return _summary(claim, parts, looks.needed)
+
+
+def part_in_looks(claim: Claim, part: Part, runs: RunsOfPart, looks: Looks) -> PartVerdict:
+    """The verdict on one judged part of the claim at the first look that settles it, otherwise at the last look."""
+    if claim.certain:
+        return _certain(part)
     for seeds in looks:
-        verdict = decide(claim, runs(seeds), looks)
-        if verdict.settled or seeds == until:
+        verdict = judge(part, runs(part, seeds), looks, len(claim.judged_parts))
+        if verdict.settled:
             break
     return verdict
 
 
-def decide(claim: Claim, runs: Runs, looks: Looks) -> ClaimVerdict:
-    """The verdict on a claim at one look.
+def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int) -> PartVerdict:
+    """The verdict on a part at one look.
 
-    It is SUPPORTED when the interval of every judging part lies inside its region. Each interval has the look's full
-    error rate, as an intersection-union test needs no correction. It is CONTRADICTED when one interval lies outside, at
-    that rate divided by the number of judging parts. Otherwise it is INCONCLUSIVE. Raises ValueError where ``looks``
-    has no look at this number of seeds.
+    It is SUPPORTED by evidence of ``looks.needed``. It is CONTRADICTED by ``judged_parts`` times that, so that one such
+    part is enough to contradict its claim. Where its premise does not hold it is INCONCLUSIVE.
     """
-    each = by_seed(runs)
-    seeds = len(each)
-    alpha = alpha_at(seeds or looks.last, looks)
-    judging = sum(part.judges for part in claim.parts)
-    parts = [_decide_part(part, each or [{}], alpha=alpha, judging=judging) for part in claim.parts]
-    judges = [part for part in parts if part.judges]
-    verdict = _weakest([part.verdict for part in judges])
-    reason = "; ".join(f"{part.name}: {part.reason}" for part in judges if part.verdict == verdict)
-    return ClaimVerdict(
-        claim=claim.id, verdict=verdict, reason=reason, seeds=seeds, alpha=alpha, parts=parts, unchecked=verdict
-    )
-
-
-def _weakest(verdicts: Sequence[Verdict]) -> Verdict:
-    """One part is enough to contradict a claim. All parts must support it, and there must be one."""
-    if "CONTRADICTED" in verdicts:
-        return "CONTRADICTED"
-    return "SUPPORTED" if set(verdicts) == {"SUPPORTED"} else "INCONCLUSIVE"
-
-
-def by_seed(runs: Runs) -> list[SeedRuns]:
-    """The runs of each seed, by condition; empty for a claim that needs no runs."""
-    seeds = len(next(iter(runs.values()), ()))
-    return [{condition: each[i] for condition, each in runs.items()} for i in range(seeds)]
-
-
-def with_controls(verdict: ClaimVerdict, controls: Sequence[tuple[Control, ClaimVerdict]]) -> ClaimVerdict:
-    """The verdict on a claim, checked by the verdicts of its own code on its controls.
-
-    A false world that comes out SUPPORTED withdraws SUPPORTED. A true world that comes out CONTRADICTED withdraws
-    CONTRADICTED. The verdict is then INCONCLUSIVE.
-    """
-    judged = [
-        ControlVerdict(
-            name=control.name,
-            why=control.why,
-            positive=control.positive,
-            verdict=tried.verdict,
-            reason=tried.reason,
-            seeds=tried.seeds,
-            parts=tried.parts,
-        )
-        for control, tried in controls
-    ]
-    refuting = [control.name for control in judged if not control.passed and verdict.verdict == control.verdict]
-    if not refuting:
-        return replace(verdict, controls=judged)
-    names = ", ".join(map(repr, refuting))
-    reason = f"{verdict.verdict} is withdrawn: the control {names} came out {verdict.verdict} too"
-    return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}; without it, {verdict.reason}", controls=judged)
-
-
-def _stuck(verdict: Verdict, parts: Sequence[PartVerdict]) -> bool:
-    judges = [part for part in parts if part.judges]
-    return (
-        verdict == "INCONCLUSIVE"
-        and any(part.stuck for part in judges)
-        and all(part.stuck or part.verdict == "SUPPORTED" for part in judges)
-    )
-
-
-def verdict_of(interval: Interval, wider: Interval, region: Region) -> Verdict:
-    """SUPPORTED where ``interval`` lies inside the region, CONTRADICTED where ``wider`` lies outside it."""
-    above = interval.low > region.low or region.low == -math.inf
-    below = interval.high < region.high or region.high == math.inf
-    if above and below:
-        return "SUPPORTED"
-    if wider.high <= region.low or wider.low >= region.high:
-        return "CONTRADICTED"
-    return "INCONCLUSIVE"
-
-
-def _decide_part(part: Part, seeds: Sequence[SeedRuns], *, alpha: float, judging: int) -> PartVerdict:
-    effects: list[Datum | None] = []
-    problems: dict[str, list[int]] = {}
-    for seed, runs in enumerate(seeds, FIRST_SEED):
-        effect, problem = seed_effect(part, runs)
-        effects.append(effect)
-        if problem:
-            problems.setdefault(problem, []).append(seed)
-    interval: Interval | None = None
+    marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, FIRST_SEED)]
+    support, most_support = _support(part, seeds, marks, looks.last)
+    outs = sum(mark.mark == "out" for mark in marks)
+    against = evidence.counted(outs, len(marks) - outs)
+    left = max(0, looks.last - len(marks))
+    most_against = evidence.counted(outs + left, len(marks) - outs)
+    premise = _premise(part.premise, seeds)
+    enough_seeds = len(marks) >= min(PREMISE_SEEDS, looks.last)
+    untestable = premise is not None and not premise.holds and enough_seeds
     verdict: Verdict = "INCONCLUSIVE"
-    stuck = False
-    known = [effect for effect in effects if effect is not None]
-    try:
-        if problems:  # a seed without an effect is never dropped, as the other seeds would be a selection
-            raise Undefined("; ".join(f"{problem} ({_seeds(at)})" for problem, at in problems.items()))
-        interval = _interval(part, known, alpha)
-        verdict = verdict_of(interval, _wider(part, known, alpha / max(judging, 1)), part.region)
-        reason = _describe(interval, part, alpha)
-    except Undefined as undefined:
-        reason = str(undefined)
-        stuck = bool(problems) or isinstance(undefined, Futile)
-    estimate = None if interval is None or interval.estimate is None else _plain(interval.estimate)
+    if not untestable:
+        verdict = _verdict(support=support, against=against, needed=looks.needed, judged_parts=judged_parts)
+    # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
+    decidable = most_support >= looks.needed or most_against >= looks.needed
+    estimate, low, high = _description(marks)
     return PartVerdict(
         name=part.name,
+        reads=part.reads,
+        holds=part.holds,
         unit=part.unit,
         verdict=verdict,
-        reason=reason,
+        reason=_reason(part, marks, support, against, looks.needed, premise if untestable else None),
         region=str(part.region),
         bounds=[_plain(part.region.low), _plain(part.region.high)],
         designed=part.design.effect if part.design else None,
         why=part.why,
         judges=part.judges,
-        datum=part.datum,
-        datum_form=part.datum_form,
-        effects=[None if effect is None else [_plain(value) for value in effect] for effect in effects],
+        method="compared" if isinstance(part.effect, Compared) else "counted",
+        seeds=marks,
+        support=support,
+        against=against,
+        needed=looks.needed,
         estimate=estimate,
-        low=_plain(interval.low) if interval else None,
-        high=_plain(interval.high) if interval else None,
-        stuck=stuck,
+        low=low,
+        high=high,
+        settled=untestable or verdict != "INCONCLUSIVE" or not decidable,
+        premise=premise,
     )
 
 
-def _wider(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
-    """The interval that may contradict, with infinite limits where it is undefined at this error rate."""
-    try:
-        return _interval(part, effects, alpha)
-    except Undefined:
-        return Interval(None, -math.inf, math.inf)
-
-
-def _interval(part: Part, effects: Sequence[Datum], alpha: float) -> Interval:
-    """The part's interval. Where all seeds agree exactly, it uses the designed spread."""
-    try:
-        return part.interval(effects, alpha)
-    except Tied:
-        if part.design is None or part.interval is not student_t:
-            raise
-        return student_t(effects, alpha, resolution=part.design.spread)
-
-
-def seed_effect(part: Part, runs: SeedRuns) -> tuple[Datum | None, str | None]:
-    """One seed's datum of a part, or None and the problem that leaves the effect undefined.
-
-    The datum of a single number is its bounds (value, value).
-    """
+def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
+    """Where one seed's effect lies. A failed run and an undefined effect are neither in nor out."""
     for condition, curves in runs.items():
-        if curves.failed and not part.counts_failures:
-            return None, f"the run {condition!r} failed: {curves.failed}"
+        if curves.failed:
+            return SeedMark(seed, "neither", problem=f"the run {condition!r} failed: {curves.failed}")
     try:
         effect = part.effect(runs)
     except Undefined as undefined:
-        return None, str(undefined)
-    datum = effect if isinstance(effect, tuple) else (effect, effect)
-    if any(math.isnan(value) for value in datum):
-        return None, "the effect is not a number"
-    return datum, None
-
-
-def _describe(interval: Interval, part: Part, alpha: float) -> str:
-    if interval.low == interval.high:
-        return f"{interval.low:.3g} {part.unit}; supported {part.region}"
-    estimate = "an open value (a level was not reached)" if interval.estimate is None else f"{interval.estimate:.3g}"
-    return (
-        f"{estimate} {part.unit}, {100 * (1 - alpha):.4g} % limits {interval.low:.3g} to {interval.high:.3g}; "
-        f"supported {part.region}"
+        return SeedMark(seed, "neither", problem=str(undefined))
+    low, high = effect if isinstance(effect, tuple) else (effect, effect)
+    if math.isnan(low) or math.isnan(high):
+        return SeedMark(seed, "neither", problem="the effect is not a number")
+    mark = side(part.region, (low, high))
+    return SeedMark(
+        seed, mark, _plain(low), _plain(high), "the effect is known too coarsely" if mark == "neither" else ""
     )
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+def side(region: Region, bounds: Bounds) -> Mark:
+    """Whether an effect between these bounds lies in the region, out of it, or neither for certain.
+
+    An infinite bound is inside where the region is open on that side: a level that is never reached comes late.
+    """
+    low, high = bounds
+    above = low > region.low or math.isinf(region.low)
+    below = high < region.high or math.isinf(region.high)
+    if above and below:
+        return "in"
+    if high <= region.low or low >= region.high:
+        return "out"
+    return "neither"
+
+
+def with_controls(verdict: ClaimVerdict, controls: Sequence[ControlVerdict]) -> ClaimVerdict:
+    """The verdict on a claim, checked by its controls. One that cannot tell its world makes it INCONCLUSIVE."""
+    blind = [control.name for control in controls if not control.passed]
+    checked = replace(verdict, controls=list(controls))
+    if not blind or verdict.verdict == "INCONCLUSIVE":
+        return checked
+    names = ", ".join(map(repr, blind))
+    reason = f"its controls cannot tell: {names} did not come out as known; without them {verdict.verdict}: "
+    return replace(checked, verdict="INCONCLUSIVE", reason=reason + verdict.reason)
+
+
+def decide_control(claim: Claim, control: Control, runs: RunsOfPart, looks: Looks) -> ControlVerdict:
+    """The verdict of the claim's own code in the world of the control, by evidence of `CONTROL_NEEDED`.
+
+    ``runs`` gives the runs of a part of ``claim.under(control)``.
+    """
+    tried = decide(claim.under(control), runs, replace(looks, needed=CONTROL_NEEDED))
+    return ControlVerdict(
+        name=control.name,
+        why=control.why,
+        positive=control.positive,
+        verdict=tried.verdict,
+        reason=tried.reason,
+        seeds=tried.seeds,
+        parts=tried.parts,
+    )
+
+
+def problem_at(claim: Claim, looks: Looks, conditions: Mapping[str, Sequence[str]]) -> str:
+    """Why the claim can never be decided at these looks, in one line; empty where it can.
+
+    ``conditions`` are those of each judged part at the session's profile, by the part's name.
+    """
+    if claim.certain:
+        return ""
+    for part in claim.judged_parts:
+        names = conditions[part.name]
+        if isinstance(part.effect, Compared) and len(names) < 2:
+            return f"part {part.name!r} compares conditions and has {len(names)} at this profile: it needs 2 or more"
+        least = fewest_seeds(part, names, looks.needed)
+        if least is None or least > looks.last:
+            needs = "no number of seeds can decide it" if least is None else f"it needs {least} seeds or more"
+            return f"part {part.name!r} is judged on at most {looks.last} seeds, and {needs}"
+    return ""
+
+
+def fewest_seeds(part: Part, conditions: Sequence[str], needed: float) -> int | None:
+    """The fewest seeds that can support the part; None where no number can."""
+    if not isinstance(part.effect, Compared):
+        return evidence.fewest_seeds(needed)
+    factor = evidence.largest_factor(part.effect.weights(conditions))
+    if factor <= 1:
+        return None
+    of_factors = math.ceil(math.log(needed) / math.log(factor))
+    return max(of_factors, evidence.fewest_seeds(needed / evidence.GUARD))
+
+
+def _support(part: Part, seeds: Sequence[SeedRuns], marks: Sequence[SeedMark], last: int) -> tuple[float, float]:
+    """The evidence for the part, and the most that it can have at the last look."""
+    left = max(0, last - len(marks))
+    hits = sum(mark.mark == "in" for mark in marks)
+    misses = len(marks) - hits
+    if not isinstance(part.effect, Compared):
+        return evidence.counted(hits, misses), evidence.counted(hits + left, misses)
+    factors, largest = 1.0, 1.0
+    for runs, mark in zip(seeds, marks, strict=True):
+        planned = part.effect.weights(list(runs))
+        largest = evidence.largest_factor(planned)
+        if mark.low is None:
+            factors *= evidence.smallest_factor(planned)
+        else:
+            factors *= evidence.compared(part.effect.scores_of(runs), part.effect.weights_of(runs))
+    most = evidence.guarded(factors * largest**left, hits + left, misses)
+    return evidence.guarded(factors, hits, misses), most
+
+
+def _verdict(*, support: float, against: float, needed: float, judged_parts: int) -> Verdict:
+    if support >= needed:
+        return "SUPPORTED"
+    return "CONTRADICTED" if against >= needed * judged_parts else "INCONCLUSIVE"
+
+
+def _certain(part: Part) -> PartVerdict:
+    """The verdict on a part in which nothing is drawn at random."""
+    effect = part.effect({})
+    value = effect[0] if isinstance(effect, tuple) else effect
+    mark = side(part.region, (value, value))
+    verdict: Verdict = "SUPPORTED" if mark == "in" else "CONTRADICTED"
+    return PartVerdict(
+        name=part.name,
+        reads=part.reads,
+        holds=part.holds,
+        unit=part.unit,
+        verdict=verdict,
+        reason=f"{value:.3g} {part.unit}, supported {part.region}",
+        region=str(part.region),
+        bounds=[_plain(part.region.low), _plain(part.region.high)],
+        designed=None,
+        why=part.why,
+        judges=part.judges,
+        method="certain",
+        seeds=[],
+        support=0.0,
+        against=0.0,
+        needed=0.0,
+        estimate=value,
+        low=value,
+        high=value,
+        settled=True,
+    )
+
+
+def _premise(premise: Premise | None, seeds: Sequence[SeedRuns]) -> PremiseVerdict | None:
+    if premise is None:
+        return None
+    numbers: list[float] = []
+    hits = 0
+    for runs in seeds:
+        try:
+            if any(curves.failed for curves in runs.values()):
+                raise Undefined("a run failed")  # its rows end early, and may lack what the premise reads
+            effect = premise.effect(runs)
+        except Undefined:
+            numbers.append(math.nan)
+            continue
+        low, high = effect if isinstance(effect, tuple) else (effect, effect)
+        numbers.append((low + high) / 2)
+        hits += side(premise.region, (low, high)) == "in"
+    known = [number for number in numbers if math.isfinite(number)]
+    return PremiseVerdict(
+        name=premise.name,
+        needs=premise.needs,
+        unit=premise.unit,
+        region=str(premise.region),
+        numbers=[_plain(number) for number in numbers],
+        median=float(np.median(known)) if known else None,
+        hits=hits,
+        holds=2 * hits > len(seeds),
+    )
+
+
+def _summary(claim: Claim, parts: list[PartVerdict], needed: float) -> ClaimVerdict:
+    judged = [part for part in parts if part.judges]
+    verdicts = {part.verdict for part in judged}
+    against = sum(part.against for part in judged) / len(judged)
+    verdict: Verdict = "INCONCLUSIVE"
+    if verdicts == {"SUPPORTED"}:
+        verdict = "SUPPORTED"
+    elif "CONTRADICTED" in verdicts or (against >= needed and not claim.certain and _all_testable(judged)):
+        verdict = "CONTRADICTED"
+    deciding = [part for part in judged if part.verdict == verdict and not claim.certain] or judged
+    reason = "; ".join(f"{part.name}: {part.reason}" for part in deciding)
+    seeds = max(len(part.seeds) for part in judged)
+    return ClaimVerdict(
+        claim=claim.id, verdict=verdict, reason=reason, seeds=seeds, needed=needed, parts=parts, unchecked=verdict
+    )
+
+
+def _all_testable(parts: Sequence[PartVerdict]) -> bool:
+    return all(part.premise is None or part.premise.holds for part in parts)
+
+
+def _description(marks: Sequence[SeedMark]) -> tuple[float | None, float | None, float | None]:
+    """Mean and t interval of the effects that are known exactly."""
+    known = [mark.low for mark in marks if mark.low is not None and mark.low == mark.high]
+    if not known:
+        return None, None, None
+    mean = float(np.mean(known))
+    if len(known) < 2:
+        return mean, None, None
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * np.std(known, ddof=1) / math.sqrt(len(known)))
+    return mean, mean - half, mean + half
+
+
+def _reason(
+    part: Part,
+    marks: Sequence[SeedMark],
+    support: float,
+    against: float,
+    needed: float,
+    untestable: PremiseVerdict | None,
+) -> str:
+    """The verdict in words: "in 7 of 8 runs ..., evidence 26 of 180 needed"."""
+    if untestable is not None:
+        number = "undefined" if untestable.median is None else f"{untestable.median:.3g}"
+        measured = f"{untestable.name} is {number} {untestable.unit}, needed {untestable.region}"
+        return f"not testable at this profile: {untestable.needs}; {measured}"
+    hits = sum(mark.mark == "in" for mark in marks)
+    words = f"in {hits} of {len(marks)} seeds {part.holds}"
+    strongest = f"evidence {support:.3g}" if support >= against else f"evidence {against:.3g} against it"
+    problems = {mark.problem for mark in marks if mark.problem}
+    neither = sum(mark.mark == "neither" for mark in marks)
+    note = f"; {neither} neither in nor out ({'; '.join(sorted(problems))})" if neither else ""
+    return f"{words}, {strongest} (needed {needed:.3g}){note}"
 
 
 def _plain(value: float) -> float | None:

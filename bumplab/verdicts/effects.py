@@ -1,52 +1,72 @@
-"""Effects that several claims share: steps to half the ceiling, their trend over a condition, planted paces."""
+"""What several claims read from their runs: steps to a level, areas, and planted changes of measured runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bumplab.verdicts.claim import Change, SeedRuns
-from bumplab.verdicts.curves import Curve, Curves
-from bumplab.verdicts.intervals import Bounds, Undefined
+from bumplab.verdicts.claim import Change, SeedRuns, levels
+from bumplab.verdicts.curves import Bounds, Curve, Curves, Undefined
 
-LEVEL = 0.5
-"""A run has learned where its accuracy is above this share of its ceiling."""
+RIGHT, TOLD, FLATNESS = "probe.correct", "layer4.told", "layer4.told_flatness"
+"""Names of the curves that most claims read: right bumps, and order O and flatness F of one reading.
+
+The reading is the first sampling step, where the network is told the label and there is no image. At the last step F
+cannot tell learning from its control: trained on shuffled labels, the layer is flat too, because it sees its own image
+(`docs/measures.md`).
+"""
+HALF = 0.5
+"""A run has learned to draw when this share of its images shows one bump at the right place."""
+ORDERED = 0.5
+"""A manifold is in order when O is at least this."""
+FLAT = 0.05
+"""A manifold is flat when F is at most this. Noise has 0.16 to 0.19, a sheet 0.001 to 0.005."""
+PASSED_THROUGH = 0.9
+"""Where O is above this before training, the tap holds the label itself, and O says nothing of learning."""
 
 
-def levels_of(runs: Mapping[str, object]) -> list[float]:
-    """The numbers in conditions named ``<name>=<number>``, such as ``d=0.1``."""
-    return [float(condition.split("=")[1]) for condition in runs]
+def step_at(run: Curves, curve: Curve, level: float, what: str) -> float:
+    """The step where the curve crosses the level for good. Raises `Undefined` where it does not: ``what`` names it."""
+    low, high = run.crossing(curve, level)
+    if math.isinf(high):
+        raise Undefined(f"{what} is not reached in {run.steps[-1]:g} steps")
+    if low <= 0:
+        raise Undefined(f"{what} is reached before training")
+    return low
 
 
-def contrast(levels: Sequence[float]) -> Curve:
-    """Weights ``w`` such that ``sum(w * y)`` is the least-squares slope of ``y`` over log2 of the levels."""
-    x = np.log2(levels)
-    x = x - x.mean()
-    return np.asarray(x / (x @ x))
+def log2_ratio(later: Bounds, earlier: Bounds) -> Bounds:
+    """Doublings of steps from ``earlier`` to ``later``, each given by its bounds (`Curves.crossing`).
 
-
-def log_time_slope(accuracy: Callable[[Curves], Curve]) -> Callable[[SeedRuns], Bounds]:
-    """Doublings of the steps to `LEVEL` for each doubling of the condition, by least squares, within one seed.
-
-    ``accuracy`` returns a run's accuracy over its ceiling: ``[checkpoints]``. A run that does not reach the level
-    leaves one bound of the slope infinite. Raises `Undefined` where no run reaches the level, or one run does so before
-    training.
+    A step that was not reached leaves a bound infinite. Raises `Undefined` where both were not reached, or one was
+    before training.
     """
+    if min(later[0], earlier[0]) <= 0:
+        raise Undefined("a level is reached before training")
+    if math.isinf(later[1]) and math.isinf(earlier[1]):
+        raise Undefined("neither level is reached")
+    low = -math.inf if math.isinf(earlier[1]) else math.log2(later[0] / earlier[1])
+    high = math.inf if math.isinf(later[1]) else math.log2(later[1] / earlier[0])
+    return low, high
 
-    def effect(runs: SeedRuns) -> Bounds:
-        times = [run.crossing(accuracy(run), LEVEL) for run in runs.values()]
-        if all(math.isinf(high) for _, high in times):
-            raise Undefined(f"no run reaches half its ceiling in {times[0][0]:g} steps")
-        if any(low <= 0 for low, _ in times):
-            raise Undefined("an untrained network is already past half its ceiling")
-        terms = [(w, low, high) for w, (low, high) in zip(contrast(levels_of(runs)), times, strict=True) if w]
-        least = sum(w * math.log2(low if w > 0 else high) for w, low, high in terms)
-        most = sum(w * math.log2(high if w > 0 else low) for w, low, high in terms)
-        return float(least), float(most)
 
-    return effect
+def area_of(name: str) -> Callable[[SeedRuns], Sequence[float]]:
+    """Scores of conditions: the area under the curve of this name over the logarithm of the steps."""
+    return lambda runs: [run.area(name) for run in runs.values()]
+
+
+def last_of(name: str) -> Callable[[SeedRuns], Sequence[float]]:
+    """Scores of conditions: the last value of this name."""
+    return lambda runs: [run.last(name) for run in runs.values()]
+
+
+def require_not_told(run: Curves, role: str = "layer4") -> None:
+    """Raises `Undefined` where the role holds the label before training: its order then tells nothing of learning."""
+    before = float(run[f"{role}.told"][0])
+    if before > PASSED_THROUGH:
+        raise Undefined(f"{role} holds the label before training (O {before:.2f}): its order is not learned")
 
 
 def stretched(run: Curves, factor: float) -> Curves:
@@ -54,23 +74,40 @@ def stretched(run: Curves, factor: float) -> Curves:
     return run.replaced({"step": run.steps * factor})
 
 
-def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
-    """A planted trend in pace: steps grow as the condition's level to the power ``slope``.
-
-    ``pick`` chooses one of the levels. The run at that level stands in for all others.
-    """
+def one_for_all(pick: Callable[[Sequence[float]], float]) -> Change:
+    """One run under every name: the condition changes nothing. ``pick`` chooses its level."""
 
     def change(runs: SeedRuns) -> SeedRuns:
-        levels = levels_of(runs)
-        chosen = pick(levels)
-        run = list(runs.values())[levels.index(chosen)]
-        return {c: stretched(run, (level / chosen) ** slope) for c, level in zip(runs, levels, strict=True)}
+        run = runs[_condition_at(runs, pick)]
+        return dict.fromkeys(runs, run)
 
     return change
 
 
-def require_learned(run: Curves, condition: str) -> None:
-    """Raises `Undefined` unless the run's last on-grid accuracy is above half of its ceiling."""
-    learned = float(run.corrected("on_grid")[-1])
-    if not learned > LEVEL:
-        raise Undefined(f"the {condition} run has not learned: {learned:.2f} of its ceiling")
+def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
+    """A planted trend in pace: the share of training that a run has had falls as its level to the power ``slope``.
+
+    The run at the level that ``pick`` chooses stands in for all others. Its curves are read at ``step / factor``, so
+    that all runs end at the same step.
+    """
+
+    def change(runs: SeedRuns) -> SeedRuns:
+        chosen = _condition_at(runs, pick)
+        of_chosen = dict(zip(runs, levels(list(runs)), strict=True))[chosen]
+        factors = [(level / of_chosen) ** slope for level in levels(list(runs))]
+        fastest = min(factors)
+        return {c: delayed(runs[chosen], factor / fastest) for c, factor in zip(runs, factors, strict=True)}
+
+    return change
+
+
+def delayed(run: Curves, factor: float) -> Curves:
+    """The same run at a pace ``factor`` times as slow, 1 or above: each curve is read at ``step / factor``."""
+    at = run.steps / factor
+    names = [name for name in run.rows[-1] if name != "step" and all(name in row for row in run.rows)]
+    return run.replaced({name: np.interp(at, run.steps, run[name]) for name in names})
+
+
+def _condition_at(runs: SeedRuns, pick: Callable[[Sequence[float]], float]) -> str:
+    of_conditions = levels(list(runs))
+    return list(runs)[of_conditions.index(pick(of_conditions))]

@@ -1,18 +1,65 @@
-"""The roles that a claim needs: those whose numbers its parts read."""
+"""What a claim needs of a subject: the roles and readings whose numbers its parts read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from bumplab.config import ROLES, Role
-from bumplab.verdicts.claim import Claim, Part
-from bumplab.verdicts.curves import Curve, Curves
-from bumplab.verdicts.intervals import Undefined
-from bumplab.verdicts.worlds import judged, plant
+from bumplab.verdicts.claim import Claim, Part, SeedRuns
+from bumplab.verdicts.curves import Curve, Curves, Undefined
+from bumplab.verdicts.worlds import world
+
+READINGS = ("told", "seen", "canvas")
+"""Readings of a role that not every subject gives, by the first word of the last part of a number's name."""
+NEEDS = (*ROLES, *READINGS)
+"""All that a claim may need and a subject may lack."""
+
+
+class Delivers(Protocol):
+    """What a subject says of itself (`bumplab.subjects.protocol.Subject`)."""
+
+    @property
+    def roles(self) -> Mapping[Role, str]: ...
+    @property
+    def tells(self) -> bool: ...
+    @property
+    def sees(self) -> bool: ...
+
+
+def delivered(subject: Delivers) -> frozenset[str]:
+    """What of `NEEDS` a subject gives. The canvas reading is of what it sees."""
+    readings = (subject.tells, "told"), (subject.sees, "seen"), (subject.sees, "canvas")
+    return frozenset(subject.roles) | {reading for gives, reading in readings if gives}
+
+
+def needs_of(claim: Claim) -> Mapping[str, frozenset[str]]:
+    """What of `NEEDS` each part of the claim reads, by the part's name.
+
+    The parts and their premises are tried on planted runs (`Claim.plant`). A claim without a ``plant`` counts as
+    needing nothing.
+    """
+    if claim.plant is None:
+        return {part.name: frozenset() for part in claim.parts}
+    runs = world(claim, {}, np.random.default_rng(0), 1)
+    return {part.name: _read(part, runs(part, 1)[0]) for part in claim.parts}
+
+
+def missing(claim: Claim, given: Collection[str]) -> tuple[str, ...]:
+    """What a judged part reads and is not among ``given`` (`delivered`), in the order of `NEEDS`."""
+    read = needs_of(claim)
+    needed = set().union(*(read[part.name] for part in claim.judged_parts))
+    return tuple(need for need in NEEDS if need in needed and need not in given)
+
+
+def without_missing(claim: Claim, given: Collection[str]) -> Claim:
+    """The claim without the parts that are only shown and read what is not among ``given``."""
+    read = needs_of(claim)
+    return replace(claim, parts=tuple(part for part in claim.parts if part.judges or read[part.name] <= set(given)))
 
 
 @dataclass(frozen=True)
@@ -29,36 +76,18 @@ class _Watched(Curves):
         self.names.add(name)
         return super().last(name)
 
-
-def roles_of(claim: Claim) -> Mapping[str, frozenset[Role]]:
-    """The roles that each part of the claim reads, by the part's name.
-
-    The parts are tried on planted runs (`Claim.plant`). A claim without a ``plant`` counts as needing no role.
-    """
-    if claim.plant is None:
-        return {part.name: frozenset() for part in claim.parts}
-    random = np.random.default_rng(0)
-    designs = [part.design for part in judged(claim)]
-    data = [design.seed_datum(random, design.effect) for design in designs if design is not None]
-    runs = plant(claim, data)
-    return {part.name: _roles_read(part, runs) for part in claim.parts}
+    def replaced(self, curves: Mapping[str, Curve]) -> Curves:
+        return replace(self, rows=super().replaced(curves).rows)
 
 
-def _roles_read(part: Part, runs: Mapping[str, Curves]) -> frozenset[Role]:
+def _read(part: Part, runs: SeedRuns) -> frozenset[str]:
     names: set[str] = set()
-    with suppress(Undefined):
-        part.effect({c: _Watched(run.rows, run.failed, run.seed, names) for c, run in runs.items()})
-    return frozenset(role for role in ROLES if any(name.startswith(f"{role}.") for name in names))
-
-
-def missing(claim: Claim, roles: Sequence[Role]) -> tuple[Role, ...]:
-    """The roles that a judged part reads and that are not among ``roles``, in the order of `ROLES`."""
-    read = roles_of(claim)
-    needed = set().union(*(read[part.name] for part in judged(claim)))
-    return tuple(role for role in ROLES if role in needed and role not in roles)
-
-
-def without_missing(claim: Claim, roles: Sequence[Role]) -> Claim:
-    """The claim without the parts that are only shown and read a role that is not among ``roles``."""
-    read = roles_of(claim)
-    return replace(claim, parts=tuple(part for part in claim.parts if part.judges or read[part.name] <= set(roles)))
+    watched = {condition: _Watched(run.rows, run.spec, names=names) for condition, run in runs.items()}
+    for effect in (part.effect, part.premise.effect if part.premise else None):
+        if effect is not None:
+            with suppress(Undefined):
+                effect(watched)
+    groups_and_lasts = [name.rpartition(".")[::2] for name in names]
+    roles = {group for group, _ in groups_and_lasts}
+    readings = {last.partition("_")[0] for group, last in groups_and_lasts if group in ROLES}
+    return frozenset(need for need in NEEDS if need in roles | readings)

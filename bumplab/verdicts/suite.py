@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import FAMILY_ALPHA
+from bumplab.verdicts.looks import needed_of
 
 OURS = Path(__file__).parents[2] / "claims"
 """The folder of the paper's claims, beside the package."""
@@ -41,12 +41,12 @@ def claims(folder: Path) -> tuple[Claim, ...]:
     return tuple(_claim_in(folder.resolve() / f"test_{name}.py") for name in ids(folder))
 
 
-def alpha(folder: Path) -> float:
-    """One-sided error rate of each claim in a folder: `FAMILY_ALPHA` in equal parts (Bonferroni).
+def needed(folder: Path) -> float:
+    """Evidence that each claim of a folder needs (`needed_of`). Only claims with chance in them are counted.
 
-    Only claims with chance in them take a part (`Claim.certain`). Raises ValueError as `claims` does.
+    Raises ValueError as `claims` does.
     """
-    return FAMILY_ALPHA / max(1, sum(not claim.certain for claim in claims(folder)))
+    return needed_of(sum(not claim.certain for claim in claims(folder)))
 
 
 def in_the_papers_order(claims: Iterable[SourcedT]) -> list[SourcedT]:

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bumplab.profiles import QUICK
 from bumplab.verdicts.curves import Curves
+
+SPEC = QUICK.run(10)
 
 NAN = math.nan
 
 
 def curves(values, every=10):
-    return Curves([{"step": float(i * every), "v": value} for i, value in enumerate(values)])
+    return Curves([{"step": float(i * every), "v": value} for i, value in enumerate(values)], SPEC)
 
 
 def crossing(values, level=0.5):
@@ -63,33 +66,52 @@ def test_a_crossing_lies_at_the_first_two_checkpoints_in_a_row_that_are_above(va
         assert 10 * (pairs[0] - 1) - 1e-9 <= low <= 10 * pairs[0] + 1e-9
 
 
-def test_curves_are_read_by_name_and_corrected_by_their_ceiling():
-    rows = [
-        {"step": 0.0, "s.accuracy": 0.2, "s.ceiling": 0.8, "s.accuracy_x": 0.3, "s.ceiling_x": 0.6},
-        {"step": 9.0, "s.accuracy": 0.8, "s.ceiling": 0.8, "s.accuracy_x": 0.6, "s.ceiling_x": 0.6},
-    ]
-    run = Curves(rows)
+def test_curves_are_read_by_name():
+    run = Curves([{"step": 0.0, "s.correct": 0.2}, {"step": 9.0, "s.correct": 0.8}], SPEC)
     assert list(run.steps) == [0, 9]
-    assert list(run["s.accuracy"]) == [0.2, 0.8]
-    assert list(run.corrected("s")) == pytest.approx([0.25, 1])
-    assert list(run.corrected("s", "_x")) == pytest.approx([0.5, 1])
+    assert list(run["s.correct"]) == [0.2, 0.8]
     assert run.failed is None
     with pytest.raises(KeyError):
         run["absent"]
 
 
 def test_the_last_row_may_have_what_earlier_ones_lack():
-    run = Curves([{"step": 0.0, "v": 1.0}, {"step": 9.0, "v": 2.0, "w": 3.0}])
+    run = Curves([{"step": 0.0, "v": 1.0}, {"step": 9.0, "v": 2.0, "w": 3.0}], SPEC)
     assert (run.last("v"), run.last("w")) == (2, 3)
     with pytest.raises(KeyError):
         run["w"]
 
 
 def test_replacing_curves_leaves_the_run_and_its_other_curves_as_they_were():
-    run = Curves([{"step": 0.0, "v": 1.0, "w": 5.0}, {"step": 9.0, "v": 2.0, "w": 6.0}], "the loss is nan", 12)
+    run = Curves([{"step": 0.0, "v": 1.0, "w": 5.0}, {"step": 9.0, "v": 2.0, "w": 6.0}], SPEC, "the loss is nan")
     other = run.replaced({"v": run["v"] * 10, "new": run["w"]})
     assert (list(other["v"]), list(other["w"]), list(other["new"])) == ([10, 20], [5, 6], [5, 6])
-    assert (other.failed, other.seed) == ("the loss is nan", 12)
+    assert (other.failed, other.spec) == ("the loss is nan", SPEC)
     assert list(run["v"]) == [1, 2]
     assert "new" not in run.rows[0]
     assert all(type(value) is float for row in other.rows for value in row.values())
+
+
+def over(steps, values):
+    return Curves([{"step": float(s), "v": float(v)} for s, v in zip(steps, values, strict=True)], SPEC)
+
+
+@given(
+    steps=st.lists(st.integers(1, 10_000), min_size=1, max_size=8, unique=True).map(sorted),
+    low=st.floats(-1, 1),
+    high=st.floats(-1, 1),
+    factor=st.integers(2, 9),
+)
+def test_an_area_is_the_mean_over_doublings_of_steps(steps, low, high, factor):
+    """The value at step 0 has no doubling and no weight. A straight line over doublings has the mean of its ends."""
+    doublings = [math.log2(step / steps[0]) for step in steps]
+    line = [low + (high - low) * (d / doublings[-1] if doublings[-1] else 0) for d in doublings]
+    expected = (low + high) / 2 if len(steps) > 1 else low
+    assert over([0, *steps], [7.0, *line]).area("v") == pytest.approx(expected, abs=1e-9)
+    assert over([0, *[factor * step for step in steps]], [7.0, *line]).area("v") == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_area_needs_every_value_but_the_first():
+    assert over([0, 10, 20], [NAN, 0.5, 0.5]).area("v") == 0.5
+    assert math.isnan(over([0, 10, 20], [0.5, NAN, 0.5]).area("v"))
+    assert math.isnan(over([0], [0.5]).area("v"))

@@ -7,91 +7,108 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.effects import contrast, levels_of, log_time_slope, paced, require_learned, stretched
-from bumplab.verdicts.intervals import Undefined
+from bumplab.verdicts.curves import Curves, Undefined
+from bumplab.verdicts.effects import (
+    area_of,
+    delayed,
+    last_of,
+    log2_ratio,
+    one_for_all,
+    paced,
+    require_not_told,
+    step_at,
+    stretched,
+)
+from tests.verdicts.seeds import SPEC
 
 STEPS = np.arange(0.0, 1001.0, 10.0)
-slope = log_time_slope(lambda run: run["v"])
+TIMES = st.floats(40, 800)
 
 
 def learning(at):
     """Half-way at step ``at``; never, if that is infinite."""
     values = np.clip(0.5 + (STEPS - at) / 40, 0, 1) if math.isfinite(at) else np.zeros(len(STEPS))
-    return Curves([{"step": float(s), "v": float(v)} for s, v in zip(STEPS, values, strict=True)])
+    return Curves([{"step": float(s), "v": float(v)} for s, v in zip(STEPS, values, strict=True)], SPEC)
 
 
-def runs(times):
-    return {f"d={d:g}": learning(at) for d, at in times.items()}
+def half_at(run):
+    return step_at(run, run["v"], 0.5, "half")
 
 
-def test_levels_are_read_from_the_conditions():
-    assert levels_of({"d=0.1": 0, "d=4": 1}) == [0.1, 4.0]
-    assert levels_of({"sigma=0.5": 0}) == [0.5]
+def test_the_step_of_a_level_or_why_there_is_none():
+    assert half_at(learning(300)) == pytest.approx(300)
+    for at, words in ((math.inf, "half is not reached in 1000 steps"), (-50, "half is reached before training")):
+        with pytest.raises(Undefined, match=words):
+            half_at(learning(at))
 
 
-levels = st.lists(st.floats(0.05, 20), min_size=2, max_size=6, unique_by=lambda v: round(math.log2(v), 1))
+@given(later=TIMES, earlier=TIMES)
+def test_a_ratio_counts_doublings_of_steps(later, earlier):
+    low, high = log2_ratio((later, later), (earlier, earlier))
+    assert low == high == pytest.approx(math.log2(later / earlier))
 
 
-@given(levels=levels, seed=st.integers(0, 99))
-def test_a_contrast_is_the_slope_of_least_squares(levels, seed):
-    y = np.random.default_rng(seed).normal(size=len(levels))
-    assert contrast(levels) @ y == pytest.approx(np.polyfit(np.log2(levels), y, 1)[0], abs=1e-8)
-    assert contrast(levels).sum() == pytest.approx(0, abs=1e-9)
+@given(known=TIMES, truth=st.floats(1000, 1e6))
+def test_a_ratio_with_a_step_that_was_not_reached_bounds_the_true_one(known, truth):
+    low, high = log2_ratio((1000.0, math.inf), (known, known))
+    assert low <= math.log2(truth / known) <= high == math.inf
+    assert low == pytest.approx(math.log2(1000 / known)), "at its least it comes at the last step"
+    low, high = log2_ratio((known, known), (1000.0, math.inf))
+    assert -math.inf == low <= math.log2(known / truth) <= high
+    assert high == pytest.approx(math.log2(known / 1000))
 
 
-def test_a_planted_slope_is_read():
-    for planted in (-0.4, 0.0, 0.3, 1.0):
-        low, high = slope(runs({d: 200 * (d / 1.0) ** planted for d in (0.5, 1.0, 2.0)}))
-        assert low == high == pytest.approx(planted), planted
-    assert slope(runs({1.0: 100, 4.0: 400})) == pytest.approx((1, 1))  # two levels are a ratio of times
+def test_without_a_time_there_is_no_ratio():
+    never = (1000.0, math.inf)
+    for later, earlier, words in ((never, never, "neither"), ((0.0, 0.0), never, "before training")):
+        with pytest.raises(Undefined, match=words):
+            log2_ratio(later, earlier)
 
 
-def test_a_time_that_is_not_reached_leaves_the_slope_open_where_it_would_move_to():
-    low, high = slope(runs({0.5: 200, 1.0: 200, 2.0: math.inf}))
-    assert high == math.inf
-    assert low == pytest.approx(0.5 * math.log2(1000 / 200))  # at its least it comes at the last step
-    low, high = slope(runs({0.5: math.inf, 1.0: 200, 2.0: 200}))
-    assert low == -math.inf
-    assert high == pytest.approx(-0.5 * math.log2(1000 / 200))
-    assert slope(runs({0.5: math.inf, 1.0: 200, 2.0: math.inf})) == (-math.inf, math.inf)
-    assert slope(runs({0.5: 100, 1.0: math.inf, 2.0: 400})) == pytest.approx((1, 1)), "a level of weight zero"
+def test_scores_are_read_of_each_condition():
+    runs = {"d=1": learning(300), "d=2": learning(600)}
+    assert last_of("v")(runs) == [1.0, 1.0]
+    assert area_of("v")(runs) == [run.area("v") for run in runs.values()]
+    assert area_of("v")(runs)[0] > area_of("v")(runs)[1]
 
 
-def test_without_a_time_there_is_no_slope():
-    with pytest.raises(Undefined, match="no run reaches half its ceiling in 1000 steps"):
-        slope(runs({0.5: math.inf, 1.0: math.inf}))
-    with pytest.raises(Undefined, match="untrained network is already past"):
-        slope(runs({0.5: -50, 1.0: 100}))
+def test_order_that_was_there_before_training_is_not_learned():
+    for told, is_learned in ((0.95, False), (0.9, True), (0.0, True), (math.nan, True)):
+        run = Curves([{"step": 0.0, "layer4.told": told}, {"step": 1.0, "layer4.told": 0.99}], SPEC)
+        if is_learned:
+            require_not_told(run)
+        else:
+            with pytest.raises(Undefined, match="holds the label before training"):
+                require_not_told(run)
 
 
-def test_a_stretched_run_takes_as_many_times_the_steps():
-    for factor in (0.5, 1.0, 3.0):
-        before, after = learning(300), stretched(learning(300), factor)
-        assert list(after["v"]) == list(before["v"])
-        assert after.crossing(after["v"], 0.5)[0] == pytest.approx(300 * factor), factor
-        assert before.steps[-1] == 1000
-        low, _ = slope({"d=1": learning(300), "d=2": stretched(learning(300), factor)})
-        assert low == pytest.approx(math.log2(factor)), factor
-    never = stretched(learning(math.inf), 2.0)
-    assert never.crossing(never["v"], 0.5) == (2000, math.inf)
+@given(factor=st.floats(0.1, 10))
+def test_a_stretched_run_takes_as_many_times_the_steps(factor):
+    before, after = learning(300), stretched(learning(300), factor)
+    assert list(after["v"]) == list(before["v"])
+    assert half_at(after) == pytest.approx(300 * factor)
+    assert before.steps[-1] == 1000
+
+
+@given(factor=st.floats(1, 3))
+def test_a_delayed_run_comes_as_much_later_and_ends_at_the_same_step(factor):
+    after = delayed(learning(300), factor)
+    assert list(after.steps) == list(STEPS)
+    assert half_at(after) == pytest.approx(300 * factor, abs=10)
 
 
 def test_a_planted_pace_is_one_run_slowed_down_by_its_level():
     chosen = {"d=0.5": learning(100), "d=1": learning(300), "d=2": learning(50)}
     for pick, start in ((min, 100), (max, 50)):
-        made = paced(pick, 0.5)(chosen)
-        level = pick((0.5, 1.0, 2.0))
-        times = [run.crossing(run["v"], 0.5)[0] for run in made.values()]
-        assert times == pytest.approx([start * (d / level) ** 0.5 for d in (0.5, 1.0, 2.0)])
-        assert slope(made) == pytest.approx((0.5, 0.5))
+        times = [half_at(run) for run in paced(pick, 0.5)(chosen).values()]
+        assert times == pytest.approx([start * factor for factor in (1, 2**0.5, 2)], abs=3), pick
+        times = [half_at(run) for run in paced(pick, -0.5)(chosen).values()]
+        assert times == pytest.approx([start * factor for factor in (2, 2**0.5, 1)], abs=3), pick
 
 
-def test_a_run_has_learned_above_half_its_ceiling():
-    def run(share):
-        return Curves([{"step": 0.0, "on_grid.accuracy": 0.8 * share, "on_grid.ceiling": 0.8}])
-
-    require_learned(run(0.6), "dense")
-    for share in (0.5, 0.2, math.nan):
-        with pytest.raises(Undefined, match="the dense run has not learned"):
-            require_learned(run(share), "dense")
+def test_one_run_under_every_name_is_the_one_picked():
+    chosen = {"d=0.5": learning(100), "d=1": learning(300), "d=2": learning(50)}
+    for pick, expected in ((min, "d=0.5"), (max, "d=2")):
+        made = one_for_all(pick)(chosen)
+        assert list(made) == list(chosen)
+        assert all(run is chosen[expected] for run in made.values())

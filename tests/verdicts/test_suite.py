@@ -1,39 +1,37 @@
 """The claims of a folder: one more file there is one more claim, and nothing else has to know."""
 
-import shutil
 from dataclasses import dataclass
 
 import pytest
 
-from bumplab.verdicts.error_rate import FAMILY_ALPHA
-from bumplab.verdicts.suite import OURS, alpha, claims, ids, in_the_papers_order
+from bumplab.verdicts.evidence import FAMILY_ALPHA
+from bumplab.verdicts.suite import claims, ids, in_the_papers_order, needed
 
 ANOTHER = """
 from bumplab.verdicts.claim import Claim, Part, Region
-from bumplab.verdicts.intervals import certain, student_t
 
 CLAIM = Claim(
     id="{id}", statement="s", source="Fig. 1", prediction="p", runs=lambda profile, seed: {{"a": profile.run(seed)}},
-    parts=(Part("v", "u", Region(low=0), "w", lambda runs: 1.0, {interval}),), curves={{}},
+    parts=(Part("v", "r", "h", "u", Region(low=0), "w", lambda runs: 1.0),), curves={{}}, certain={certain},
 )
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return shutil.copytree(OURS, tmp_path / "claims", ignore=shutil.ignore_patterns("__pycache__"))
+    for id, certain in (("one", False), ("sure", True), ("two", False)):
+        (tmp_path / f"test_{id}.py").write_text(ANOTHER.format(id=id, certain=certain))
+    return tmp_path
 
 
 def test_a_claim_is_added_by_its_file_alone(folder):
-    random = sum(not claim.certain for claim in claims(OURS))
-    assert alpha(folder) == pytest.approx(FAMILY_ALPHA / random)
-    (folder / "test_another.py").write_text(ANOTHER.format(id="another", interval="student_t"))
-    assert set(ids(folder)) == {*ids(OURS), "another"}
-    assert [claim.id for claim in claims(folder)] == list(ids(folder)) == sorted(ids(folder))
-    assert alpha(folder) == pytest.approx(FAMILY_ALPHA / (random + 1))
-    (folder / "test_counted.py").write_text(ANOTHER.format(id="counted", interval="certain"))
-    assert "counted" in ids(folder)
-    assert alpha(folder) == pytest.approx(FAMILY_ALPHA / (random + 1)), "a claim without chance takes no share"
+    assert needed(folder) == pytest.approx(2 / FAMILY_ALPHA)
+    (folder / "test_another.py").write_text(ANOTHER.format(id="another", certain=False))
+    assert [claim.id for claim in claims(folder)] == list(ids(folder)) == ["another", "one", "sure", "two"]
+    assert needed(folder) == pytest.approx(3 / FAMILY_ALPHA)
+    (folder / "test_exact.py").write_text(ANOTHER.format(id="exact", certain=True))
+    assert "exact" in ids(folder)
+    assert needed(folder) == pytest.approx(3 / FAMILY_ALPHA), "a claim without chance takes no share"
 
 
 def test_a_module_is_imported_once_and_ids_import_none(folder):
@@ -48,7 +46,7 @@ def test_a_folder_without_claims_has_none(tmp_path):
     (tmp_path / "expected.toml").write_text("")
     (tmp_path / "helper.py").write_text("1 / 0")
     assert ids(tmp_path) == ()
-    assert alpha(tmp_path) == FAMILY_ALPHA
+    assert needed(tmp_path) == 1 / FAMILY_ALPHA
 
 
 def test_a_broken_module_is_one_line(tmp_path):
@@ -61,7 +59,7 @@ def test_a_broken_module_is_one_line(tmp_path):
         ("import pytest\npytest.skip('later', allow_module_level=True)\n", ["Skipped", "later"]),
         ("x = 1\n", ["no CLAIM", "Claim(id='a'"]),
         ("CLAIM = 3\n", ["no CLAIM", "Claim(id='a'"]),
-        (ANOTHER.format(id="b", interval="certain"), ["'b'", "must be 'a'"]),
+        (ANOTHER.format(id="b", certain=True), ["'b'", "must be 'a'"]),
     ]:
         file = tmp_path / "test_a.py"
         file.write_text(text)
@@ -69,7 +67,7 @@ def test_a_broken_module_is_one_line(tmp_path):
             claims(tmp_path)
         assert "\n" not in str(error.value), text
         assert all(word in str(error.value) for word in words), (text, str(error.value))
-    file.write_text(ANOTHER.format(id="a", interval="certain"))
+    file.write_text(ANOTHER.format(id="a", certain=True))
     assert [claim.id for claim in claims(tmp_path)] == ["a"], "what failed before is read again"
 
 
@@ -88,7 +86,3 @@ def test_sections_come_before_appendices():
         Entry("z", "Section 2"),
     ]
     assert [entry.id for entry in in_the_papers_order(entries)] == ["z", "b", "c", "d", "a"]
-    ours = in_the_papers_order(claims(OURS))
-    assert [not claim.source.startswith("Section") for claim in ours] == sorted(
-        not claim.source.startswith("Section") for claim in ours
-    )
