@@ -1,52 +1,67 @@
 """A region left out of training is generated all the same (Appendix C.2, Fig. 9)."""
 
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
 from bumplab.measure.names import MODES
-from bumplab.profiles import QUICK
-from bumplab.verdicts.claim import Claim, Control, Design, PaperFigure, Part, Region
-from bumplab.verdicts.intervals import Undefined, student_t
-from bumplab.verdicts.worlds import CEILING, LATE, learning, ramp, run
+from bumplab.verdicts.claim import Claim, Control, Design, PaperFigure, Part, Premise, Region
+from bumplab.verdicts.effects import HALF, RIGHT, log2_ratio
+from bumplab.verdicts.worlds import learning, ramp, run
 
 MARGIN = 0.10
-SMALL, LARGE = "3.5 % hole", "10 % hole"
-# The least spread between seeds that limits use: half a percent, about the resolution of the fewest drawn images.
-interval = partial(student_t, resolution=0.005)
-RATES = ("in_hole.correct", "off_grid.correct")
-DESIGN = Design(0.0, 0.03, "Fig. 9: no difference to be seen; seeds may differ by three images in a hundred")
-
-
-def right_bumps(curves, labels):
-    """The share of images with one bump at the right place at the last step, relative to the ceiling.
-
-    Accuracy would not do. On a blank image Algorithm 1 returns the centroid, the middle of the canvas, and that is the
-    middle of the hole.
-    """
-    return float(curves[f"{labels}.correct"][-1] / curves[f"{labels}.ceiling"][-1])
-
-
-def inside(runs, condition):
-    """The right bumps in the hole, of a run that has learned to draw outside it."""
-    outside = right_bumps(runs[condition], "off_grid")
-    if not outside > 0.5:
-        raise Undefined(f"the {condition} run has not learned outside: {outside:.2f} of its ceiling")
-    return right_bumps(runs[condition], "in_hole")
+SMALL, LARGE, STRIPE = "3.5 % hole", "10 % hole", "stripe"
+INSIDE = "in_hole.correct"
+READS = "given sufficient amount of training, both models were able to construct a semantically meaningful"
+SLIGHTLY = "the accuracy of the OOD only slightly worse off in the case where 10 % of the data is skipped"
 
 
 def inside_against_outside(condition):
-    """Right bumps in the hole minus right bumps off-grid around it."""
-    return lambda runs: inside(runs, condition) - right_bumps(runs[condition], "off_grid")
+    """Right bumps in the hole minus those around it, at the last step.
+
+    Where fewer than half are right outside, a half stands in for them: a generator that draws nothing anywhere fills no
+    hole.
+    """
+    return lambda runs: runs[condition].last(INSIDE) - max(runs[condition].last(RIGHT), HALF)
 
 
 def large_against_small(runs):
-    """Right bumps in the large hole minus those in the small one."""
-    return inside(runs, LARGE) - inside(runs, SMALL)
+    """Right bumps in the large hole minus those in the small one, at the last step."""
+    return runs[LARGE].last(INSIDE) - max(runs[SMALL].last(INSIDE), HALF)
+
+
+def error_inside(runs):
+    """The median error in the large hole minus that around it, in pixels, of images with one bump."""
+    return runs[LARGE].last("in_hole.error") - runs[LARGE].last("probe.error")
+
+
+def lag(runs):
+    """Doublings of steps from half of the right bumps around the large hole to half of them inside."""
+    large = runs[LARGE]
+    return log2_ratio(large.crossing(large[INSIDE], HALF), large.crossing(large[RIGHT], HALF))
+
+
+def least_right(runs):
+    """The last share of right bumps outside the hole, the least of the runs."""
+    return float(np.min([curves.last(RIGHT) for curves in runs.values()]))
+
+
+def small_hole(profile, seed):
+    return {SMALL: profile.run(seed, hole=profile.holes[0])}
+
+
+def large_hole(profile, seed):
+    return {LARGE: profile.run(seed, hole=profile.holes[1])}
 
 
 def holes(profile, seed):
-    return {SMALL: profile.run(seed, hole=profile.holes[0]), LARGE: profile.run(seed, hole=profile.holes[1])}
+    return small_hole(profile, seed) | large_hole(profile, seed)
+
+
+def stripe(profile, seed):
+    """A run without the labels of a stripe as wide as the small hole, over all y."""
+    dense = profile.run(seed)
+    return {STRIPE: replace(dense, data=replace(dense.data, stripe=profile.holes[0]))}
 
 
 def rendered(how):
@@ -54,24 +69,36 @@ def rendered(how):
     return lambda profile, seed: {c: profile.rendered(spec, how) for c, spec in holes(profile, seed).items()}
 
 
-def plant(seed, conditions, small, large, between):
-    """Runs whose last shares of right bumps differ by these three numbers. Outside the small hole the share is 0.95."""
-    in_small = 0.95 + small
-    in_large = in_small + between
-    shares = {conditions[0]: (in_small, 0.95), conditions[1]: (in_large, in_large - large)}
+def untrained(profile, seed):
+    return {condition: profile.untrained(spec) for condition, spec in holes(profile, seed).items()}
+
+
+def large_hole_empty(runs):
+    """The same runs with no right bump in the large hole."""
+    large = runs[LARGE]
+    return runs | {LARGE: large.replaced({INSIDE: np.zeros(len(large.rows))})}
+
+
+def plant(specs, **numbers):
+    """Runs whose last shares of right bumps differ by these numbers. Outside the small hole the share is 0.95.
+
+    The names of the numbers begin with digits, as those of the parts do.
+    """
+    in_small = 0.95 + numbers["3_5"]
+    in_large = in_small + numbers["10_against_3_5"]
+    shares = {SMALL: (in_small, 0.95), LARGE: (in_large, in_large - numbers["10"]), STRIPE: (0.95, 0.95)}
     made = {}
-    for condition, (in_hole, around) in shares.items():
-        curves = {}
-        for labels, share in (("on_grid", around), ("off_grid", around), ("in_hole", in_hole)):
-            curve = share * ramp(LATE)
-            curves |= learning(labels, curve) | {f"{labels}.correct": CEILING * curve}
-        samples = dict.fromkeys(("off_grid.samples", "in_hole.samples"), QUICK.hole_samples)
-        made[condition] = run(seed, curves, samples)
+    for condition, spec in specs.items():
+        inside, around = shares[condition]
+        learned = ramp(spec, spec.training.steps / 2)
+        curves = learning("probe", around * learned) | learning("in_hole", inside * learned)
+        errors = {"probe.error": 0.2, "in_hole.error": 0.2}
+        made[condition] = run(spec, curves, errors)
     return made
 
 
 def hole_map(conditions):
-    """Fig. 9 at the last step: each label that was asked for, in the shaded hole and around it.
+    """Fig. 9 at the last step: each label that was asked for, in the shaded hole or stripe and around it.
 
     A condition is a panel of all its seeds. A line leads from the label to the drawn bump. One bump at the right place
     counts as right.
@@ -90,9 +117,10 @@ def hole_map(conditions):
         axes = figure.subplots(1, len(conditions), squeeze=False)[0]
         for axis, (condition, records) in zip(axes, conditions.items(), strict=True):
             data = records[0].spec.data
-            low, high = hole_edges(data.image_size, data.hole)
-            axis.add_patch(Rectangle((low, low), high - low, high - low, color="#888888", alpha=0.3, lw=0))
-            for labels in ("off_grid", "in_hole"):
+            low, high = hole_edges(data.image_size, data.left_out)
+            bottom, height = (0.5, data.image_size) if data.stripe else (low, high - low)
+            axis.add_patch(Rectangle((low, bottom), high - low, height, color="#888888", alpha=0.3, lw=0))
+            for labels in ("probe", "in_hole"):
                 asked, drawn, right = last_samples(records, labels)
                 for (x, y), (to_x, to_y) in zip(asked[~right], drawn[~right], strict=True):
                     axis.plot([x, to_x], [y, to_y], color=COLOURS[1], lw=0.6, alpha=0.6)
@@ -114,6 +142,18 @@ def last_samples(records, labels):
     return tuple(np.concatenate(arrays) for arrays in zip(*samples, strict=True))
 
 
+PREMISE = Premise(
+    name="the least last share of right bumps outside",
+    needs="the network must learn to draw outside the hole",
+    unit="of images",
+    region=Region(low=HALF),
+    effect=least_right,
+)
+FILLED = "the share of right bumps in the hole was at most a tenth below that around it"
+WHY = "Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none."
+UNIT = "share of right bumps, inside minus outside"
+DESIGN = Design(0.0, 0.03, "evidence.md: .98 inside and .98 outside, 1.0 and 1.0; seeds differ by three images in 100")
+
 CLAIM = Claim(
     id="hole",
     statement="Given sufficient training, models trained with about 3.5 % or 10 % of the labels left out generate "
@@ -125,48 +165,83 @@ CLAIM = Claim(
     parts=(
         Part(
             name="3.5 %",
-            unit="right bumps / ceiling, inside minus outside",
+            reads=READS,
+            holds=FILLED,
+            unit=UNIT,
             region=Region(low=-MARGIN),
-            why="Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none.",
+            why=WHY,
             effect=inside_against_outside(SMALL),
+            runs=small_hole,
+            premise=PREMISE,
             design=DESIGN,
-            interval=interval,
-            rates=RATES,
         ),
         Part(
             name="10 %",
-            unit="right bumps / ceiling, inside minus outside",
+            reads=READS,
+            holds=FILLED,
+            unit=UNIT,
             region=Region(low=-MARGIN),
             why="As for the small hole.",
             effect=inside_against_outside(LARGE),
+            runs=large_hole,
+            premise=PREMISE,
             design=DESIGN,
-            interval=interval,
-            rates=RATES,
         ),
         Part(
             name="10 % against 3.5 %",
-            unit="right bumps / ceiling in the hole",
+            reads=SLIGHTLY,
+            holds="the share of right bumps in the large hole was at most a tenth below that in the small one",
+            unit="share of right bumps, large hole minus small",
             region=Region(low=-MARGIN),
             why="'Only slightly worse' is read as the same margin.",
             effect=large_against_small,
+            premise=PREMISE,
             design=DESIGN,
-            interval=interval,
-            rates=RATES,
+        ),
+        Part(
+            name="error in the large hole",
+            reads="accuracy of the OOD",
+            holds="bumps in the large hole were at most half a pixel farther off than those around it",
+            unit="pixels, median inside minus outside",
+            region=Region(high=0.5),
+            why="Shown and not judged: the paper counts bumps within a pixel.",
+            effect=error_inside,
+            runs=large_hole,
+            judges=False,
+        ),
+        Part(
+            name="lag",
+            reads="given sufficient amount of training",
+            holds="the large hole was half filled within one doubling of the steps that its surroundings took",
+            unit="log2 of steps, inside / outside",
+            region=Region(high=1.0),
+            why="Shown and not judged: the paper leaves the amount of training open.",
+            effect=lag,
+            runs=large_hole,
+            judges=False,
+        ),
+        Part(
+            name="stripe",
+            reads="an exceptional interpolation/extrapolation ability or the ability to compositionally generalize",
+            holds="a left-out stripe was filled as well as its surroundings",
+            unit=UNIT,
+            region=Region(low=-MARGIN),
+            why="Shown and not judged: the paper leaves no stripe out. Each x and each y of a hole occur in training, "
+            "so composition alone can fill it. An x of the stripe never occurs: only interpolation fills it.",
+            effect=inside_against_outside(STRIPE),
+            runs=stripe,
+            judges=False,
         ),
     ),
-    curves={
-        "in_hole.correct": "in the hole: one bump, right place",
-        "off_grid.correct": "outside: one bump, right place",
-        "in_hole.corrected": "in the hole: accuracy / ceiling",
-    },
+    curves={INSIDE: "in the hole: one bump, right place", RIGHT: "outside: one bump, right place"},
     plant=plant,
     figure=PaperFigure(
         hole_map,
         "As Fig. 9, at the last step. Shaded: the labels left out of training; those asked for in there lie at least a "
         "pixel inside. Dots: one bump at the right place; crosses: anything else, with a line to where the detector "
-        "found it. Of each seed the first 25 samples inside and the first 25 outside: the effect judged is of all, "
-        "2,000 each at quick. Seeds that failed are left out. As in the images, y grows downwards.",
-        label_sets=("off_grid", "in_hole"),
+        "found it. Of each seed the first 25 samples inside and the first 25 outside; the effect judged is of all. "
+        "Seeds that failed are left out. As in the images, y grows downwards.",
+        label_sets=("probe", "in_hole"),
         finished_only=True,
     ),
     controls=(
@@ -174,11 +249,18 @@ CLAIM = Claim(
             "nearest training label",
             "A generator that draws a perfect bump at the training label nearest to the one asked for.",
             runs=rendered("nearest-label"),
+            parts=("3.5 %", "10 %"),
         ),
         Control(
             "untrained",
-            "The same network after one step.",
-            runs=lambda profile, seed: {c: profile.untrained(spec) for c, spec in holes(profile, seed).items()},
+            "The same network after one step: it draws nothing right, in the hole or outside.",
+            runs=untrained,
+        ),
+        Control(
+            "large hole empty",
+            "The claim's own runs, with no right bump in the large hole.",
+            change=large_hole_empty,
+            parts=("10 % against 3.5 %",),
         ),
         Control(
             "true images",
@@ -190,5 +272,5 @@ CLAIM = Claim(
 )
 
 
-def test_hole(experiment):
-    experiment.judge(CLAIM)
+def test_hole(experiment, item):
+    experiment.judge(CLAIM, item)

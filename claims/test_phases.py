@@ -1,117 +1,205 @@
 """Three learning phases, in order (Section 3, Fig. 3)."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
-from bumplab.verdicts.intervals import Undefined
-from bumplab.verdicts.worlds import CEILING, EVERY, LATE, STEPS, learning, r2, ramp, run
+from bumplab.verdicts.curves import Undefined
+from bumplab.verdicts.effects import FLAT, FLATNESS, HALF, ORDERED, RIGHT, TOLD, log2_ratio, require_not_told
+from bumplab.verdicts.worlds import learning, ramp, run, steps_of
 
-MANIFOLD_DIMENSION = 2
+SINGLE_WRONG, ERROR = "probe.single-wrong", "probe.error"
+IN_B = 2
+"""Fewest checkpoints in phase B. With fewer it is seen too coarsely to say what happens in it."""
+LONG = 0.5
+"""Doublings of steps: a phase, or a delay, is at least this long."""
+LEARNED_ORDER = 0.7
+"""O at the end of a run that has learned. Six exploring runs on shuffled labels end at -0.05 to 0.57, on true labels at
+0.85 to 0.99."""
+PLANTED = {"right": 0.7, "order": 0.6}
+"""Shares of a planted run's steps at which it is right, and at which its manifold is in order."""
+ENDS = {"ends_right": RIGHT, "ends_ordered": TOLD, "ends_flat": FLATNESS}
+"""Curves whose last value is planted."""
 
 
-def phase_starts(curves):
-    """The steps at which phase B and phase C begin.
+def only(runs):
+    """The run of a part that reads one run."""
+    (curves,) = runs.values()
+    return curves
 
-    From B on, half of the images show one bump. From C on, accuracy is above half its ceiling.
+
+def phase_b(curves):
+    """Bounds of the steps at which phase B begins and ends.
+
+    It begins when half of the images show one bump. It ends when half of them show it at the right place.
     """
-    begin_b = curves.crossing(curves["on_grid.single-wrong"] + curves["on_grid.correct"], 0.5)
-    begin_c = curves.crossing(curves.corrected("on_grid"), 0.5)
-    for phase, begin in (("B", begin_b), ("C", begin_c)):
-        if math.isinf(begin[1]):
-            raise Undefined(f"phase {phase} is not reached in {begin[0]:g} steps")
-    if begin_b[0] <= 0:
+    begin = curves.crossing(curves[SINGLE_WRONG] + curves[RIGHT], HALF)
+    if math.isinf(begin[1]):
+        raise Undefined(f"phase B is not reached in {begin[0]:g} steps")
+    if begin[0] <= 0:
         raise Undefined("the untrained network already draws single bumps")
-    return begin_b[0], begin_c[0]
+    return begin, curves.crossing(curves[RIGHT], HALF)
+
+
+def in_b(curves):
+    """Indices of the checkpoints in phase B. Where it does not end, it lasts to the last checkpoint."""
+    (begin, _), (end, _) = phase_b(curves)
+    return np.flatnonzero((curves.steps >= begin) & (curves.steps <= end))
 
 
 def order(runs):
-    """log2 of the step where phase C begins over the step where phase B begins."""
-    begin_b, begin_c = phase_starts(runs["dense"])
-    return math.log2(begin_c / begin_b)
+    """Doublings of steps from the begin of phase B to its end."""
+    curves = only(runs)
+    begin, end = phase_b(curves)
+    low, high = log2_ratio(end, begin)
+    if high > LONG and len(in_b(curves)) < IN_B:
+        raise Undefined(f"phase B is shorter than {IN_B} checkpoints")
+    return low, high
 
 
 def wrong_place_in_b(runs):
-    """The share of single bumps at a wrong place among all failures, averaged over phase B."""
-    dense = runs["dense"]
-    begin_b, begin_c = phase_starts(dense)
-    if begin_c <= begin_b:
-        raise Undefined("there is no phase B: accuracy rises before single bumps are drawn")
-    within = np.linspace(begin_b, begin_c, 21)
-    wrong = np.interp(within, dense.steps, dense["on_grid.single-wrong"])
-    failures = 1 - np.interp(within, dense.steps, dense["on_grid.correct"])
-    return float(np.mean(wrong / failures))
+    """The share of single bumps at a wrong place among all failures, averaged over the checkpoints of phase B.
 
-
-def nearer_to_two(runs):
-    """The fall, from the first step to the last, of the distance between the intrinsic dimension and 2.
-
-    It is the dimension before label injection.
+    A phase B without a checkpoint is read at its begin.
     """
-    phase_starts(runs["dense"])  # undefined for a run that has not reached phase C
-    distance = np.abs(runs["dense"]["layer4.dimension"] - MANIFOLD_DIMENSION)
-    return float(distance[0] - distance[-1])
+    curves = only(runs)
+    (begin, _), _ = phase_b(curves)
+    at = curves.steps[in_b(curves)] if len(in_b(curves)) else np.array([begin])
+    wrong, right = (np.interp(at, curves.steps, curves[name]) for name in (SINGLE_WRONG, RIGHT))
+    return float(np.mean(wrong / (1 - right)))
 
 
-def rise_of_order(runs):
-    """R^2 of position read linearly from the 3D embedding, at the last step minus at the first."""
-    phase_starts(runs["dense"])
-    curve = runs["dense"]["layer4.umap_r2"]
-    return float(curve[-1] - curve[0])
+def trend_of_error(runs):
+    """Slope of log2 of the error over log2 of the step, by least squares over the begin of phase B and its checkpoints.
 
-
-def plant(seed, conditions, order, wrong_in_b, nearer, rise):
-    """A run with these four effects.
-
-    The share of failures in phase B is about a half at its begin. So it cannot leave the range that the slowest and the
-    fastest change of single bumps give.
+    The error at the begin is interpolated.
     """
-    begin_b, begin_c = LATE * 2 ** -max(order, 0.0), LATE * 2 ** min(order, 0.0)
-    correct = CEILING * ramp(begin_c + EVERY)  # none is right before phase C, so that every failure counts there
-    if order > 0:
-        single = single_bumps(begin_b, begin_c, correct, wrong_in_b)
-    else:
-        single = ramp(begin_b)
-        correct = np.minimum(correct, single)
+    curves = only(runs)
+    (begin, _), _ = phase_b(curves)
+    if not len(in_b(curves)):
+        raise Undefined("no checkpoint lies in phase B")
+    steps = np.log2(np.maximum(curves.steps, 1.0))
+    at = np.append(np.log2(begin), steps[in_b(curves)])
+    return float(np.polyfit(at, np.interp(at, steps, np.log2(curves[ERROR])), 1)[0])
+
+
+def flat_before_order(runs):
+    """Doublings of steps from a flat manifold to one in order."""
+    curves = only(runs)
+    require_not_told(curves)
+    return log2_ratio(curves.crossing(curves[TOLD], ORDERED), curves.crossing(-curves[FLATNESS], -FLAT))
+
+
+def ends_with(name):
+    """The last value of this name."""
+    return lambda runs: only(runs).last(name)
+
+
+def ends_ordered(runs):
+    """O at the end, of a layer that does not hold the label before training."""
+    require_not_told(only(runs))
+    return only(runs).last(TOLD)
+
+
+def at_another(values, given, nearest_to):
+    """The value nearest to this one, on a scale of doublings, among those that the dense run does not have."""
+    others = [value for value in values if value != given]
+    return min(others, key=lambda value: abs(math.log2(value / nearest_to)))
+
+
+def dense(profile, seed):
+    return {"dense": profile.run(seed)}
+
+
+def another_increment(profile, seed):
+    """Increment 1, the largest of the paper, or the one nearest to it."""
+    d = at_another(profile.increments, profile.increments[0], 1.0)
+    return {f"d={d:g}": profile.run(seed, dx=d)}
+
+
+def another_spread(profile, seed):
+    """The spread nearest to 0.7: at the next smaller one, quick learns too slowly to reach phase C."""
+    sigma = at_another(profile.sigmas, profile.base.data.sigma, 0.7)
+    return {f"sigma={sigma:g}": profile.run(seed, sigma=sigma)}
+
+
+def right_at_once(runs):
+    """The same runs, in which each single bump is at the right place."""
+    ((condition, run),) = runs.items()
+    return {condition: run.replaced({RIGHT: run[RIGHT] + run[SINGLE_WRONG], SINGLE_WRONG: 0 * run.steps})}
+
+
+def without_a_phase(runs):
+    """The same runs, in which the error stays as at the end, and the manifold gets flat as it gets ordered."""
+    ((condition, run),) = runs.items()
+    flatness = FLAT * (1 + ORDERED - run[TOLD])
+    return {condition: run.replaced({ERROR: 0 * run.steps + run.last(ERROR), FLATNESS: flatness})}
+
+
+def plant(specs, order, order_at_another_increment, order_at_another_spread, **of_dense):
+    """A dense run with these effects, and two runs with these orders."""
+    made = {}
+    for condition, spec in specs.items():
+        if condition == "dense":
+            made[condition] = _planted(spec, order, **of_dense)
+        else:
+            spread = condition.startswith("sigma=")
+            made[condition] = _planted(spec, order_at_another_spread if spread else order_at_another_increment)
+    return made
+
+
+def _planted(spec, order, failure_in_b=0.75, error_falls=-1.0, flat_before_order=1.0, **ends):
+    """A run in which phase B ends at a checkpoint, ``order`` doublings after its begin.
+
+    In B ``failure_in_b`` of the failures are single bumps at a wrong place, at least a quarter. The last value before B
+    makes half of the images show one bump at its begin, and may leave the range of a share.
+    """
+    steps = steps_of(spec)
+    end = float(steps[np.searchsorted(steps, PLANTED["right"] * steps[-1])])
+    begin = end * 2**-order
+    right = np.select([steps < begin, steps < end, steps == end], [0.0, 0.4, HALF], 0.95)
+    single = np.where(steps < begin, 0.0, right + failure_in_b * (1 - right))
+    after = int(np.searchsorted(steps, begin))
+    passed = (begin - steps[after - 1]) / (steps[after] - steps[after - 1])
+    single[after - 1] = (HALF - passed * single[after]) / (1 - passed) if passed < 1 else 0.0
+    ordered = PLANTED["order"] * steps[-1]
     curves = {
-        **learning("on_grid", ramp(begin_c)),
-        "on_grid.correct": correct,
-        "on_grid.single-wrong": single - correct,
-        "on_grid.none": 0.9 * (1 - single),
-        "on_grid.several": 0.1 * (1 - single),
-        "layer4.dimension": 22.0 - nearer * STEPS / STEPS[-1],
-        **r2(0.05 + rise * STEPS / STEPS[-1]),
+        **learning("probe", right, single),
+        ERROR: 4 * (np.maximum(steps, 1.0) / end) ** error_falls,
+        TOLD: ramp(spec, ordered),
+        FLATNESS: 2 * FLAT * (1 - ramp(spec, min(ordered * 2**-flat_before_order, steps[-3]))),
     }
-    return {"dense": run(seed, curves)}
+    return run(spec, curves, {ENDS[name]: value for name, value in ends.items()})
 
 
-def single_bumps(begin_b, begin_c, correct, share):
-    """The share of single bumps at each step. It passes a half at ``begin_b``.
+UNIVERSAL = (
+    "We train various diffusion models on datasets of various increments d and sigma between the value of 0.1 to "
+    "1.0. [...] we observe the universal emergence of three phases in manifold formation"
+)
+ORDER = Part(
+    name="order",
+    reads="we observe the universal emergence of three phases in manifold formation each corresponding to "
+    "distinct generation behavior",
+    holds="single bumps come at least 0.5 doublings of steps before right ones",
+    unit="log2(step of right bumps / step of single bumps)",
+    region=Region(low=LONG),
+    why="Half a doubling is 1.4 times the steps. A B that short is no more than the width of one transition. It also "
+    "needs two checkpoints, so that something can be seen in it.",
+    effect=order,
+    design=Design(
+        1.0,
+        0.15,
+        "Fig. 3 and 4: phase C begins after about twice the steps of phase B; each is known to half a checkpoint",
+    ),
+)
 
-    ``share`` of the failures in phase B are single bumps at a wrong place. That share is linear in the curve, so a
-    weighted mean of the slowest and of the fastest curve has it.
-    """
-    after = int(np.searchsorted(STEPS, begin_b, side="right"))
-    passed = (begin_b - STEPS[after - 1]) / EVERY
 
-    def passing(steepness, then):
-        single = np.zeros(len(STEPS))
-        single[after - 1] = 0.5 - steepness * passed
-        single[after] = 0.5 + steepness * (1 - passed)
-        rest = len(STEPS) - after - 1
-        single[after + 1 :] = [*then, *[then[-1]] * rest][:rest]
-        return np.maximum(single, correct)
-
-    def share_of(single):
-        within = np.linspace(begin_b, begin_c, 21)
-        failures = 1 - np.interp(within, STEPS, correct)
-        return float(np.mean(np.interp(within, STEPS, single - correct) / failures))
-
-    slowest, fastest = passing(0.02, (0.51, 0.0)), passing(0.5 / max(passed, 1 - passed), (1.0,))
-    least, most = share_of(slowest), share_of(fastest)
-    weight = min(max((share - least) / (most - least), 0.0), 1.0) if most - least > 1e-9 else 0.5
-    return (1 - weight) * slowest + weight * fastest
+def order_at(choice, runs):
+    """The first part in runs at another value of one choice."""
+    name = f"order at another {choice}"
+    return replace(ORDER, name=name, reads=UNIVERSAL, holds=f"{ORDER.holds}, at another {choice}", runs=runs)
 
 
 CLAIM = Claim(
@@ -119,68 +207,123 @@ CLAIM = Claim(
     statement="Diffusion models undergo three learning phases: no structure, a disordered manifold with single bumps "
     "at wrong places, an ordered two-dimensional manifold with the desired bumps.",
     source="Section 3, Fig. 3",
-    prediction="Single bumps become the rule before they are at the right place; until then a wrong place is the main "
-    "failure; the representation's dimension falls towards 2 and position becomes readable from it. If it were false, "
-    "bumps would appear at the right place at once, several bumps would stay the main failure, or no order would come.",
-    runs=lambda profile, seed: {"dense": profile.run(seed)},
+    prediction="Single bumps come clearly before they are at the right place. Until then a wrong place is the main "
+    "failure, and the error shrinks. The manifold is flat before it is in order. If it were false, bumps would appear "
+    "at the right place at once, another failure would prevail, or order would come with flatness or before it.",
+    runs=dense,
     parts=(
-        Part(
-            name="order",
-            unit="log2(step C / step B)",
-            region=Region(low=0),
-            why="Any delay is a phase B; 0 is none. C begins at half the ceiling, B when half of the images show one "
-            "bump.",
-            effect=order,
-            design=Design(1.0, 0.3, "Fig. 3 and 4: phase C begins after about twice the steps of phase B"),
-        ),
+        ORDER,
         Part(
             name="failure in B",
+            reads="The predominant failure mode of generation during this phase is ii",
+            holds="most failures in phase B are single bumps at a wrong place",
             unit="share of failures",
             region=Region(low=0.5),
-            why="Above a half, it is the predominant failure, in the paper's word. B begins when half of the images "
-            "show one bump, so the share begins near a half by definition. It must grow from there.",
+            why="Above a half is predominant. B begins when half of the images show one bump, so the share begins near "
+            "a half by definition. It must grow from there.",
             effect=wrong_place_in_b,
             design=Design(0.75, 0.1, "half-way between a bare majority and all failures"),
         ),
         Part(
-            name="dimension",
-            unit="dimensions nearer to 2",
-            region=Region(low=0),
-            why="The paper gives no number: any approach to 2 counts, none or a retreat does not.",
-            effect=nearer_to_two,
-            design=Design(5.0, 2.0, "the prototype's fall from 28 to 3, of which a fifth would do"),
+            name="error falls",
+            reads="the difference between the locations of the generated Gaussian bumps from their ground truths "
+            "gradually diminishes as we proceed in training",
+            holds="the error of single bumps falls within phase B",
+            unit="log2 pixels / log2 steps",
+            region=Region(high=-0.1),
+            why="7 % a doubling is the least that counts, as the paper gives no number. Checkpoints after B are left "
+            "out, as right bumps are the majority there by definition.",
+            effect=trend_of_error,
+            design=Design(-1.0, 0.4, "the paper gives no number: the error halves over a B of one doubling"),
         ),
         Part(
-            name="ordered manifold",
-            unit="rise of R^2",
-            region=Region(low=0.3),
-            why="About a third of the scale; in Fig. 4b R^2 goes from near 0 to near 1.",
-            effect=rise_of_order,
-            design=Design(0.7, 0.15, "Fig. 4b: R^2 goes from near 0 to near 1"),
+            name="flat before order",
+            reads="phase B emerging, where the manifold formed is 2-dimensional or quasi-2D but unordered",
+            holds="the manifold is flat at least 0.5 doublings of steps before it is in order",
+            unit="log2(step of order / step of flatness)",
+            region=Region(low=LONG),
+            why="As for the order of bumps: a shorter delay is no phase. Exploring runs at quick had -0.3 to 2.1.",
+            effect=flat_before_order,
+            design=Design(1.0, 0.3, "Fig. 3: the manifold of B is flat and unordered; B lasts as for the bumps"),
         ),
+        Part(
+            name="ends flat",
+            reads="Eventually, the model learns a 2D ordered manifold",
+            holds="the manifold is flat at the end",
+            unit="F",
+            region=Region(high=FLAT),
+            why="Noise has 0.16 to 0.19, a blob of five dimensions 0.12, a sheet 0.001 to 0.005, also under noise of "
+            "four neighbour spacings.",
+            effect=ends_with(FLATNESS),
+            design=Design(0.02, 0.01, "a sheet under noise, of which exploring runs had below 0.05 from step 400 on"),
+        ),
+        Part(
+            name="ends ordered",
+            reads="Eventually, the model learns a 2D ordered manifold",
+            holds="the manifold is in order at the end",
+            unit="O as told",
+            region=Region(low=LEARNED_ORDER),
+            why="Exploring runs end at 0.85 to 0.99 on true labels, and at -0.05 to 0.57 on shuffled ones.",
+            effect=ends_ordered,
+            design=Design(0.95, 0.04, "exploring seeds 0 to 5 at quick: 0.85 to 0.99"),
+        ),
+        Part(
+            name="ends right",
+            reads="with the desired generation behavior, reaching the terminal phase C",
+            holds="most bumps are at the right place at the end",
+            unit="share of images",
+            region=Region(low=HALF),
+            why="Phase C begins when half of the images show one bump at the right place.",
+            effect=ends_with(RIGHT),
+            design=Design(0.95, 0.04, "exploring seeds 0 to 3 at quick: 0.98 +- 0.02"),
+        ),
+        order_at("increment", another_increment),
+        order_at("spread", another_spread),
     ),
     curves={
-        "on_grid.none": "no bump",
-        "on_grid.several": "several bumps",
-        "on_grid.single-wrong": "one bump, wrong place",
-        "on_grid.correct": "one bump, right place",
+        "probe.none": "no bump",
+        "probe.several": "several bumps",
+        SINGLE_WRONG: "one bump, wrong place",
+        RIGHT: "one bump, right place",
+        TOLD: "order O, as told",
+        FLATNESS: "flatness F",
     },
     plant=plant,
-    page_section="manifold",
     controls=(
         Control(
             "labels shuffled",
             "Trained with each image under the label of another: single bumps come, and stay at wrong places.",
             runs=lambda profile, seed: {"dense": profile.shuffled(profile.run(seed))},
+            parts=("ends ordered", "ends right"),
         ),
         Control(
             "untrained",
-            "The same network after one step.",
+            "The same network after one step. Its layer is a cloud without order, and no bump is right.",
             runs=lambda profile, seed: {"dense": profile.untrained(profile.run(seed))},
+            parts=("ends flat", "ends ordered", "ends right"),
+        ),
+        Control(
+            "fading grain",
+            "True images under grain that fades over training. A bump is at the right place as soon as it can be seen, "
+            "so there is no phase B.",
+            runs=lambda profile, seed: {"dense": profile.fading(profile.run(seed))},
+            parts=("order", "failure in B"),
+        ),
+        Control(
+            "right at once",
+            "The other runs with each single bump counted as right: phase C begins with phase B.",
+            change=right_at_once,
+            parts=("order at another increment", "order at another spread"),
+        ),
+        Control(
+            "no phase between",
+            "The dense run with the error of its end at all steps, and with flatness that comes with order.",
+            change=without_a_phase,
+            parts=("error falls", "flat before order"),
         ),
     ),
 )
 
 
-def test_phases(experiment):
-    experiment.judge(CLAIM)
+def test_phases(experiment, item):
+    experiment.judge(CLAIM, item)

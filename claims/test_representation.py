@@ -1,186 +1,157 @@
 """Representation is key to performance (Section 3, Fig. 4)."""
 
-from functools import cache, partial
-from itertools import permutations
-
 import numpy as np
-from scipy.stats import rankdata, spearmanr
 
-from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
-from bumplab.verdicts.intervals import Undefined, student_t
-from bumplab.verdicts.worlds import STEPS, learning, r2, run
+from bumplab.verdicts.claim import Claim, Compared, Control, Design, Part, Region, falling
+from bumplab.verdicts.curves import Undefined
+from bumplab.verdicts.effects import HALF, ORDERED, RIGHT, TOLD, area_of, require_not_told, step_at
+from bumplab.verdicts.worlds import learning, rise, run, steps_of
 
-# The least spread between seeds that limits use: three runs whose order lasts correlate by -1, -1/2, 1/2 or 1.
-over_checkpoints, over_runs = (partial(student_t, resolution=step) for step in (0.05, 0.5))
-VISIBLE = 0.1
-"""A step counts where the accuracies of a seed's runs differ by at least this much."""
+EXCEPTIONS = 0.1
+"""Share of the measurements with mostly right bumps that may come without order."""
 
 
-def over_training(measure):
-    """Rank correlation of R^2 and accuracy over a run's checkpoints, averaged over a seed's runs."""
-
-    def effect(runs):
-        correlations = []
-        for condition, curves in runs.items():
-            accuracy = curves.corrected("on_grid")
-            if np.ptp(accuracy) < VISIBLE:
-                raise Undefined(f"the accuracy of the {condition} run does not change")
-            if np.ptp(curves[f"layer4.{measure}"]) == 0:  # a tap that holds the label itself
-                raise Undefined(f"R^2 of the {condition} run does not change")
-            correlations.append(float(spearmanr(curves[f"layer4.{measure}"], accuracy).statistic))
-        return float(np.mean(correlations))
-
-    return effect
+def orders(runs):
+    """The area of O of each run. Raises `Undefined` where the layer holds the label before training."""
+    for curves in runs.values():
+        require_not_told(curves)
+    return area_of(TOLD)(runs)
 
 
-def at_fixed_steps(measure):
-    """Rank correlation of R^2 and accuracy across a seed's runs, ranked within each step that tells them apart.
+def least_order_when_right(runs):
+    """The O that nine in ten measurements with mostly right bumps exceed.
 
-    Both grow with training time, which is the same for all runs at a step.
+    The measurements are those of all runs and checkpoints of a seed. It is above a half exactly where O is below a half
+    in less than a tenth of them.
     """
-
-    def effect(runs):
-        accuracy = np.array([curves.corrected("on_grid") for curves in runs.values()])
-        r2 = np.array([curves[f"layer4.{measure}"] for curves in runs.values()])
-        apart = np.ptp(accuracy, axis=0) >= VISIBLE
-        if not apart.any():
-            raise Undefined("at no step do the runs differ in accuracy")
-        if not np.ptp(r2[:, apart], axis=0).any():
-            raise Undefined("at no such step do the runs differ in R^2")
-        a, r = (rankdata(values[:, apart], axis=0) for values in (accuracy, r2))
-        a, r = a - a.mean(axis=0), r - r.mean(axis=0)
-        return float((a * r).sum() / np.sqrt((a**2).sum() * (r**2).sum()))
-
-    return effect
+    of_measurements = []
+    for curves in runs.values():
+        require_not_told(curves)
+        of_measurements.append(curves[TOLD][curves[RIGHT] > HALF])
+    together = np.concatenate(of_measurements)
+    if not len(together):
+        raise Undefined("no run draws mostly right bumps at any checkpoint")
+    return float(np.quantile(together, EXCEPTIONS))
 
 
-def shuffled(runs):
-    """The same runs with each R^2 moved to another run and checkpoint."""
-    sizes = [len(curves.steps) for curves in runs.values()]
-    order = np.random.default_rng(next(iter(runs.values())).seed).permutation(sum(sizes))
-    changed = dict(runs)
-    for name in R2:
-        every = np.concatenate([curves[name] for curves in runs.values()])
-        for condition, moved in zip(runs, np.split(every[order], np.cumsum(sizes)[:-1]), strict=True):
-            changed[condition] = changed[condition].replaced({name: moved})
-    return changed
+def order_first(runs):
+    """Doublings of steps from order to right bumps, as the median over the runs."""
+    delays = []
+    for condition, curves in runs.items():
+        require_not_told(curves)
+        ordered = step_at(curves, curves[TOLD], ORDERED, f"order at {condition}")
+        right = step_at(curves, curves[RIGHT], HALF, f"half of right bumps at {condition}")
+        delays.append(np.log2(right / ordered))
+    return float(np.median(delays))
+
+
+def opposed(runs):
+    """The same curves of O, given to each other's runs: the more right bumps a run has, the less order."""
+    by_order = sorted(runs, key=lambda condition: runs[condition].area(TOLD))
+    by_bumps = sorted(runs, key=lambda condition: -runs[condition].area(RIGHT))
+    exchanged = dict(zip(by_bumps, by_order, strict=True))
+    return {condition: curves.replaced({TOLD: runs[exchanged[condition]][TOLD]}) for condition, curves in runs.items()}
+
+
+def never_ordered(runs):
+    """The same runs with O as it was before training."""
+    return {c: curves.replaced({TOLD: np.full(len(curves.steps), curves[TOLD][0])}) for c, curves in runs.items()}
 
 
 def following(runs):
-    """The same runs with R^2 equal to the accuracy."""
-    return {c: curves.replaced(dict.fromkeys(R2, curves.corrected("on_grid"))) for c, curves in runs.items()}
+    """The same runs with O equal to the share of right bumps."""
+    return {condition: curves.replaced({TOLD: curves[RIGHT]}) for condition, curves in runs.items()}
 
 
-def plant(seed, conditions, over_training, at_fixed_steps):
-    """Runs with these rank correlations.
+def plant(specs, order_goes_with_accuracy, no_accuracy_without_order):
+    """Runs whose right bumps come later at larger increments, and whose areas of O have the order of these scores.
 
-    R^2 has one order of checkpoints, the same in all runs. Within a step the runs differ by less than one rank of it.
+    Where most bumps are right, O grows slowly from about the second number. Until then it is as high as its area
+    demands, and may leave its range.
     """
-    steps, runs = len(STEPS), len(conditions)
-    over = ranks(steps, over_training)[0]
-    across = []
-    owed = 0.0
-    for _ in range(steps):  # the next step makes up for the difference to the nearest possible correlation
-        of_runs, correlation = ranks(runs, at_fixed_steps + owed)
-        owed += at_fixed_steps - correlation
-        across.append(of_runs)
-    below = np.array(across).T / (10 * runs)
+    share = {c: rise(specs[c], area) for c, area in zip(specs, _areas(falling(list(specs))), strict=True)}
+    slow = {condition: 0.1 * curve for condition, curve in share.items()}
+    when_right = np.concatenate([slow[condition][share[condition] > HALF] for condition in specs])
+    shift = no_accuracy_without_order - np.quantile(when_right, EXCEPTIONS)
     made = {}
-    for i, condition in enumerate(conditions):
-        # the last condition, the largest increment, is the least accurate at every step
-        accuracy = 0.15 * (runs - 1 - i) / (runs - 1) + 0.8 * STEPS / STEPS[-1]
-        curves = r2((over + below[runs - 1 - i]) / steps)
-        made[condition] = run(seed, {**learning("on_grid", accuracy), **curves})
+    for (condition, spec), area in zip(specs.items(), _areas(order_goes_with_accuracy), strict=True):
+        is_right = share[condition] > HALF
+        late = np.where(is_right, slow[condition] + shift, 0.0)
+        early = np.where(is_right | (steps_of(spec) == 0), 0.0, 1.0)
+        level = (area - run(spec, {TOLD: late}).area(TOLD)) / run(spec, {TOLD: early}).area(TOLD)
+        made[condition] = run(spec, {TOLD: late + level * early, **learning("probe", share[condition])})
     return made
 
 
-def ranks(n, correlation):
-    """The order of 0 .. n - 1 whose rank correlation with 0 .. n - 1 is nearest to ``correlation``, and its own."""
-    correlations, orders = orders_of(n)
-    at = int(np.searchsorted((correlations[1:] + correlations[:-1]) / 2, correlation))
-    return orders[at], float(correlations[at])
+def _areas(scores):
+    """Areas from 0.3 to 0.7, in the order of the scores."""
+    ranks = np.argsort(np.argsort(scores))
+    return 0.3 + 0.4 * ranks / (len(scores) - 1)
 
 
-@cache
-def orders_of(n):
-    """Rank correlations ``[K]`` and an order for each ``[K, n]``. Above 5 numbers, K depends on random draws."""
-    random = np.random.default_rng(0)
-    if n <= 5:
-        orders = list(permutations(range(n)))
-    else:
-        noise = random.normal(size=(4000, n)) * random.exponential(n / 4, (4000, 1))
-        signed = random.choice([-1.0, 1.0], (4000, 1)) * np.arange(n)
-        orders = [tuple(order) for order in np.argsort(np.argsort(signed + noise, axis=1), axis=1)]
-    by_correlation = {round(float(np.corrcoef(order, range(n))[0, 1]), 9): order for order in orders}
-    correlations = sorted(by_correlation)
-    return np.array(correlations), np.array([by_correlation[c] for c in correlations], dtype=np.float64)
-
-
-HIGH = 0.5
-R2 = ("layer4.umap_r2", "layer4.pca_r2")
 CLAIM = Claim(
     id="representation",
     statement="Performance is highly correlated with the learned representation: a high-quality representation is key "
     "to achieving better accuracies in image generation.",
     source="Section 3, Fig. 4",
-    prediction="R^2 and accuracy rise together over training, and at any one step the run with the better "
-    "representation is the more accurate. If it were false, R^2 would say nothing of accuracy beyond training time.",
+    prediction="Where a seed's run has more order, it has more right bumps, and most bumps are right only where the "
+    "manifold is in order. If it were false, the increment with the most right bumps would have any order, or bumps "
+    "would be right without order. A correlation over training is no evidence, as all that rises correlates: right "
+    "bumps correlate as much with another seed's order.",
     runs=lambda profile, seed: {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments},
     parts=(
         Part(
-            name="over training",
-            unit="rank correlation",
-            region=Region(low=HIGH),
-            why="'Highly correlated' is read as above a half, a strong correlation by convention (Cohen 1988). A run's "
-            "checkpoints are not replicates: they give one number a run, and the runs of a seed one number together.",
-            effect=over_training("umap_r2"),
-            interval=over_checkpoints,
-            design=Design(0.8, 0.1, "Fig. 4 (a) and (b) look alike but for d near 1"),
-        ),
-        Part(
-            name="at fixed steps",
-            unit="rank correlation across runs",
+            name="order goes with accuracy",
+            reads="comparing Fig. 4 (a) and (b) shows that learning a high-quality representation is key to achieving "
+            "better accuracies in image generation",
+            holds="the increment with the larger area of O has the larger area of right bumps",
+            unit="rank correlation across increments",
             region=Region(low=0),
-            why="Any relation beyond training time counts, as all numbers that grow during training correlate over it. "
-            "The verdict is about these increments, which are the same in every seed.",
-            effect=at_fixed_steps("umap_r2"),
-            interval=over_runs,
-            design=Design(
-                0.8, 0.08, "Fig. 4 (a) and (b): at a given step both fall with the increment, nearly in order"
-            ),
+            why="Any relation counts. Without one, all orders of a seed's areas of O are equally likely, whatever the "
+            "order of its right bumps.",
+            effect=Compared(orders, falling, area_of(RIGHT)),
+            design=Design(0.8, 0.0, "Fig. 4 (a) and (b): both fall with the increment, nearly in order"),
         ),
         Part(
-            name="over training, without UMAP",
-            unit="rank correlation",
-            region=Region(low=HIGH),
-            why="Shown and not judged: the same with cross-validated R^2 on principal components.",
-            effect=over_training("pca_r2"),
-            judges=False,
+            name="no accuracy without order",
+            reads="the formation of an ordered manifold is a strong indicator of good model performance",
+            holds="nine in ten measurements with mostly right bumps come with O above a half",
+            unit="O as told, exceeded by nine in ten such measurements",
+            region=Region(low=ORDERED),
+            why="O of a half is order, and half of right bumps is accuracy. One exception in ten is left to noise at "
+            "the moment when both rise.",
+            effect=least_order_when_right,
+            design=Design(0.8, 0.1, "exploring seeds 0 and 1: O is 0.7 to 0.9 when bumps begin to be right"),
         ),
         Part(
-            name="at fixed steps, without UMAP",
-            unit="rank correlation across runs",
+            name="order comes first",
+            reads="In the terminal learning phase, a semantically meaningful representation emerges",
+            holds="the manifold is in order before half of the bumps are right",
+            unit="log2(step of right bumps / step of order)",
             region=Region(low=0),
-            why="Shown and not judged: UMAP may tear sparse labels apart. Principal components cannot.",
-            effect=at_fixed_steps("pca_r2"),
+            why="Shown and not judged: the paper does not say which comes first.",
+            effect=order_first,
             judges=False,
         ),
     ),
-    curves={
-        "on_grid.corrected": "accuracy / ceiling",
-        "layer4.umap_r2": "R^2 (UMAP)",
-        "layer4.pca_r2": "R^2 (PCA, cross-validated)",
-    },
+    curves={TOLD: "order O, as told", RIGHT: "one bump, right place"},
     plant=plant,
     controls=(
         Control(
-            "R^2 shuffled over checkpoints",
-            "The claim's own runs, with each R^2 moved to another checkpoint of any of the seed's runs.",
-            change=shuffled,
+            "order opposed",
+            "The claim's own runs, with their curves of O exchanged: the more right bumps a run has, the less order.",
+            change=opposed,
+            parts=("order goes with accuracy",),
         ),
         Control(
-            "R^2 follows accuracy",
-            "The claim's own runs with R^2 equal to accuracy: correlated over training and at every step.",
+            "never ordered",
+            "The claim's own runs, with O as it was before training: bumps are right without order.",
+            change=never_ordered,
+            parts=("no accuracy without order",),
+        ),
+        Control(
+            "order follows accuracy",
+            "The claim's own runs with O equal to the share of right bumps.",
             change=following,
             positive=True,
         ),
@@ -188,5 +159,5 @@ CLAIM = Claim(
 )
 
 
-def test_representation(experiment):
-    experiment.judge(CLAIM)
+def test_representation(experiment, item):
+    experiment.judge(CLAIM, item)

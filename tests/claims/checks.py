@@ -7,88 +7,172 @@ import numpy as np
 import pytest
 
 from bumplab import profiles
+from bumplab.data.label_sets import label_sets
+from bumplab.measure.measure import measure
 from bumplab.profiles import QUICK
-from bumplab.verdicts.claim import FIRST_SEED
+from bumplab.runs import learners
+from bumplab.subjects.registry import resolve
+from bumplab.verdicts.claim import FIRST_SEED, Compared
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import decide, decide_in_looks, seed_effect, with_controls
-from bumplab.verdicts.error_rate import Looks
+from bumplab.verdicts.decision import decide, decide_control, mark_of
+from bumplab.verdicts.evidence import ranked
+from bumplab.verdicts.looks import Looks
 from bumplab.verdicts.suite import OURS, claims
-from bumplab.verdicts.worlds import AXES, CEILING, judged, learning, plant, ramp, run, untrained, world
+from bumplab.verdicts.worlds import design_of, drawn, plant, specs_of, world
 
 PROFILES = [profiles.get(name) for name in profiles.ALL]
-STEP, R2, R2_PCA = {"step"}, {"layer4.umap_r2"}, {"layer4.pca_r2"}
+LOOKS = Looks(3, 14, needed=200.0)
+CONTROL_LOOKS = Looks(3, 5, needed=200.0)
+"""A control must tell its world by 5 seeds."""
 
 
 def claim_of(id):
     return next(claim for claim in claims(OURS) if claim.id == id)
 
 
-def by_increment(profile, seed):
-    """The runs that claims on the increment share."""
-    return {f"d={d:g}": profile.run(seed, dx=d) for d in profile.increments}
+def one_seed(claim, numbers=None, profile=QUICK):
+    """The planted runs of one seed by condition, and the numbers planted by part: those given, else as designed."""
+    random = np.random.default_rng(0)
+    designed = {part.name: drawn_of(claim, part, random, profile) for part in quiet(claim).judged_parts}
+    numbers = designed | (numbers or {})
+    return plant(claim, numbers, specs_of(claim, profile)), numbers
 
 
-# --- verdicts in the claim's own world ------------------------------------------------------------------------------
+def drawn_of(claim, part, random, profile=QUICK, effect=None):
+    conditions = list(claim.runs_of(part)(profile, FIRST_SEED))
+    return drawn(part, conditions, random, design_of(part).effect if effect is None else effect)
 
 
-def true_world(claim, seeds, effects=None):
-    """Runs in the claim's own world, with these true effects and a tenth of the designed spread: 3 seeds are enough."""
-    quiet = [replace(part, design=replace(part.design, spread=part.design.spread / 10)) for part in judged(claim)]
-    random = np.random.default_rng([seeds, len(claim.id)])
-    return world(replace(claim, parts=tuple(quiet)), effects or {}, random, seeds)
+def runs_of(claim, part, runs, profile=QUICK):
+    """The runs of one part, from those of all parts."""
+    return {condition: runs[condition] for condition in claim.runs_of(part)(profile, FIRST_SEED)}
 
 
-def verdict_on(claim, effects=None, change=None, seeds=5):
-    """The verdict on the claim in its own world, with these true effects and each seed's runs changed."""
-    runs = true_world(claim, seeds, effects)
-    if change:
-        by_seed = [change({condition: each[i] for condition, each in runs.items()}) for i in range(seeds)]
-        runs = {condition: [one[condition] for one in by_seed] for condition in by_seed[0]}
-    return decide(claim, runs, Looks(seeds, seeds))
+def quiet(claim):
+    """The claim with a tenth of the designed spread, so that few seeds are enough."""
+
+    def quieter(part):
+        design = design_of(part)
+        sign = math.copysign(1, design.effect)
+        effect = sign * (0.9 + abs(design.effect) / 10) if isinstance(part.effect, Compared) else design.effect
+        return replace(part, design=replace(design, effect=effect, spread=design.spread / 10))
+
+    return replace(claim, parts=tuple(quieter(part) if part.judges else part for part in claim.parts))
 
 
-def check_verdicts(claim, cases, seeds=(3, 5)):
-    """Each case has true effects, a change of one seed's runs, the verdicts allowed, and a word of the reason."""
-    for count in seeds:
-        for case, (effects, change, allowed, why) in cases.items():
-            verdict = verdict_on(claim, effects, change, count)
-            assert verdict.verdict in allowed, (case, count, verdict.reason)
-            assert why in verdict.reason, (case, count, verdict.reason)
+def check_planted(claim, profile=QUICK, within=1e-6, draws=25):
+    """Each judged part reads from a planted seed the number that was planted: as designed, and at its region's edges.
 
-
-def nothing_learns(runs):
-    return {condition: untrained(curves.seed) for condition, curves in runs.items()}
-
-
-# --- what each part reads -------------------------------------------------------------------------------------------
-
-
-def learned(labels, axis):
-    """Accuracy and the ceiling it is compared with."""
-    return {f"{labels}.accuracy{axis}", f"{labels}.ceiling{axis}"}
-
-
-LEARNED, X, Y = (learned("on_grid", axis) for axis in AXES)
-LEARNED_OFF, X_OFF, Y_OFF = (learned("off_grid", axis) for axis in AXES)
-
-
-def half_at(step, labels="on_grid", axis=""):
-    return {f"{labels}.accuracy{axis}": CEILING * ramp(step)}
-
-
-def check_reads(claim, reads):
-    """Each part reads these numbers of each condition, and no others: its effect or its being defined depends on them.
-
-    The designed worlds give both measures of R^2 the same values, and no verdict shows what an unjudged part reads.
+    A `Compared` part reads the order of the scores. ``within`` is how far off a number may be, in designed spreads.
     """
-    runs = {condition: each[0] for condition, each in true_world(claim, 1).items()}
+    random = np.random.default_rng(1)
+    for moved in claim.judged_parts:
+        edges = [edge for edge in (moved.region.low, moved.region.high) if math.isfinite(edge)]
+        for effect in [None] if isinstance(moved.effect, Compared) else [None, *edges]:
+            for _ in range(draws):
+                numbers = {part.name: drawn_of(claim, part, random, profile) for part in claim.judged_parts}
+                numbers[moved.name] = drawn_of(claim, moved, random, profile, effect)
+                _check_read(claim, numbers, profile, within)
+
+
+def _check_read(claim, numbers, profile, within):
+    runs = plant(claim, numbers, specs_of(claim, profile))
+    for part in claim.judged_parts:
+        own, planted = runs_of(claim, part, runs, profile), numbers[part.name]
+        if isinstance(part.effect, Compared):
+            assert list(ranked(part.effect.scores_of(own))) == list(ranked(planted)), part.name
+        else:
+            mark = mark_of(part, own, FIRST_SEED)
+            assert mark.low == mark.high, (part.name, mark)
+            assert mark.low == pytest.approx(planted, abs=within * design_of(part).spread), (part.name, mark.problem)
+
+
+def verdict_on(claim, effects=None, change=None, profile=QUICK):
+    """The verdict on the claim in its own quiet world, with these true effects and each seed's runs changed."""
+    tried = quiet(claim)
+    runs = world(tried, effects or {}, np.random.default_rng(len(claim.id)), LOOKS.last, profile)
+    return decide(tried if change is None else tried.with_runs(None, change), runs, LOOKS)
+
+
+def check_verdicts(claim, broken=None, trained=None, profile=QUICK):
+    """Planted worlds have the verdicts that are known.
+
+    As designed the claim is SUPPORTED. With one part beyond the edge of its region it is CONTRADICTED; ``broken`` gives
+    the part's effect there where it is not the designed effect, mirrored at the nearer edge. Every control tells
+    (`check_controls`).
+    """
+    verdict = verdict_on(claim, profile=profile)
+    assert verdict.verdict == "SUPPORTED", verdict.reason
+    for part in claim.judged_parts:
+        effect = (broken or {}).get(part.name, _mirrored(part))
+        verdict = verdict_on(claim, {part.name: effect}, profile=profile)
+        assert verdict.verdict == "CONTRADICTED", (part.name, effect, verdict.reason)
+        assert f"{part.name}: " in verdict.reason
+    check_controls(claim, trained, profile)
+
+
+def _mirrored(part):
+    effect = design_of(part).effect
+    if isinstance(part.effect, Compared):
+        return -effect
+    edge = min((part.region.low, part.region.high), key=lambda edge: abs(edge - effect))
+    return 2 * edge - effect
+
+
+def check_controls(claim, trained=None, profile=QUICK):
+    """Each control tells its world by 5 seeds. One with a change is tried on the claim's own world.
+
+    ``trained`` makes, for each control with runs of its own, what one seed of these would show:
+    ``trained[name](specs, random)``, ``specs`` by condition.
+    """
+    trained = trained or {}
+    assert {control.name for control in claim.controls if control.runs} == set(trained)
+    own = world(quiet(claim), {}, np.random.default_rng(len(claim.id)), CONTROL_LOOKS.last, profile)
+    for control in claim.controls:
+        runs = own if control.change else _trained(control, trained[control.name], profile)
+        verdict = decide_control(claim, control, runs, CONTROL_LOOKS)
+        assert verdict.passed, (control.name, verdict.verdict, verdict.reason)
+
+
+def check_rendered(claim, name, profile=QUICK):
+    """The control of this name, whose runs are rendered images, tells its world by what is measured of them."""
+    few = replace(profile, base=replace(profile.base, measure=replace(profile.base.measure, samples=32)))
+    control = next(control for control in claim.controls if control.name == name)
+    by_seed = []
+    for seed in range(FIRST_SEED, FIRST_SEED + CONTROL_LOOKS.last):
+        by_seed.append({condition: _measured(spec) for condition, spec in control.runs(few, seed).items()})
+    verdict = decide_control(claim, control, lambda part, count: by_seed[:count], CONTROL_LOOKS)
+    assert verdict.passed, (name, verdict.verdict, verdict.reason)
+
+
+def _measured(spec):
+    subject, step = resolve(spec.subject, None), spec.training.steps
+    drawn = learners.draw(learners.start(spec, subject, "cpu"), spec, step, subject)
+    return Curves([{"step": float(step), **measure(spec, step, label_sets(spec, True), drawn).row}], spec)
+
+
+def _trained(control, made, profile):
+    random = np.random.default_rng(7)
+    seeds = range(FIRST_SEED, FIRST_SEED + CONTROL_LOOKS.last)
+    by_seed = [made(control.runs(profile, seed), random) for seed in seeds]
+    return lambda part, count: by_seed[:count]
+
+
+def check_reads(claim, reads, profile=QUICK):
+    """Each part reads these numbers and no others: its effect, or whether it is defined, depends on them.
+
+    ``reads`` gives by part the names that it reads of each of its conditions: a set for all conditions, or one set by
+    condition. A part that is only shown is checked too.
+    """
+    runs, _ = one_seed(claim, profile=profile)
     assert {part.name for part in claim.parts} == set(reads)
     for part in claim.parts:
+        own = runs_of(claim, part, runs, profile)
         names = reads[part.name]
-        others = {condition: set(run.rows[-1]) - names.get(condition, set()) for condition, run in runs.items()}
-        assert _read_alone(part, runs, names) == names, part.name
-        assert not _is_read(part, runs, others), f"{part.name} also reads {_read_alone(part, runs, others)}"
-        assert set(part.rates) <= set().union(*names.values()), f"{part.name}: noise is told of what is not read"
+        names = names if isinstance(names, dict) else dict.fromkeys(own, names)
+        others = {condition: set(run.rows[-1]) - names.get(condition, set()) for condition, run in own.items()}
+        assert _read_alone(part, own, names) == names, part.name
+        assert not _is_read(part, own, others), f"{part.name} also reads {_read_alone(part, own, others)}"
 
 
 def _is_read(part, runs, names):
@@ -96,138 +180,15 @@ def _is_read(part, runs, names):
 
     def scaled(curves, names, factor):
         rows = [row | {name: factor * row[name] for name in names & set(row)} for row in curves.rows]
-        return Curves(rows, seed=curves.seed)
+        return Curves(rows, curves.spec)
 
-    unchanged = seed_effect(part, runs)
-    assert unchanged[0], unchanged
+    unchanged = mark_of(part, runs, FIRST_SEED)
+    assert unchanged.low is not None or unchanged.high is not None, (part.name, unchanged.problem)
     for factor in (math.nan, 0.25, 4.0):
-        if seed_effect(part, runs | {c: scaled(runs[c], of, factor) for c, of in names.items()}) != unchanged:
+        if mark_of(part, runs | {c: scaled(runs[c], of, factor) for c, of in names.items()}, FIRST_SEED) != unchanged:
             return True
     return False
 
 
 def _read_alone(part, runs, names):
     return {c: {name for name in of if _is_read(part, runs, {c: {name}})} for c, of in names.items()}
-
-
-def check_shown(claim, shown):
-    """The parts that decide nothing, whose sign no verdict would show: curves by condition, and the part's datum."""
-    parts = {part.name: part for part in claim.parts if not part.judges}
-    assert set(parts) == set(shown)
-    for name, (curves, datum) in shown.items():
-        runs = {condition: run(0, made) for condition, made in curves.items()}
-        assert seed_effect(parts[name], runs)[0] == pytest.approx(datum), name
-
-
-# --- what is planted ------------------------------------------------------------------------------------------------
-
-
-def check_planted(claim, inexact=None, units=None, at_once=True):
-    """The claim reads from a planted world what was planted: each part at its edges and, ``at_once``, all as designed.
-
-    ``inexact``: how much of the spread the mean of a part may be off by, where it is not read exactly. ``units``: steps
-    for each unit of a part's datum.
-    """
-    inexact, units = inexact or {}, units or {}
-    parts = judged(claim)
-    for moved, part in enumerate(parts):
-        for edge in filter(math.isfinite, (part.region.low, part.region.high)):
-            random = np.random.default_rng(0)
-            off = []
-            for _ in range(200):
-                effects = [part.design.effect for part in parts]
-                effects[moved] = edge
-                data = [p.design.seed_datum(random, effect) for p, effect in zip(parts, effects, strict=True)]
-                off.append(_off(part, plant(claim, data), data[moved], units))
-            assert abs(np.mean(off)) < inexact.get(part.name, 1e-9), (part.name, edge)
-            assert part.name in inexact or np.abs(off).max() < 1e-6, (part.name, edge)
-    if at_once:
-        random = np.random.default_rng(0)
-        off = {part.name: [] for part in parts}
-        for _ in range(200):
-            data = [part.design.seed_datum(random, part.design.effect) for part in parts]
-            runs = plant(claim, data)
-            for part, datum in zip(parts, data, strict=True):
-                off[part.name].append(_off(part, runs, datum, units))
-        for name, values in off.items():
-            assert abs(np.mean(values)) < inexact.get(name, 1e-9), name
-
-
-def _off(part, runs, datum, units):
-    read, _ = seed_effect(part, runs)
-    return math.nan if read is None else (read[0] / units.get(part.name, 1.0) - datum[0]) / part.design.spread
-
-
-def check_power(claim, draws=30):
-    """The claim finds the effects that it is designed for, before the last look."""
-    random = np.random.default_rng(2)
-    verdicts = [decided(claim, world(claim, {}, random, Looks().last)) for _ in range(draws)]
-    assert sum(verdict.verdict == "SUPPORTED" for verdict in verdicts) >= 0.8 * draws
-    assert np.mean([verdict.seeds for verdict in verdicts]) < Looks().last
-
-
-def check_error_rate(claim, name, draws=300):
-    """A part at the edge of its region: six looks spend no more than the error rate, which is large here to show it."""
-    edge = next(part.region.low for part in judged(claim) if part.name == name)
-    random, looks = np.random.default_rng(1), Looks(alpha=0.05)
-    verdicts = [decided(claim, world(claim, {name: edge}, random, looks.last), looks).verdict for _ in range(draws)]
-    assert 0 < verdicts.count("SUPPORTED") <= 0.05 * draws
-    assert verdicts.count("CONTRADICTED") <= 0.05 * draws
-
-
-# --- controls -------------------------------------------------------------------------------------------------------
-
-
-def decided(claim, runs, looks=None):
-    return decide_in_looks(
-        claim, lambda seeds: {condition: each[:seeds] for condition, each in runs.items()}, looks or Looks()
-    )
-
-
-def one_step(conditions, random, seed):
-    """What an untrained network shows, of every claim."""
-    first, *_, last = untrained(seed).rows
-    drawn = {
-        f"{labels}.{key}": 0.02 for labels in ("on_grid", "off_grid", "in_hole") for key in ("accuracy", "correct")
-    }
-    rows = [{**row, **drawn, "in_hole.ceiling": CEILING, "step": float(i)} for i, row in enumerate((first, last))]
-    return dict.fromkeys(conditions, Curves(rows, seed=seed))
-
-
-def alike(conditions, random, seed):
-    """Each run at its own pace, whatever its name."""
-    paces = {condition: ramp(300 * 2 ** random.normal(0, 0.1)) for condition in conditions}
-    return {c: run(seed, learning("on_grid", pace) | learning("off_grid", pace)) for c, pace in paces.items()}
-
-
-def check_controls(claim, trained=None, false=None):
-    """A broken world must not come out SUPPORTED, a planted one must, at the spread that the claim is built for.
-
-    ``trained`` makes, for each control with runs of its own, what one seed of these would show. Others change the
-    claim's own world. ``false``: effects with which the claim is CONTRADICTED. There a positive control must still see
-    its planted effect.
-    """
-    trained = trained or {}
-    assert {control.name for control in claim.controls if control.runs} == set(trained)
-    positive = [control for control in claim.controls if control.positive]
-    assert bool(positive) == bool(false), "a positive control is tried where the claim is false"
-
-    def tried(control, runs):
-        if control.runs:
-            random, conditions = np.random.default_rng(7), list(control.runs(QUICK, FIRST_SEED))
-            seeds = range(FIRST_SEED, FIRST_SEED + Looks().last)
-            by_seed = [trained[control.name](conditions, random, seed) for seed in seeds]
-            runs = {condition: [one[condition] for one in by_seed] for condition in conditions}
-        verdict = decided(claim.under(control), runs)
-        assert (verdict.verdict == "SUPPORTED") == control.positive, f"{control.name}: {verdict.reason}"
-        return control, verdict
-
-    runs = world(claim, {}, np.random.default_rng(len(claim.id)), Looks().last)
-    verdict = decided(claim, runs)
-    assert verdict.verdict == "SUPPORTED", verdict.reason
-    assert with_controls(verdict, [tried(control, runs) for control in claim.controls]).verdict == "SUPPORTED"
-    if false:
-        runs = world(claim, false, np.random.default_rng(len(claim.id)), Looks().last)
-        assert decided(claim, runs).verdict == "CONTRADICTED"
-        for control in positive:
-            tried(control, runs)

@@ -3,145 +3,104 @@
 import numpy as np
 import pytest
 
-from bumplab.verdicts.decision import seed_effect
-from bumplab.verdicts.worlds import CEILING, EVERY, STEPS, judged, level, plant, run, untrained
+from bumplab.profiles import QUICK
+from bumplab.verdicts.claim import FIRST_SEED
+from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.worlds import level, rise, run
 from tests.claims.checks import (
     PROFILES,
-    STEP,
-    X_OFF,
-    Y_OFF,
-    X,
-    Y,
-    by_increment,
-    check_controls,
-    check_error_rate,
     check_planted,
     check_reads,
-    check_shown,
     check_verdicts,
     claim_of,
-    half_at,
-    nothing_learns,
-    verdict_on,
+    one_seed,
+    runs_of,
 )
 
 CLAIM = claim_of("coupling")
-FACTORIZED = {"kappa": 0.0, "R^2 together": 0.6, "y as accurate as x": -0.5}
-
-
-def no_density_effect(runs):
-    return {**runs, "sparse": runs["dense"]}
-
-
-def density_reversed(runs):
-    return {**runs, "sparse": runs["dense"], "dense": runs["sparse"]}
-
-
-def sparse_never_learns(runs):
-    return {**runs, "sparse": untrained(runs["sparse"].seed)}
-
-
-def test_it_is_supported_where_x_and_y_are_learned_together_and_nowhere_else():
-    check_verdicts(
-        CLAIM,
-        {
-            "together": ({"kappa": 1.1}, None, {"SUPPORTED"}, ""),  # at 1 a seed in two has y behind by a step
-            "factorized": (FACTORIZED, None, {"CONTRADICTED"}, "kappa"),
-            "only kappa factorized": ({"kappa": 0.0}, None, {"CONTRADICTED"}, "kappa"),
-            "R^2 apart": ({"R^2 together": 0.6}, None, {"CONTRADICTED"}, "R^2"),
-            "y behind": ({"y as accurate as x": -0.5}, None, {"CONTRADICTED"}, "y as accurate as x"),
-            "no density effect": ({}, no_density_effect, {"INCONCLUSIVE"}, "kappa is undefined"),
-            "density reversed": ({}, density_reversed, {"INCONCLUSIVE"}, "kappa is undefined"),
-            "sparse never learns": ({}, sparse_never_learns, {"INCONCLUSIVE"}, "t_sparse is not reached"),
-            "untrained": ({}, nothing_learns, {"INCONCLUSIVE"}, "t_x is not reached"),
-        },
-    )
-    kappa = verdict_on(CLAIM, {"kappa": 0.0}, seeds=8).parts[0]
-    assert kappa.verdict == "CONTRADICTED"
-    assert kappa.low < 0 < kappa.high < 0.5
-    ahead = verdict_on(CLAIM, {"kappa": 1.3, "y as accurate as x": 0.2})
-    assert ahead.verdict == "SUPPORTED", ahead.reason
-    assert ahead.parts[0].low > 1
-
-
-def test_chance_in_y_does_not_make_a_factorized_generator_look_coupled():
-    """With 4 labels in y, blank images are right in y a quarter of the time: measured 0.13 in x and 0.25 in y."""
-
-    def rising(at, chance, pace):
-        curve = 1 / (1 + (np.maximum(STEPS, 1e-3) / (at * pace)) ** -7.0)
-        return CEILING * (chance + (1 - chance) * curve)
-
-    def by_chance(runs, t_y):
-        paces = np.random.default_rng(runs["dense"].seed).normal(1, 0.04, 3)
-        times = {"imbalanced": (280, t_y), "dense": (280, 280), "sparse": (t_y, t_y)}
-        made = {}
-        for (condition, (t_x, at)), pace in zip(times.items(), paces, strict=True):
-            x, y = rising(t_x, 0.13, pace), rising(at, 0.25, pace)
-            made[condition] = run(runs[condition].seed, {"on_grid.accuracy_x": x, "on_grid.accuracy_y": y})
-        return made
-
-    for t_y, seeds in ((305, 3), (320, 5), (450, 3), (450, 5)):
-        verdict = verdict_on(CLAIM, change=lambda runs, t_y=t_y: by_chance(runs, t_y), seeds=seeds)
-        assert verdict.verdict != "SUPPORTED", (t_y, seeds, verdict.reason)
-        ahead = next(part for part in verdict.parts if part.name == "y as accurate as x")
-        assert ahead.verdict != "SUPPORTED", (t_y, seeds, ahead.reason)
+CROSS, Y_AS_X, HURT, ALL_IMAGES, BELOW_SPARSE, TOLD = CLAIM.parts
+STEP = {"step"}
 
 
 def test_each_part_reads_its_own_axes_and_runs():
-    both = {"imbalanced": X | Y | STEP}
+    both = {"probe.correct_x", "probe.correct_y"}
+    area = {"probe.correct"} | STEP
+    first, *others = CLAIM.runs(QUICK, FIRST_SEED)
+    x = {"probe.correct", "probe.single-wrong", "probe.correct_x"}
     reads = {
-        "kappa": both | {"dense": X | STEP, "sparse": Y | STEP},
-        "R^2 together": {"imbalanced": X | Y | STEP | {"layer4.umap_r2_x", "layer4.umap_r2_y"}},
-        "y as accurate as x": both,
-        "R^2 together, without UMAP": {"imbalanced": X | Y | STEP | {"layer4.pca_r2_x", "layer4.pca_r2_y"}},
-        "kappa off-grid": {"imbalanced": X_OFF | Y_OFF | STEP, "dense": X_OFF | STEP, "sparse": Y_OFF | STEP},
+        CROSS.name: {first: x | STEP} | dict.fromkeys(others, x),
+        Y_AS_X.name: {"balanced": set(), "imbalanced": both | area},
+        HURT.name: {"balanced": area, "imbalanced": area},
+        ALL_IMAGES.name: {"probe.correct_x"} | STEP,
+        BELOW_SPARSE.name: {"balanced": set(), "imbalanced": area, "sparse": area},
+        TOLD.name: {"balanced": set(), "imbalanced": {"layer4.told_x", "layer4.told_y"} | STEP},
     }
     check_reads(CLAIM, reads)
 
-    def axes_at(x, y, labels="off_grid"):
-        return half_at(x, labels, "_x") | half_at(y, labels, "_y")
 
-    apart = {"layer4.pca_r2_x": level(0.0), "layer4.pca_r2_y": STEPS / STEPS[-1]}
-    off_grid = {"imbalanced": axes_at(100, 150), "dense": axes_at(200, 250), "sparse": axes_at(400, 500)}
-    shown = {
-        "R^2 together, without UMAP": ({"imbalanced": axes_at(300, 200, "on_grid") | apart}, [0.2, 0.2]),
-        "kappa off-grid": (off_grid, [50, 300]),
-    }
-    check_shown(CLAIM, shown)
+def test_planted_worlds_and_controls_have_their_verdicts():
+    check_planted(CLAIM)
+    check_verdicts(CLAIM, trained={"factorized generator": factorized})
 
 
-def test_its_world_is_read_as_planted():
-    check_planted(CLAIM, inexact={"kappa": 0.02, "y as accurate as x": 0.05}, units={"kappa": 4 * EVERY}, at_once=False)
-    kappa, _, ahead = judged(CLAIM)
-    for delay, planted, read_delay, read_ahead in [
-        (0.4, -0.2, 0.4, -0.2),
-        (-0.4, 0.2, -0.4, 0.2),
-        (-0.4, -0.2, 0.4, -0.2),  # numbers that conflict: the plant says which gives way
-        (0.4, 0.2, 0.4, -0.001),
-        (0.1, -0.2, 0.1, -0.2),
-        (-0.1, 0.2, -0.1, 0.2),
-    ]:
-        runs = plant(CLAIM, [(delay, 1.0), (0.05, 0.05), (planted, planted)])
-        assert seed_effect(kappa, runs)[0] == pytest.approx((4 * EVERY * read_delay, 4 * EVERY)), (delay, planted)
-        assert ahead.effect(runs) == pytest.approx(read_ahead), (delay, planted)
+def factorized(specs, random):
+    """x at one pace whatever dy is; y at its own pace, so that other images have a bump."""
+    made = {}
+    for condition, spec in specs.items():
+        x = rise(spec, 0.5)
+        bump = rise(spec, random.uniform(0.3, 0.7))
+        noise = random.uniform(-0.01, 0.01)  # other images have a bump
+        curves = {
+            "probe.correct": 0.8 * bump * x,
+            "probe.single-wrong": bump - 0.8 * bump * x,
+            "probe.correct_x": bump * (x + noise),
+        }
+        made[condition] = run(spec, curves)
+    return made
 
 
-def factorized(conditions, random, seed):
-    """Each axis takes the time of its own increment."""
-    return plant(CLAIM, [tuple(random.normal(1, 0.1, 2)), (0.6, 0.6), (-0.5, -0.5)], seed)
+def test_images_without_a_bump_say_nothing_of_x():
+    """In a factorized world y decides which images have a bump. x over all images then depends on dy, not x itself."""
+    specs = CLAIM.runs(PROFILES[0], FIRST_SEED)
+    bumps = np.linspace(0.5, 0.9, len(specs))
+    weights = CROSS.effect.weights(list(specs))
+    made = {}
+    for (condition, spec), rank in zip(specs.items(), np.argsort(np.argsort(weights)), strict=True):
+        bump, x = bumps[rank], rise(spec, 0.5)
+        curves = {
+            "probe.correct": bump * x,
+            "probe.single-wrong": bump * (1 - x),
+            "probe.correct_x": bump * x,
+        }
+        made[condition] = run(spec, curves)
+    assert mark_of(CROSS, made, FIRST_SEED).mark == "out"
+    assert mark_of(CROSS, made, FIRST_SEED).low == 0.0
+    assert mark_of(ALL_IMAGES, made, FIRST_SEED).mark == "in"
 
 
-def test_its_controls_and_its_runs():
-    false = {"kappa": 0.0, "R^2 together": 0.6, "y as accurate as x": -0.4}
-    check_controls(CLAIM, trained={"factorized generator": factorized}, false=false)
-    for profile in PROFILES:
-        runs = CLAIM.runs(profile, 10)
-        _, *sparser = by_increment(profile, 10).values()
-        assert runs["dense"] == profile.run(10), profile.name
-        assert runs["sparse"] in (sparser if len(profile.imbalances) > 1 else sparser[-1:]), profile.name
-        assert (runs["imbalanced"].data.dx, runs["imbalanced"].data.dy) == profile.imbalances[0], profile.name
+def test_a_seed_that_draws_no_bumps_is_neither():
+    runs, _ = one_seed(CLAIM)
+    for part, blank in ((CROSS, ("probe.correct", "probe.single-wrong")), (Y_AS_X, ("probe.correct",))):
+        own = runs_of(CLAIM, part, runs)
+        last = list(own)[-1]
+        none = {name: level(own[last].spec, 0.1) for name in blank}
+        mark = mark_of(part, own | {last: own[last].replaced(none)}, FIRST_SEED)
+        assert (mark.mark, mark.low) == ("neither", None), part.name
+        assert mark.problem
 
 
-@pytest.mark.slow
-def test_the_looks_spend_no_more_than_its_error_rate():
-    check_error_rate(CLAIM, "kappa")
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_its_runs_share_the_dense_x(profile):
+    dense, sparse = profile.imbalances[0]
+    by_dy = CLAIM.runs(profile, 10)
+    assert by_dy == {f"dy={dy:g}": profile.run(10, dx=profile.increments[0], dy=dy) for dy in profile.increments}
+    pair = CLAIM.runs_of(HURT)(profile, 10)
+    assert pair == {"balanced": profile.run(10, dx=dense), "imbalanced": profile.run(10, dx=dense, dy=sparse)}
+    assert CLAIM.runs_of(BELOW_SPARSE)(profile, 10) == pair | {"sparse": profile.run(10, dx=sparse)}
+    generators = CLAIM.controls[0].runs(profile, 10)
+    assert generators == {condition: profile.factorized(spec) for condition, spec in by_dy.items()}
+
+
+def test_the_contrast_is_a_u():
+    weights = CROSS.effect.weights(["dy=0.1", "dy=1", "dy=2", "dy=4"])
+    assert weights == pytest.approx([1.9, 1.0, 0.0, 2.0])

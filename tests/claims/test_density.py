@@ -1,113 +1,97 @@
-"""Smaller increments learn faster where they do; equal, slower and missing ones do not count as that."""
+"""Density: areas in the order of the increments, on one set of labels, and the sparsest run at the end."""
 
-import math
+import numpy as np
+import pytest
 
-from bumplab.verdicts.worlds import CEILING, level, ramp, untrained
-from tests.claims.checks import (
-    LEARNED,
-    LEARNED_OFF,
-    PROFILES,
-    STEP,
-    alike,
-    by_increment,
-    check_controls,
-    check_planted,
-    check_power,
-    check_reads,
-    check_shown,
-    check_verdicts,
-    claim_of,
-    half_at,
-    nothing_learns,
-    verdict_on,
-)
+from bumplab import profiles
+from bumplab.data.bumps import label_grid
+from bumplab.profiles import QUICK
+from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
+from tests.claims.checks import check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("density")
-BOTH = ("ceiling-corrected", "off-grid")
+PART = {part.name: part for part in CLAIM.parts}
+RIGHT, TOLD, ERROR = "probe.correct", "layer4.told", "probe.error"
 
 
-def both(slope):
-    return dict.fromkeys(BOTH, slope)
+def test_known_worlds_have_known_verdicts():
+    check_verdicts(CLAIM)
 
 
-def never(*conditions):
-    """These conditions learn nothing."""
-    return lambda runs: {c: untrained(curves.seed) if c in conditions else curves for c, curves in runs.items()}
-
-
-def learned_before_training(runs):
-    known = {f"{labels}.accuracy": level(CEILING) for labels in ("on_grid", "off_grid")}
-    return {condition: curves.replaced(known) for condition, curves in runs.items()}
-
-
-def test_it_is_supported_where_dense_learns_faster_and_nowhere_else():
-    check_verdicts(
-        CLAIM,
-        {
-            "dense faster": ({}, None, {"SUPPORTED"}, ""),
-            "same pace": (both(0.0), None, {"CONTRADICTED", "INCONCLUSIVE"}, "log2"),
-            "sparse faster": (both(-0.3), None, {"CONTRADICTED"}, "log2"),
-            "on-grid same": (
-                {"ceiling-corrected": 0.0},
-                None,
-                {"CONTRADICTED", "INCONCLUSIVE"},
-                "ceiling-corrected",
-            ),
-            "off-grid same": ({"off-grid": 0.0}, None, {"CONTRADICTED", "INCONCLUSIVE"}, "off-grid"),
-            "dense never learns": ({}, never("d=0.1"), {"INCONCLUSIVE", "CONTRADICTED"}, ""),
-            "none learns": ({}, nothing_learns, {"INCONCLUSIVE"}, "no run reaches half its ceiling"),
-            "learned before training": ({}, learned_before_training, {"INCONCLUSIVE"}, "already past"),
-        },
-    )
-    for silent in ((), ("d=4",), ("d=1", "d=4")):  # a run that never learns leaves the slope open upwards only
-        for seeds in (3, 5):
-            verdict = verdict_on(CLAIM, change=never(*silent), seeds=seeds)
-            assert verdict.verdict == "SUPPORTED", (silent, seeds, verdict.reason)
-            assert (verdict.parts[0].high is None) == bool(silent), (silent, seeds)
-
-
-def test_a_lower_ceiling_is_not_slower_learning():
-    """The border cuts bumps off: raw accuracy is lower at large increments, relative to its ceiling it is not."""
-
-    def lower(runs):
-        changed = {}
-        for condition, curves in runs.items():
-            d = float(condition.removeprefix("d="))
-            ceiling = 0.9 - 0.1 * d
-            pace = 0.05 * math.sin(curves.seed) + 0.002 * math.sin(curves.seed * d)  # seeds must not agree exactly
-            made = {f"{labels}.ceiling": level(ceiling) for labels in ("on_grid", "off_grid")}
-            made |= {f"{labels}.accuracy": ramp(300 * (1 + pace)) * ceiling for labels in ("on_grid", "off_grid")}
-            changed[condition] = curves.replaced(made)
-        return changed
-
-    verdicts = {part.name: part.verdict for part in verdict_on(CLAIM, change=lower).parts}
-    assert [verdicts[name] for name in BOTH] == ["CONTRADICTED", "CONTRADICTED"]
-    assert verdicts["raw accuracy (as in the paper)"] != "CONTRADICTED", "raw accuracy must look like a density effect"
-
-
-def test_each_part_reads_its_own_label_set():
-    increments = ("d=0.1", "d=1", "d=4")
-    reads = {
-        "ceiling-corrected": dict.fromkeys(increments, LEARNED | STEP),
-        "off-grid": dict.fromkeys(increments, LEARNED_OFF | STEP),
-        "ceiling-corrected, increments up to 1": dict.fromkeys(increments[:2], LEARNED | STEP),
-        "raw accuracy (as in the paper)": dict.fromkeys(increments, {"on_grid.accuracy"} | STEP),
-    }
-    check_reads(CLAIM, reads)
-    times = {"d=0.25": half_at(100), "d=1": half_at(200), "d=4": half_at(100)}
-    raw = {f"d={d}": {"on_grid.accuracy": ramp(100 * d)} for d in (1, 4)}
-    shown = {
-        "ceiling-corrected, increments up to 1": (times, [0.5, 0.5]),
-        "raw accuracy (as in the paper)": (raw, [1, 1]),
-    }
-    check_shown(CLAIM, shown)
-
-
-def test_its_world_and_its_controls():
+def test_it_reads_what_was_planted():
     check_planted(CLAIM)
-    check_power(CLAIM)
-    check_controls(CLAIM, trained={"same increment, two names": alike}, false=both(-0.2))
-    for profile in PROFILES:
-        runs = CLAIM.runs(profile, 10)
-        assert runs == by_increment(profile, 10), profile.name
-        assert next(iter(runs.values())) == profile.run(10), profile.name
+
+
+def test_each_part_reads_its_own_numbers():
+    ends = {"d=0.1": {TOLD}, "d=4": {TOLD}}
+    clocks = {f"time in {clock}": {RIGHT, "step"} for clock in ("steps", "epochs", "distinct labels")}
+    areas = {"order sooner": {TOLD, "step"}, "error lower": {ERROR, "step"}, "right sooner": {RIGHT, "step"}}
+    check_reads(CLAIM, areas | clocks | {"catches up": ends})
+
+
+def runs_with(curve_of):
+    return {condition: run(spec, curve_of(spec)) for condition, spec in specs_of(CLAIM).items()}
+
+
+def test_an_error_that_is_unknown_early_is_compared_where_every_run_has_one():
+    runs, _ = one_seed(CLAIM)
+    first, *others = runs
+    unknown = runs[first][ERROR].copy()
+    unknown[:6] = np.nan
+    holed = {first: runs[first].replaced({ERROR: unknown})} | {c: runs[c] for c in others}
+    early_wrong = {
+        c: curves.replaced({ERROR: np.where(np.isnan(unknown), 99.0, curves[ERROR])}) for c, curves in runs.items()
+    }
+    scores = PART["error lower"].effect.scores
+    assert scores(holed) == scores({**early_wrong, first: holed[first]})
+    never = {**runs, first: runs[first].replaced({ERROR: np.full(len(unknown), np.nan)})}
+    assert mark_of(PART["error lower"], never, 0).mark == "neither"
+
+
+def test_equal_steps_are_more_epochs_and_fewer_labels_at_a_larger_increment():
+    runs = runs_with(lambda spec: learning("probe", ramp(spec, 400)))
+    steps, in_epochs, labels = (
+        PART[f"time in {clock}"].effect(runs) for clock in ("steps", "epochs", "distinct labels")
+    )
+    assert steps == pytest.approx(0, abs=1e-9)
+    assert in_epochs == pytest.approx(2, abs=0.02)  # a set has 1 / d^2 labels
+    assert -2 < labels < -1  # at d = 0.1 a quarter of the labels are seen
+
+
+def test_a_slower_sparse_run_takes_longer_by_every_clock_of_time():
+    at = {"d=0.1": 200.0, "d=1": 400.0, "d=4": 800.0}
+    runs = {c: run(spec, learning("probe", ramp(spec, at[c]))) for c, spec in specs_of(CLAIM).items()}
+    assert PART["time in steps"].effect(runs) == pytest.approx(np.polyfit(np.log2([0.1, 1, 4]), [0, 1, 2], 1)[0])
+
+
+def test_labels_are_counted_as_they_are_laid_out():
+    clock = PART["time in epochs"].effect
+    for d in (0.1, 0.3, 1.0, 3.0, 4.0):
+        spec = QUICK.run(10, dx=d)
+        runs = {"d=1": run(QUICK.run(10, dx=1.0), learning("probe", ramp(spec, 400)))}
+        runs[f"d={d * 1.5:g}"] = run(spec, learning("probe", ramp(spec, 400)))
+        ratio = 256 / len(label_grid(spec.data.image_size, d, d))
+        assert 2 ** (clock(runs) * np.log2(d * 1.5)) == pytest.approx(ratio), d
+
+
+def test_a_layer_that_holds_its_label_before_training_is_undefined():
+    for held in specs_of(CLAIM):
+        runs, _ = one_seed(CLAIM)
+        runs = {**runs, held: runs[held].replaced({TOLD: level(runs[held].spec, 0.95)})}
+        assert mark_of(PART["order sooner"], runs, 0).mark == "neither", held
+        assert (mark_of(PART["catches up"], runs, 0).mark == "neither") == (held != "d=1"), held
+
+
+def test_increments_are_told_apart_where_neighbours_are_apart_or_data_repeat():
+    premise = PART["order sooner"].premise
+
+    def holds(profile, increments):
+        runs = {f"d={d:g}": Curves([], profile.run(10, dx=d)) for d in increments}
+        return premise.region.low < premise.effect(runs)
+
+    assert holds(QUICK, (0.1, 1.0, 4.0))
+    assert holds(QUICK, (0.1, 3.0))
+    assert not holds(QUICK, (0.1, 0.5, 1.0, 2.0))
+    assert holds(profiles.get("paper"), profiles.get("paper").increments)

@@ -3,123 +3,128 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from bumplab import profiles
-from bumplab.data.bumps import in_hole
+from bumplab.data.bumps import is_left_out
 from bumplab.measure.names import MODES
 from bumplab.profiles import QUICK
 from bumplab.report import paper
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.claim import FIRST_SEED
-from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import decide
-from bumplab.verdicts.error_rate import Looks
-from bumplab.verdicts.worlds import CEILING, level, run
+from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.worlds import level, ramp, run, untrained
 from tests.claims.checks import (
-    check_controls,
+    PROFILES,
     check_planted,
-    check_power,
     check_reads,
-    check_shown,
+    check_rendered,
     check_verdicts,
     claim_of,
-    one_step,
-    true_world,
-    verdict_on,
+    one_seed,
+    runs_of,
 )
-from tests.learners import measured, started
 
 CLAIM = claim_of("hole")
-SMALL, LARGE, BETWEEN = "3.5 %", "10 %", "10 % against 3.5 %"
-NONE_INSIDE = {SMALL: -0.95, LARGE: -0.95}
+SMALL, LARGE, BETWEEN, ERROR, LAG, STRIPE = CLAIM.parts
+RIGHTS = {"in_hole.correct", "probe.correct"}
 
 
-def accuracy_inside(runs):
-    """Blank images in the hole: their centroid is its middle, and Algorithm 1 calls them right."""
-    return {condition: curves.replaced({"in_hole.accuracy": level(CEILING)}) for condition, curves in runs.items()}
+def right_bumps(inside, outside=1.0):
+    """Runs that end with these shares of right bumps."""
+
+    def made(specs, random=None):
+        return {
+            condition: run(spec, {"in_hole.correct": level(spec, inside), "probe.correct": level(spec, outside)})
+            for condition, spec in specs.items()
+        }
+
+    return made
 
 
-def half_trained(runs):
-    drawn = {"off_grid.correct": level(0.4 * CEILING)}
-    return {condition: curves.replaced(drawn) for condition, curves in runs.items()}
+def nothing(specs, random):
+    return {condition: untrained(spec) for condition, spec in specs.items()}
 
 
-def nothing_anywhere(runs):
-    blank = {f"{labels}.correct": level(0.02) for labels in ("on_grid", "off_grid", "in_hole")}
-    return {condition: curves.replaced(blank) for condition, curves in runs.items()}
+def test_planted_worlds_and_controls_have_their_verdicts():
+    check_planted(CLAIM)
+    trained = {"nearest training label": right_bumps(0.0), "untrained": nothing, "true images": right_bumps(1.0)}
+    check_verdicts(CLAIM, trained=trained)
 
 
-def test_it_is_supported_where_the_hole_is_filled_and_nowhere_else():
-    check_verdicts(
-        CLAIM,
-        {
-            "filled": ({SMALL: -0.01, LARGE: -0.02, BETWEEN: -0.01}, None, {"SUPPORTED"}, ""),
-            "nearest label": (NONE_INSIDE, None, {"CONTRADICTED"}, SMALL),
-            "large hole not": ({LARGE: -0.9, BETWEEN: -0.9}, None, {"CONTRADICTED"}, BETWEEN),
-            "large hole poorer": ({LARGE: -0.9}, None, {"CONTRADICTED"}, LARGE),
-            "half as good": ({SMALL: -0.45, LARGE: -0.45}, None, {"CONTRADICTED"}, SMALL),
-            "nothing drawn": (NONE_INSIDE, accuracy_inside, {"CONTRADICTED"}, SMALL),
-            "untrained": ({}, nothing_anywhere, {"INCONCLUSIVE"}, "not learned outside"),
-            "half trained": ({}, half_trained, {"INCONCLUSIVE"}, "not learned outside"),
-        },
+@pytest.mark.parametrize(
+    ("inside", "outside", "mark"),
+    [
+        (0.97, 0.98, "in"),
+        (0.89, 0.98, "in"),
+        (0.87, 0.98, "out"),
+        (0.99, 0.60, "in"),
+        (0.02, 0.02, "out"),  # nothing is drawn anywhere: no hole is filled
+        (0.45, 0.45, "in"),  # the premise says that this run has not learned
+        (0.39, 0.30, "out"),
+    ],
+)
+def test_inside_is_held_to_outside_and_to_a_half(inside, outside, mark):
+    specs = CLAIM.runs_of(SMALL)(QUICK, FIRST_SEED)
+    runs = right_bumps(inside, outside)(specs)
+    assert mark_of(SMALL, runs, FIRST_SEED).mark == mark
+    assert (SMALL.premise.effect(runs) > SMALL.premise.region.low) == (outside > 0.5)
+
+
+def test_each_part_reads_its_own_runs():
+    small, large, stripe = "3.5 % hole", "10 % hole", "stripe"
+    crossings = RIGHTS | {"step"}
+    reads = {
+        SMALL.name: {small: RIGHTS},
+        LARGE.name: {large: RIGHTS},
+        BETWEEN.name: {small: {"in_hole.correct"}, large: {"in_hole.correct"}},
+        ERROR.name: {large: {"in_hole.error", "probe.error"}},
+        LAG.name: {large: crossings},
+        STRIPE.name: {stripe: RIGHTS},
+    }
+    check_reads(CLAIM, reads)
+
+
+def test_the_lag_is_in_doublings_and_a_hole_that_stays_empty_is_out():
+    (condition, spec), *_ = CLAIM.runs_of(LAG)(QUICK, FIRST_SEED).items()
+    for inside, low, high, mark in (
+        (ramp(spec, 300), 0.585, 0.585, "in"),
+        (ramp(spec, 600), 1.585, 1.585, "out"),
+        (level(spec, 0.1), 2.3, None, "out"),
+    ):
+        runs = {condition: run(spec, {"in_hole.correct": inside, "probe.correct": ramp(spec, 200)})}
+        lag = mark_of(LAG, runs, FIRST_SEED)
+        assert lag.mark == mark
+        assert lag.low == pytest.approx(low, abs=0.03)
+        assert lag.high == (None if high is None else pytest.approx(high, abs=0.03))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_its_runs_leave_out_two_holes_and_a_stripe(profile):
+    small, large = CLAIM.runs(profile, 10).values()
+    assert [small, large] == [profile.run(10, hole=side) for side in profile.holes]
+    (stripe,) = CLAIM.runs_of(STRIPE)(profile, 10).values()
+    assert replace(stripe, data=replace(stripe.data, stripe=0.0)) == profile.run(10)
+    assert stripe.data.stripe == small.data.hole, (
+        "its middle is as far from the nearest label as that of the small hole"
     )
 
 
-def test_runs_that_agree_to_the_image_are_not_taken_to_agree_exactly():
-    """Worse by a hair less than the margin in each of three runs: without a least spread that would be certain."""
-    same = {"off_grid.correct": level(0.95 * CEILING), "in_hole.correct": level(0.852 * CEILING)}
-    verdict = verdict_on(CLAIM, change=lambda runs: {c: curves.replaced(same) for c, curves in runs.items()}, seeds=3)
-    assert verdict.parts[0].verdict == "INCONCLUSIVE"
-    assert verdict.parts[0].low < -0.1 < verdict.parts[0].high
-
-
-def test_each_part_reads_right_bumps_of_its_own_hole():
-    small, large = "3.5 % hole", "10 % hole"
-    numbers = {"in_hole.correct", "in_hole.ceiling", "off_grid.correct", "off_grid.ceiling"}
-    check_reads(CLAIM, {SMALL: {small: numbers}, LARGE: {large: numbers}, BETWEEN: {small: numbers, large: numbers}})
-    check_shown(CLAIM, {})
-
-
-def right_bumps(inside):
-    shares = {"on_grid": 1.0, "off_grid": 1.0, "in_hole": inside}
-    curves = {f"{labels}.correct": level(CEILING * share) for labels, share in shares.items()}
-    return lambda conditions, random, seed: {condition: run(seed, curves) for condition in conditions}
-
-
-def test_its_world_and_its_controls():
-    check_planted(CLAIM)
-    check_power(CLAIM)
-    trained = {
-        "nearest training label": right_bumps(0.0),
-        "untrained": one_step,
-        "true images": right_bumps(1.0),
-    }
-    check_controls(CLAIM, trained=trained, false={SMALL: -0.5, LARGE: -0.5})
-    last = next(iter(true_world(CLAIM, 1).values()))[0].rows[-1]
-    assert last["off_grid.samples"] == last["in_hole.samples"] == QUICK.hole_samples
-
-
-def test_its_rendered_controls_are_measured_as_they_are_planted():
+@pytest.mark.parametrize("name", ["nearest training label", "true images"])
+def test_its_rendered_controls_are_measured_as_they_are_planted(name):
     """Copies of the nearest training image, and the true images: no network is asked."""
-    for name, profile, expected in (
-        ("nearest training label", profiles.QUICK, "CONTRADICTED"),
-        ("true images", profiles.get("nightly"), "SUPPORTED"),
-    ):
-        measure = replace(profile.base.measure, samples=30)
-        few_images = replace(profile, base=replace(profile.base, measure=measure), hole_samples=30)
-        control = next(control for control in CLAIM.controls if control.name == name)
-        runs = {}
-        for condition, specs in CLAIM.under(control).plan(few_images, 3).items():
-            runs[condition] = []
-            for spec in specs:
-                row = measured(started(spec), spec, spec.training.steps).row
-                runs[condition].append(Curves([{"step": float(spec.training.steps), **row}], seed=spec.seed))
-                assert row["off_grid.correct"] > 0.9, (name, condition)
-                assert (row["in_hole.accuracy"] == 0) == (name == "nearest training label"), (name, condition)
-        verdict = decide(CLAIM.under(control), runs, Looks(3, 3))
-        assert verdict.verdict == expected, (name, verdict.reason)
-        assert runs["3.5 % hole"][0].seed == FIRST_SEED
+    check_rendered(CLAIM, name)
+
+
+def test_an_empty_large_hole_leaves_all_else():
+    runs, _ = one_seed(CLAIM)
+    control = next(control for control in CLAIM.controls if control.name == "large hole empty")
+    own = runs_of(CLAIM, BETWEEN, runs)
+    changed = control.change(own)
+    assert changed["3.5 % hole"] is own["3.5 % hole"]
+    assert changed["10 % hole"].last("in_hole.correct") == 0
+    assert changed["10 % hole"].last("probe.correct") == own["10 % hole"].last("probe.correct")
 
 
 # --- its figure -----------------------------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ def test_its_rendered_controls_are_measured_as_they_are_planted():
 def record_of(*samples):
     """A run whose last checkpoint holds these samples: label set, label, drawn position and mode."""
     record = RunRecord(profiles.get("smoke").run(10, hole=5.0), [{"step": 0.0}, {"step": 7.0}])
-    for labels in ("off_grid", "in_hole"):
+    for labels in ("probe", "in_hole"):
         of_set = [sample[1:] for sample in samples if sample[0] == labels]
         asked, drawn, modes = zip(*of_set, strict=True)
         record.evidence |= {
@@ -140,22 +145,35 @@ def record_of(*samples):
 
 
 NOWHERE, RIGHT = (np.nan, np.nan), ("in_hole", (8.0, 8.0), (8.0, 8.0), "correct")
-WRONG = ("off_grid", (3.0, 12.0), (5.0, 4.0), "single-wrong")
+WRONG = ("probe", (3.0, 12.0), (5.0, 4.0), "single-wrong")
 
 
 def test_its_map_marks_each_sample_by_its_mode_and_leads_from_label_to_bump():
     assert MODES.index("correct") != 0
-    blank = ("off_grid", (4.0, 5.0), NOWHERE, "none")
+    blank = ("probe", (4.0, 5.0), NOWHERE, "none")
     for seeds in (1, 3):
         axis = CLAIM.figure.draw({"a hole": [record_of(WRONG, blank, RIGHT)] * seeds}).axes[0]
         marks = [points.get_offsets().tolist() for points in axis.collections]  # right, then wrong, of each set
         assert marks == [[], [[3.0, 12.0], [4.0, 5.0]] * seeds, [[8.0, 8.0]] * seeds, []], seeds
         lines = [line.get_xydata().tolist() for line in axis.lines]
         assert lines[::2] == [[[3.0, 12.0], [5.0, 4.0]]] * seeds, seeds
-    low = axis.patches[0].get_x()
-    high = low + axis.patches[0].get_width()
-    corners = torch.tensor([[low, low], [high - 1e-3, high - 1e-3], [high, high]])
-    assert in_hole(corners, profiles.get("smoke").base.data.image_size, 5.0).tolist() == [True, True, False]
+    assert_shaded_is_left_out(axis, record_of(WRONG, RIGHT).spec.data)
+
+
+def assert_shaded_is_left_out(axis, data):
+    patch = axis.patches[0]
+    x, y = patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2
+    aside, below = patch.get_width() / 2, patch.get_height() / 2
+    moves = [(0.99 * aside, 0), (1.01 * aside, 0), (0, 0.99 * below), (0, 1.01 * below)]
+    places = torch.tensor([[x + dx, y + dy] for dx, dy in moves])
+    assert is_left_out(places, data).tolist() == [True, False, True, bool(data.stripe)]
+
+
+def test_its_map_shades_a_stripe_over_all_y():
+    (spec,) = CLAIM.runs_of(STRIPE)(profiles.get("smoke"), FIRST_SEED).values()
+    axis = CLAIM.figure.draw({"stripe": [replace(record_of(WRONG, RIGHT), spec=spec)]}).axes[0]
+    assert_shaded_is_left_out(axis, spec.data)
+    assert axis.patches[0].get_height() == 16
 
 
 def test_its_map_lies_as_its_images_do():
@@ -167,7 +185,7 @@ def test_its_map_lies_as_its_images_do():
 
 def test_a_failed_seed_has_no_last_checkpoint_to_map():
     failed = replace(record_of(WRONG, RIGHT), failed="loss of NaN")
-    kept = record_of(("off_grid", (4.0, 4.0), (4.0, 4.0), "correct"), RIGHT)
+    kept = record_of(("probe", (4.0, 4.0), (4.0, 4.0), "correct"), RIGHT)
     (axis,) = CLAIM.figure.draw({"3.5 %": [failed, kept], "10 %": [failed]}).axes
     assert (len(axis.lines), axis.get_title()) == (0, "3.5 %")
     assert not paper.measured(CLAIM.figure, {"10 %": [failed]})

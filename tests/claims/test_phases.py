@@ -1,117 +1,114 @@
 """Three phases where there are three, and not where there are not."""
 
 import numpy as np
+import pytest
 
-from bumplab.verdicts.worlds import level, ramp, run
-from tests.claims.checks import (
-    LEARNED,
-    PROFILES,
-    R2,
-    STEP,
-    check_controls,
-    check_planted,
-    check_reads,
-    check_shown,
-    check_verdicts,
-    claim_of,
-    nothing_learns,
-    one_step,
-    verdict_on,
-)
+from bumplab.verdicts.curves import Undefined
+from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.worlds import learning, level, ramp, run, steps_of, untrained
+from tests.claims.checks import PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("phases")
+BUMPS = {"probe.single-wrong", "probe.correct", "step"}
+MANIFOLD = {"layer4.told", "layer4.told_flatness", "step"}
+PART = {part.name: part for part in CLAIM.parts}
 
 
-def labels_shuffled(runs):
-    """Single bumps come, at the right place by chance."""
-    dense = runs["dense"]
-    single = dense["on_grid.single-wrong"] + dense["on_grid.correct"]
-    right = {"on_grid.correct": 0.02 * single, "on_grid.accuracy": 0.02 * single}
-    return {"dense": dense.replaced({"on_grid.single-wrong": 0.98 * single, **right})}
+def never_right(specs, random):
+    """As the exploring run on shuffled labels that ends with the most order."""
+    spec = specs["dense"]
+    single = ramp(spec, random.normal(200, 20))
+    told = 0.6 - 0.03 * steps_of(spec) / spec.training.steps
+    return {"dense": run(spec, {**learning("probe", 0.02 * single, single), "layer4.told": told})}
 
 
-def several_bumps(runs):
-    """As many images fail, and of five that do four show several bumps."""
-    dense = runs["dense"]
-    wrong = dense["on_grid.single-wrong"]
-    several = dense["on_grid.several"] + 4 * wrong / 5
-    return {"dense": dense.replaced({"on_grid.single-wrong": wrong / 5, "on_grid.several": several})}
+def right_at_once(specs, random):
+    """Under the last grain in which it is found, one bump in five is at a wrong place."""
+    spec = specs["dense"]
+    single = ramp(spec, random.normal(400, 20))
+    return {"dense": run(spec, learning("probe", (1 - 0.2 * (single < 0.7)) * single, single))}
 
 
-def always_one_bump(runs):
-    """The detector sees one bump in noise."""
-    dense = runs["dense"]
-    return {"dense": dense.replaced({"on_grid.single-wrong": 1 - dense["on_grid.correct"]})}
-
-
-def test_it_is_supported_where_there_are_three_phases_and_nowhere_else():
-    undecided = {"INCONCLUSIVE", "CONTRADICTED"}
-    check_verdicts(
-        CLAIM,
-        {
-            "three": ({}, None, {"SUPPORTED"}, ""),
-            "untrained": ({}, nothing_learns, {"INCONCLUSIVE"}, "phase B is not reached"),
-            "labels shuffled": ({}, labels_shuffled, {"INCONCLUSIVE"}, "phase C is not reached"),
-            "right at once": ({"order": -0.5}, None, undecided, "order"),
-            "another failure in B": ({"failure in B": 0.35}, None, undecided, "failure in B"),
-            "several bumps": ({}, several_bumps, undecided, ""),
-            "dimension grows": ({"dimension": -3.0}, None, {"CONTRADICTED"}, "dimension"),
-            "no order": ({"ordered manifold": 0.0}, None, {"CONTRADICTED"}, "ordered manifold"),
-            "always one bump": ({}, always_one_bump, {"INCONCLUSIVE"}, "already draws single bumps"),
-        },
-    )
-    order = verdict_on(CLAIM, {"order": -0.5}, seeds=8).parts[0]
-    assert order.verdict == "CONTRADICTED", order.reason
-
-
-def test_labels_shuffled_for_one_seed_alone_is_not_supported():
-    verdict = verdict_on(CLAIM, change=lambda runs: labels_shuffled(runs) if runs["dense"].seed == 12 else runs)
-    assert verdict.verdict == "INCONCLUSIVE", verdict.reason
-    assert "seed 12" in verdict.reason
-    assert verdict.settled
-
-
-def test_a_dimension_that_is_unknown_at_one_step_leaves_only_its_own_part_open():
-    """Of a network that breaks down no dimension is known."""
-
-    def unknown(runs):
-        dimension = np.append(runs["dense"]["layer4.dimension"][:-1], np.nan)
-        return {"dense": runs["dense"].replaced({"layer4.dimension": dimension})}
-
-    verdict = verdict_on(CLAIM, change=unknown)
-    assert [part.verdict for part in verdict.parts] == ["SUPPORTED", "SUPPORTED", "INCONCLUSIVE", "SUPPORTED"]
-    assert "not a number" in verdict.reason
-
-
-def test_a_flat_r2_is_no_rise():
-    def flat(runs):
-        dense = runs["dense"]
-        wobble = np.linspace(0, 0.01 * np.sin(dense.seed), len(dense.steps))  # seeds that agree exactly decide nothing
-        return {"dense": dense.replaced({"layer4.umap_r2": level(0.9) + wobble})}
-
-    assert verdict_on(CLAIM, change=flat).parts[3].verdict == "CONTRADICTED"
-
-
-def test_each_part_reads_the_phases_and_its_own_numbers():
-    phases = {"on_grid.single-wrong", "on_grid.correct"} | LEARNED
-    reads = {
-        "order": {"dense": phases | STEP},
-        "failure in B": {"dense": phases | STEP},
-        "dimension": {"dense": phases | {"layer4.dimension"}},
-        "ordered manifold": {"dense": phases | R2},
+def test_known_worlds_have_known_verdicts():
+    trained = {
+        "labels shuffled": never_right,
+        "untrained": lambda specs, random: {"dense": untrained(specs["dense"])},
+        "fading grain": right_at_once,
     }
-    check_reads(CLAIM, reads)
-    check_shown(CLAIM, {})
+    check_verdicts(CLAIM, trained=trained)
 
 
-def never_right(conditions, random, seed):
-    single = ramp(random.normal(200, 20))
-    modes = {"single-wrong": 0.98 * single, "correct": 0.02 * single, "several": 1 - single}
-    return dict.fromkeys(conditions, run(seed, {f"on_grid.{mode}": curve for mode, curve in modes.items()}))
+def test_it_reads_what_was_planted():
+    check_planted(CLAIM)
 
 
-def test_its_world_and_its_controls():
-    check_planted(CLAIM, inexact={"failure in B": 0.1})
-    check_controls(CLAIM, trained={"labels shuffled": never_right, "untrained": one_step})
+def test_each_part_reads_its_own_numbers():
+    others = {"order at another increment": BUMPS, "order at another spread": BUMPS}
+    ends = {"ends flat": {"layer4.told_flatness"}, "ends ordered": {"layer4.told"}, "ends right": {"probe.correct"}}
+    reads = {
+        "order": BUMPS,
+        "failure in B": BUMPS,
+        "error falls": BUMPS | {"probe.error"},
+        "flat before order": MANIFOLD,
+    }
+    check_reads(CLAIM, reads | ends | others)
+
+
+def dense_run(**curves):
+    runs, _ = one_seed(CLAIM)
+    return {"dense": runs["dense"].replaced({name.replace("_", ".", 1): curve for name, curve in curves.items()})}
+
+
+def spec_of_dense():
+    return one_seed(CLAIM)[0]["dense"].spec
+
+
+def test_a_run_that_is_never_right_shows_the_order_and_not_the_end():
+    """Phase B may still last when training ends. Only the parts on the end tell whether phase C came."""
+    runs = never_right({"dense": spec_of_dense()}, np.random.default_rng(0))
+    assert mark_of(PART["order"], runs, 0).mark == "in"
+    assert mark_of(PART["ends right"], runs, 0).mark == "out"
+    assert mark_of(PART["ends ordered"], runs, 0).mark == "out"
+
+
+def test_right_at_once_leaves_no_phase_b_in_runs_that_are_never_right():
+    """At another spread some runs do not end right. The control must tell its world from them too."""
+    (control,) = [control for control in CLAIM.controls if control.name == "right at once"]
+    runs = never_right({"dense": spec_of_dense()}, np.random.default_rng(0))
+    assert mark_of(PART["order"], control.change(runs), 0).mark == "out"
+
+
+def test_a_phase_b_between_two_checkpoints_is_too_short_to_see():
+    spec = spec_of_dense()
+    runs = {"dense": run(spec, learning("probe", ramp(spec, 590), ramp(spec, 401)))}
+    assert mark_of(PART["order"], runs, 0).mark == "neither"
+    assert "shorter than 2 checkpoints" in mark_of(PART["order"], runs, 0).problem
+
+
+def test_one_bump_in_every_image_before_training_is_no_phase():
+    spec = spec_of_dense()
+    runs = {"dense": run(spec, learning("probe", ramp(spec, 590), level(spec, 1.0)))}
+    with pytest.raises(Undefined, match="already draws single bumps"):
+        PART["order"].effect(runs)
+
+
+def test_a_layer_that_holds_its_label_before_training_has_learned_no_order():
+    told = dense_run(**{"layer4_told": level(spec_of_dense(), 0.97)})
+    for name in ("ends ordered", "flat before order"):
+        assert mark_of(PART[name], told, 0).mark == "neither"
+
+
+def test_an_error_that_jumps_after_phase_b_does_not_fall_in_it():
+    error = np.where(steps_of(spec_of_dense()) > 750, 0.2, 4.0)
+    assert mark_of(PART["error falls"], dense_run(probe_error=error), 0).mark == "out"
+
+
+def test_the_other_runs_differ_from_the_dense_one_in_one_number():
     for profile in PROFILES:
-        assert CLAIM.runs(profile, 10) == {"dense": profile.run(10)}, profile.name
+        base = profile.run(10).data
+        (increment,) = PART["order at another increment"].runs(profile, 10).values()
+        (spread,) = PART["order at another spread"].runs(profile, 10).values()
+        assert increment.data.dx == increment.data.dy != base.dx, profile.name
+        assert increment.data.sigma == base.sigma, profile.name
+        assert spread.data.sigma != base.sigma, profile.name
+        assert spread.data.dx == base.dx, profile.name

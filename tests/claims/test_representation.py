@@ -1,90 +1,93 @@
-"""R^2 that goes with accuracy, and R^2 that says nothing of it beyond training time."""
+"""Representation: order and right bumps belong together within a seed, and no bumps are right without order."""
 
-from bumplab.verdicts.worlds import STEPS, level, r2, untrained
-from tests.claims.checks import (
-    LEARNED,
-    PROFILES,
-    R2,
-    R2_PCA,
-    by_increment,
-    check_controls,
-    check_planted,
-    check_reads,
-    check_shown,
-    check_verdicts,
-    claim_of,
-    nothing_learns,
-)
+import numpy as np
+import pytest
+
+from bumplab.verdicts import evidence
+from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
+from tests.claims.checks import LOOKS, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("representation")
+PART = {part.name: part for part in CLAIM.parts}
+TOLD, RIGHT = "layer4.told", "probe.correct"
+TOGETHER = PART["order goes with accuracy"]
 
 
-def one_never_learns(runs):
-    return {**runs, "d=4": untrained(runs["d=4"].seed)}
+def test_known_worlds_have_known_verdicts():
+    check_verdicts(CLAIM)
 
 
-def all_alike(runs):
-    """Every increment is learned at the same pace: at no step is one run ahead."""
-    return dict.fromkeys(runs, next(iter(runs.values())))
+def test_it_reads_what_was_planted():
+    check_planted(CLAIM)
 
 
-def never_ordered(runs):
-    return {condition: curves.replaced(r2(level(0.2))) for condition, curves in runs.items()}
+def test_each_part_reads_its_own_numbers():
+    both = {TOLD, RIGHT}
+    with_steps = dict.fromkeys(("order goes with accuracy", "order comes first"), both | {"step"})
+    check_reads(CLAIM, with_steps | {"no accuracy without order": both})
 
 
-def test_it_is_supported_where_r2_goes_with_accuracy_and_nowhere_else():
-    """Ranks of three runs move in halves: fewer than 8 seeds tell nothing at fixed steps."""
-    undecided = {"CONTRADICTED", "INCONCLUSIVE"}
-    check_verdicts(
-        CLAIM,
-        {
-            "together": ({}, None, {"SUPPORTED"}, ""),
-            "unrelated": ({"over training": 0.0}, None, {"CONTRADICTED"}, "over training"),
-            "opposed": ({"over training": -0.8, "at fixed steps": -0.5}, None, {"CONTRADICTED"}, "over training"),
-            "opposed at fixed steps": (
-                {"over training": 0.95, "at fixed steps": -0.9},
-                None,
-                {"CONTRADICTED"},
-                "at fixed steps",
-            ),
-            "training time alone": (
-                {"over training": 0.95, "at fixed steps": 0.0},
-                None,
-                undecided,
-                "at fixed steps",
-            ),
-            "untrained": ({}, nothing_learns, {"INCONCLUSIVE"}, "does not change"),
-            "one never learns": ({}, one_never_learns, {"INCONCLUSIVE"}, "d=4 run does not change"),
-            "all alike": ({}, all_alike, {"INCONCLUSIVE"}, "at no step"),
-            "R^2 never moves": ({}, never_ordered, {"INCONCLUSIVE"}, "R^2 of the d=0.1 run does not change"),
-        },
-        seeds=(8, 12),
-    )
-
-
-def test_each_part_reads_its_own_measure():
-    increments = ("d=0.1", "d=1", "d=4")
-    reads = {
-        "over training": dict.fromkeys(increments, LEARNED | R2),
-        "at fixed steps": dict.fromkeys(increments, LEARNED | R2),
-        "over training, without UMAP": dict.fromkeys(increments, LEARNED | R2_PCA),
-        "at fixed steps, without UMAP": dict.fromkeys(increments, LEARNED | R2_PCA),
+def by_rank(told, right):
+    """Runs whose areas have these ranks."""
+    specs = specs_of(CLAIM)
+    return {
+        condition: run(spec, {TOLD: level(spec, t / 10), **learning("probe", level(spec, r / 10))})
+        for (condition, spec), t, r in zip(specs.items(), told, right, strict=True)
     }
-    check_reads(CLAIM, reads)
 
-    def both(accuracy, pca_r2):
-        return {"on_grid.accuracy": accuracy, "layer4.pca_r2": pca_r2}
 
-    up = STEPS / STEPS[-1]
-    shown = {
-        "over training, without UMAP": ({"d=1": both(up, -up)}, [-1, -1]),
-        "at fixed steps, without UMAP": ({"d=1": both(up, up), "d=4": both(up / 2, 2 * up)}, [-1, -1]),
+def test_what_counts_is_the_order_of_the_right_bumps_and_not_of_the_increments():
+    """Here the largest increment learns first. Order still goes with accuracy, or against it."""
+    with_accuracy, against = by_rank((1, 2, 3), (4, 5, 6)), by_rank((3, 2, 1), (4, 5, 6))
+    assert mark_of(TOGETHER, with_accuracy, 0).low == pytest.approx(1)
+    assert mark_of(TOGETHER, against, 0).low == pytest.approx(-1)
+    for runs, weights, hits in ((with_accuracy, (1, 2, 3), 2), (against, (3, 2, 1), 0)):
+        factors = evidence.compared((1, 2, 3), weights) ** 2
+        support = judge(TOGETHER, [runs] * 2, LOOKS, 1).support
+        assert support == pytest.approx(evidence.guarded(factors, hits, 2 - hits))
+
+
+def test_equal_right_bumps_show_no_order():
+    verdict = judge(TOGETHER, [by_rank((1, 2, 3), (5, 5, 5))] * 4, LOOKS, 1)
+    assert [(seed.mark, seed.low) for seed in verdict.seeds] == [("out", 0.0)] * 4
+    assert verdict.support == pytest.approx(evidence.guarded(1.0, 0, 4))
+
+
+def test_a_seed_whose_right_bumps_are_unknown_counts_against_both():
+    runs = by_rank((1, 2, 3), (4, 5, 6))
+    first = next(iter(runs))
+    runs[first] = runs[first].replaced({RIGHT: np.full(len(runs[first].steps), np.nan)})
+    verdict = judge(TOGETHER, [runs] * 3, LOOKS, 1)
+    assert [seed.mark for seed in verdict.seeds] == ["neither"] * 3
+    assert verdict.support < 1
+
+
+def test_the_share_of_right_bumps_without_order_is_a_tenth_at_the_edge():
+    """Fewer than a tenth of the measurements with right bumps come without order, or more."""
+    runs, _ = one_seed(CLAIM)
+    part = PART["no accuracy without order"]
+    spec = next(iter(runs.values())).spec
+    right = learning("probe", ramp(spec, 30))
+    count = int((right[RIGHT] > 0.5).sum())
+    for without, mark in ((count // 10 - 1, "in"), (count // 10 + 1, "out")):
+        told = level(spec, 0.9)
+        told[0] = 0.0
+        told[len(told) - max(without, 0) :] = 0.2
+        tried = {condition: run(spec, {TOLD: told, **right}) for condition in runs}
+        assert mark_of(part, tried, 0).mark == mark, without
+
+
+def test_it_is_undefined_where_the_label_is_held_or_nothing_is_right():
+    held, wrong = by_rank((9.5, 9.6, 9.7), (4, 5, 6)), by_rank((1, 2, 3), (1, 2, 3))
+    assert "holds the label before training" in mark_of(TOGETHER, held, 0).problem
+    assert "no run draws" in mark_of(PART["no accuracy without order"], wrong, 0).problem
+
+
+def test_order_first_is_told_by_the_run_in_the_middle():
+    specs = list(specs_of(CLAIM).items())
+    runs = {
+        c: run(s, {TOLD: ramp(s, at), **learning("probe", ramp(s, 400))})
+        for (c, s), at in zip(specs, (100, 200, 400), strict=True)
     }
-    check_shown(CLAIM, shown)
-
-
-def test_its_world_and_its_controls():
-    check_planted(CLAIM, inexact={"over training": 0.01, "at fixed steps": 0.05})
-    check_controls(CLAIM, false={"over training": 0.0, "at fixed steps": -0.5})
-    for profile in PROFILES:
-        assert CLAIM.runs(profile, 10) == by_increment(profile, 10), profile.name
+    assert PART["order comes first"].effect(runs) == pytest.approx(1)

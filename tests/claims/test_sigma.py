@@ -1,66 +1,58 @@
-"""No dependence on the spread, shown and not assumed; any clear one is seen, in pace or at the end."""
+"""Sigma: no slope of performance, shown only where every spread was trained long enough."""
 
-from bumplab.verdicts.worlds import untrained
-from tests.claims.checks import (
-    LEARNED,
-    PROFILES,
-    STEP,
-    alike,
-    check_controls,
-    check_planted,
-    check_reads,
-    check_shown,
-    check_verdicts,
-    claim_of,
-    half_at,
-    nothing_learns,
-)
+import numpy as np
+import pytest
+
+from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.worlds import learning, ramp, run, specs_of, untrained
+from tests.claims.checks import LOOKS, check_planted, check_reads, check_verdicts, claim_of
 
 CLAIM = claim_of("sigma")
+PART = {part.name: part for part in CLAIM.parts}
+RIGHT, TOLD = "probe.correct", "layer4.told"
 
 
-def narrowest_never_learns(runs):
-    narrowest = min(runs, key=lambda condition: float(condition.removeprefix("sigma=")))
-    return {**runs, narrowest: untrained(runs[narrowest].seed)}
+def test_known_worlds_have_known_verdicts():
+    check_verdicts(CLAIM)
 
 
-def unsure(runs):
-    """Seeds differ too much for any limits to be narrow."""
-    first = next(iter(runs))
-    factor = 1.6 if runs[first].seed % 2 else 1 / 1.6
-    return {**runs, first: runs[first].replaced({"step": runs[first].steps * factor})}
+def test_a_fall_with_sigma_contradicts_as_a_rise_does():
+    for slope, mark in ((0.15, "out"), (0.05, "in"), (-0.05, "in"), (-0.15, "out")):
+        runs = CLAIM.plant(specs_of(CLAIM), performance=slope)
+        assert mark_of(PART["performance"], runs, 0).mark == mark, slope
 
 
-def test_it_is_supported_where_nothing_depends_on_sigma_and_nowhere_else():
-    check_verdicts(
-        CLAIM,
-        {
-            "nothing": ({}, None, {"SUPPORTED"}, ""),
-            "slower": ({"rate": 1.0}, None, {"CONTRADICTED"}, "rate"),
-            "faster": ({"rate": -1.0}, None, {"CONTRADICTED"}, "rate"),
-            "better": ({"performance": 0.25}, None, {"CONTRADICTED"}, "performance"),
-            "worse": ({"performance": -0.25}, None, {"CONTRADICTED"}, "performance"),
-            "one never learns": ({}, narrowest_never_learns, {"CONTRADICTED"}, "performance"),
-            "untrained": ({}, nothing_learns, {"INCONCLUSIVE"}, "half"),
-            "not significant": ({}, unsure, {"INCONCLUSIVE"}, "rate"),
-        },
-    )
-
-
-def test_each_part_reads_accuracy_over_its_ceiling():
-    sigmas = ("sigma=0.5", "sigma=0.7", "sigma=1")
-    reads = {
-        "rate": dict.fromkeys(sigmas, LEARNED | STEP),
-        "performance": dict.fromkeys(sigmas, LEARNED),
-        "rank correlation": dict.fromkeys(sigmas, LEARNED | STEP),
-    }
-    check_reads(CLAIM, reads)
-    curves = dict(zip(sigmas, map(half_at, (200, 100, 300)), strict=True))
-    check_shown(CLAIM, {"rank correlation": (curves, [0.5, 0.5])})
-
-
-def test_its_world_and_its_controls():
+def test_it_reads_what_was_planted():
     check_planted(CLAIM)
-    check_controls(CLAIM, trained={"same sigma, two names": alike}, false={"rate": 0.6})
-    for profile in PROFILES:
-        assert CLAIM.runs(profile, 10)["sigma=1"] == profile.run(10), profile.name
+
+
+def learning_at(steps):
+    specs = specs_of(CLAIM).items()
+    return {c: run(spec, learning("probe", ramp(spec, at))) for (c, spec), at in zip(specs, steps, strict=True)}
+
+
+def test_each_part_reads_its_own_numbers():
+    reads = {"performance": {RIGHT}, "rank correlation": {RIGHT}, "order": {TOLD}, "rate": {RIGHT, "step"}}
+    check_reads(CLAIM, reads)
+
+
+def test_it_is_not_testable_where_one_spread_had_too_little_training():
+    for steps, holds in (((320, 200, 100), True), ((350, 200, 100), False), ((100, 200, 350), False)):
+        verdict = judge(PART["performance"], [learning_at(steps)] * 9, LOOKS, 1)
+        assert verdict.premise.holds == holds, steps
+        assert ("not testable" in verdict.reason) != holds, steps
+        assert (verdict.verdict == "SUPPORTED") == holds, steps
+    never = {**learning_at((100, 100, 100)), "sigma=0.5": untrained(specs_of(CLAIM)["sigma=0.5"])}
+    verdict = judge(PART["performance"], [never] * 3, LOOKS, 1)
+    assert not verdict.premise.holds
+    assert "is 0.5 times" in verdict.reason  # between 0 and 1
+
+
+def test_where_nothing_is_learned_nothing_is_shown():
+    nothing = {condition: untrained(spec) for condition, spec in specs_of(CLAIM).items()}
+    assert "no run has learned" in mark_of(PART["performance"], nothing, 0).problem
+
+
+def test_the_rate_is_the_slope_of_the_steps():
+    runs = learning_at(np.array([0.5, 0.7, 1.0]) ** -1 * 200)
+    assert PART["rate"].effect(runs) == pytest.approx(-1)
