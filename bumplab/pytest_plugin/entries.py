@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -11,20 +12,19 @@ from msgspec.structs import replace
 
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
-from bumplab.pytest_plugin.options import Settings
+from bumplab.pytest_plugin.settings import Settings
 from bumplab.report.document import (
     ClaimEntry,
     ControlEntry,
     Expected,
-    Noise,
     PartEntry,
     RunReference,
     Saved,
     VariationEntry,
 )
 from bumplab.runs.store import run_key
-from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.decision import ClaimVerdict, ControlVerdict
+from bumplab.verdicts.claim import FIRST_SEED, Claim
+from bumplab.verdicts.decision import ClaimVerdict, PartVerdict
 
 Steps = dict[str, int]
 """Training steps by run key."""
@@ -60,7 +60,6 @@ def judged(
     claim: Claim,
     verdict: ClaimVerdict,
     varied: Sequence[tuple[str, Claim, ClaimVerdict]],
-    noise: Mapping[str, Mapping[str, float | None]],
     runs_used: int,
     runs_at_last_look: int,
     seconds: float,
@@ -68,27 +67,23 @@ def judged(
 ) -> ClaimEntry:
     """The entry of a claim with a verdict, checked by its controls where they were tried.
 
-    ``varied`` has each variation's name, the claim in that form and its verdict. ``noise`` is what `sampling_noise`
-    gives, and the numbers of runs are those of `costs`. ``seconds`` is the process time of all runs behind the claim,
-    whenever they were trained.
+    ``varied`` has each variation's name, the claim in that form and its verdict. The numbers of runs are those of
+    `costs`. ``seconds`` is the process time of all runs behind the claim, whenever they were trained.
     """
     profile, accepted = settings.profile, settings.accepted(claim)
-    parts = []
-    for part in _parts(verdict):
-        parts.append(replace(part, noise=Noise(**noise[part.name])) if part.name in noise else part)
     controls = []
-    for form, control in _tried_controls(claim, verdict):
-        control_entry = msgspec.convert(control, ControlEntry, from_attributes=True)
-        controls.append(replace(control_entry, conditions=conditions(form, profile, control.seeds)))
+    for control, tried in zip(claim.controls, verdict.controls, strict=False):
+        control_entry = msgspec.convert(tried, ControlEntry, from_attributes=True)
+        controls.append(replace(control_entry, conditions=conditions(claim.under(control), profile, tried.parts)))
     variations = [
         VariationEntry(
             name=name,
             verdict=varied_verdict.verdict,
-            idle=_defined_effects(varied_verdict) == _defined_effects(verdict) != [],
+            idle=_known_effects(varied_verdict) == _known_effects(verdict) != [],
             reason=varied_verdict.reason,
             seeds=varied_verdict.seeds,
             parts=_parts(varied_verdict),
-            conditions=conditions(form, profile, varied_verdict.seeds),
+            conditions=conditions(form, profile, varied_verdict.parts),
         )
         for name, form, varied_verdict in varied
     ]
@@ -98,18 +93,18 @@ def judged(
         unchecked=verdict.unchecked,
         prediction=claim.prediction,
         expected=None if accepted is None else msgspec.convert(accepted, Expected, from_attributes=True),
-        alpha=verdict.alpha,
+        needed=verdict.needed,
+        exploratory=settings.exploratory(claim),
         controls=controls,
         variations=variations,
         curves=dict(claim.curves),
-        page_section=claim.page_section,
         runs_used=runs_used,
         runs_at_last_look=runs_at_last_look,
         process_seconds=seconds,
         reason=verdict.reason,
         seeds=verdict.seeds,
-        parts=parts,
-        conditions=conditions(claim, profile, verdict.seeds),
+        parts=_parts(verdict),
+        conditions=conditions(claim, profile, verdict.parts),
     )
 
 
@@ -117,53 +112,58 @@ def _parts(verdict: ClaimVerdict) -> list[PartEntry]:
     return msgspec.convert(verdict.parts, list[PartEntry], from_attributes=True)
 
 
-def _defined_effects(verdict: ClaimVerdict) -> list[tuple[str, int, list[float | None]]]:
-    """Each defined effect, with the name of its part and the index of its seed."""
+def _known_effects(verdict: ClaimVerdict) -> list[tuple[str, int, float | None, float | None]]:
+    """Each effect that is not undefined, with its part and seed."""
     effects = []
     for part in verdict.parts:
-        effects += [(part.name, seed, effect) for seed, effect in enumerate(part.effects) if effect is not None]
+        known = [mark for mark in part.seeds if mark.low is not None or mark.high is not None]
+        effects += [(part.name, mark.seed, mark.low, mark.high) for mark in known]
     return effects
 
 
-def conditions(claim: Claim, profile: Profile, seeds: int) -> dict[str, list[RunReference]]:
-    """The runs of each condition. Empty for a claim that needs no runs, which is judged at 0 seeds."""
-    plan = claim.plan(profile, seeds) if seeds else {}
+def conditions(claim: Claim, profile: Profile, parts: Sequence[PartVerdict]) -> dict[str, list[RunReference]]:
+    """The runs of each condition of all parts, one a seed. Each part has the seeds that it was judged on."""
+    runs_of_conditions = planned(claim, profile, _seeds_of(parts))
     return {
-        name: [RunReference(run_key(run), json.loads(run.to_json())) for run in runs] for name, runs in plan.items()
+        condition: [RunReference(run_key(run), json.loads(run.to_json())) for run in runs]
+        for condition, runs in runs_of_conditions.items()
     }
 
 
 def costs(claim: Claim, verdict: ClaimVerdict, settings: Settings) -> tuple[Steps, Steps]:
-    """Steps of the runs behind a claim and its tried controls, and of those runs had all gone to the last look.
+    """Steps of the runs behind a claim and its tried controls, and of those runs had all parts gone to the last look.
 
     A run of a single step leaves its network untrained and is not counted. A run of two networks counts its steps
     twice.
     """
-    last = settings.looks.last
-    used: list[RunSpec] = []
-    at_last_look: list[RunSpec] = []
-    tried: list[tuple[Claim, ClaimVerdict | ControlVerdict]] = [(claim, verdict), *_tried_controls(claim, verdict)]
-    for form, reached in tried:
-        seeds = reached.seeds or last
-        used += planned(form, settings.profile, seeds)
-        # a stuck verdict ended because more seeds are useless: ending early saved nothing
-        at_last_look += planned(form, settings.profile, seeds if reached.stuck else last)
-    return _steps(used), _steps(at_last_look)
+    profile, last = settings.profile, settings.looks.last
+    used = _steps(planned(claim, profile, _seeds_of(verdict.parts)))
+    at_last_look = _steps(planned(claim, profile, last))
+    for control, tried in zip(claim.controls, verdict.controls, strict=False):
+        form = claim.under(control)
+        used |= _steps(planned(form, profile, _seeds_of(tried.parts)))
+        at_last_look |= _steps(planned(form, profile, last))
+    return used, at_last_look
 
 
-def _tried_controls(claim: Claim, verdict: ClaimVerdict) -> list[tuple[Claim, ControlVerdict]]:
-    """For each control that was tried: the claim under it, and its verdict."""
-    return [(claim.under(control), tried) for control, tried in zip(claim.controls, verdict.controls, strict=False)]
+def planned(claim: Claim, profile: Profile, seeds: int | Mapping[str, int]) -> dict[str, list[RunSpec]]:
+    """The runs of each condition of all parts, one a seed. ``seeds`` are those of all parts, or of each by its name."""
+    runs: dict[str, dict[int, RunSpec]] = {}
+    for part in claim.parts:
+        count = seeds if isinstance(seeds, int) else seeds[part.name]
+        for seed in range(FIRST_SEED, FIRST_SEED + count):
+            for condition, run in claim.runs_of(part)(profile, seed).items():
+                runs.setdefault(condition, {})[seed] = run
+    return {condition: [run for _, run in sorted(of_seeds.items())] for condition, of_seeds in runs.items()}
 
 
-def planned(claim: Claim, profile: Profile, seeds: int) -> list[RunSpec]:
-    """The runs of all conditions."""
-    return [run for runs in claim.plan(profile, seeds).values() for run in runs]
+def _seeds_of(parts: Sequence[PartVerdict]) -> dict[str, int]:
+    return {part.name: len(part.seeds) for part in parts}
 
 
-def _steps(runs: Iterable[RunSpec]) -> Steps:
+def _steps(runs_of_conditions: Mapping[str, Sequence[RunSpec]]) -> Steps:
     steps = {}
-    for run in runs:
+    for run in chain.from_iterable(runs_of_conditions.values()):
         networks = 2 if run.subject.factorized else 1
         if run.training.steps > 1:
             steps[run_key(run)] = run.training.steps * networks

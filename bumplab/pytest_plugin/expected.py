@@ -13,7 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
-from bumplab.verdicts.decision import Verdict
+from bumplab.verdicts.decision import ControlVerdict, Verdict
 
 VERDICTS = get_args(Verdict)
 FILE = Path("claims") / "expected.toml"
@@ -90,11 +90,13 @@ def _expected(name: str, entry: object) -> Expected:
     return Expected(entry["verdict"], why)
 
 
-def outcome(verdict: str, reason: str, accepted: Expected | None) -> tuple[Outcome, str]:
-    """How a claim's test ends, and its message. A test fails where the verdict differs from the accepted one.
+def outcome(verdict: str, reason: str, accepted: Expected | None, exploratory: bool = False) -> tuple[Outcome, str]:
+    """How the item of a claim's verdict ends, and its message. It fails where the verdict is not the accepted one.
 
-    Without an accepted verdict it fails for CONTRADICTED.
+    Without an accepted verdict it fails for CONTRADICTED. An exploratory verdict never fails: it is compared with none.
     """
+    if exploratory:
+        return ("passed" if verdict == "SUPPORTED" else "xfailed"), f"EXPLORATORY {verdict}: {reason}"
     if accepted is None:
         ends: dict[str, Outcome] = {"SUPPORTED": "passed", "CONTRADICTED": "failed", "INCONCLUSIVE": "xfailed"}
         return ends[verdict], f"{verdict}: {reason}"
@@ -104,6 +106,27 @@ def outcome(verdict: str, reason: str, accepted: Expected | None) -> tuple[Outco
             f"verdict moved from {accepted.verdict} to {verdict}: {reason} (accepted because: {accepted.why})",
         )
     return ("passed" if verdict == "SUPPORTED" else "xfailed"), f"{verdict}, as accepted: {accepted.why}"
+
+
+def part_outcome(verdict: str, reason: str, accepted: Expected | None, exploratory: bool) -> tuple[Outcome, str]:
+    """How the item of a part ends, and its message. It fails for CONTRADICTED, unless the claim is accepted as such.
+
+    ``accepted`` is the accepted verdict on the claim.
+    """
+    as_accepted = accepted is not None and verdict == accepted.verdict == "CONTRADICTED"
+    return outcome(verdict, reason, accepted if as_accepted else None, exploratory)
+
+
+def control_outcome(control: ControlVerdict, problem: str) -> tuple[Outcome, str]:
+    """How the item of a control ends, and its message. It fails where the world did not come out as known.
+
+    ``problem`` tells why no run of this session could show it; empty where runs could.
+    """
+    known, wanted = ("true", "SUPPORTED") if control.positive else ("false", "CONTRADICTED")
+    message = f"{control.verdict} where the claim is known to be {known}, must be {wanted}: {control.reason}"
+    if control.passed:
+        return "passed", message
+    return ("xfailed", f"cannot tell: {problem}; {message}") if problem else ("failed", message)
 
 
 def moved(profile: str, verdicts: Mapping[str, str], accepted: Mapping[tuple[str, str], Expected]) -> dict[str, str]:

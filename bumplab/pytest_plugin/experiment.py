@@ -1,4 +1,4 @@
-"""The `experiment` fixture: it judges one claim and turns the verdict into a test's outcome."""
+"""The `experiment` fixture: it judges one item of a claim and turns the verdict into a test's outcome."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import pytest
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import SamplesNotFinite
-from bumplab.pytest_plugin import entries
-from bumplab.pytest_plugin.expected import Expected, outcome
+from bumplab.pytest_plugin import entries, expected
+from bumplab.pytest_plugin.expected import Expected, Outcome
+from bumplab.pytest_plugin.items import Item
+from bumplab.pytest_plugin.obtained import MixedArithmetic, RunsOfForm
 from bumplab.pytest_plugin.session import ClaimsSession, judged_key
-from bumplab.runs.planner import obtain
 from bumplab.runs.store import Unreadable, run_key
 from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, printable, warnings_as_usual
-from bumplab.verdicts.claim import Claim, Control
-from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import ClaimVerdict, decide_in_looks, with_controls
-from bumplab.verdicts.noise import sampling_noise
-
-
-class MixedArithmetic(ValueError):
-    """Runs of one claim were computed in different arithmetics, so they differ by more than their seeds."""
+from bumplab.verdicts.claim import Claim
+from bumplab.verdicts.decision import ClaimVerdict, decide, decide_control, part_in_looks, with_controls
 
 
 class Experiment:
@@ -30,109 +25,108 @@ class Experiment:
     def __init__(self, request: pytest.FixtureRequest):
         session = request.config.pluginmanager.get_plugin(ClaimsSession.NAME)
         assert isinstance(session, ClaimsSession)
-        self.settings, self.board, self.item = session.settings, session.board, request.node
-        self.train = session.train
-        self._curves: dict[RunSpec, Curves] = {}
-        self._seconds: dict[RunSpec, float] = {}
-        self._arithmetics: dict[RunSpec, str] = {}
+        self.settings, self.obtained, self.node = session.settings, session.obtained, request.node
+        self._used: dict[RunSpec, None] = {}
+        """The runs behind all forms of the claim that this item judges."""
 
-    def judge(self, claim: Claim) -> None:
-        """Passes, xfails or fails by `expected.outcome`. With ``--accept`` it accepts every verdict."""
+    def judge(self, claim: Claim, item: Item) -> None:
+        """Passes, xfails or fails as `bumplab.pytest_plugin.expected` says. ``--accept`` accepts every verdict.
+
+        ``item`` is what the fixture of that name holds. Only the item that judges the whole claim has an entry in the
+        report.
+        """
         __tracebackhide__ = True
         settings = self.settings
         if claim.id not in settings.claim_ids:
             advice = f"hold it in {settings.project / 'claims' / f'test_{claim.id}.py'}"
             pytest.fail(line(f"claim {claim.id!r} has no share of the suite's error rate: {advice}"), pytrace=False)
-        if lacking := settings.missing_roles(claim):
+        if lacking := settings.lacking(claim):
             reason = f"needs {', '.join(lacking)}, which {settings.profile.base.subject.name} does not deliver"
-            self.item.stash[judged_key] = entries.Judged(entries.skipped(entries.about(claim), reason))
-            if (accepted := settings.accepted(claim)) is not None:
-                pytest.fail(line(f"SKIPPED in place of {accepted.verdict}, as accepted: {reason}"), pytrace=False)
-            pytest.skip(reason)
-        claim = settings.judged_form(claim)
+            self._skip(claim, item, reason)
         try:
             with warnings_as_usual():
-                verdict = self._verdict(claim)
+                outcome, message = self._judged(settings.judged_form(claim), item)
         except SubjectError as error:
             pytest.fail(line(f"--subject: {error}"), pytrace=False)
         except ImportError as error:
             pytest.fail(line(f"{error}: python -m bumplab doctor says what to do"), pytrace=False)
         except (OSError, MixedArithmetic, SamplesNotFinite, Unreadable) as error:
             pytest.fail(line(f"run store {settings.store.root}: {error}. What was finished is kept."), pytrace=False)
-        accepted = settings.accepted(claim)
-        if settings.accept is not None and (accepted is None or accepted.verdict != verdict.verdict):
-            accepted = Expected(verdict.verdict, settings.accept)
-        end, message = outcome(verdict.verdict, verdict.reason, accepted)
-        if end == "failed":
+        if outcome == "failed":
             pytest.fail(printable(message), pytrace=False)
-        if end == "xfailed":
+        if outcome == "xfailed":
             pytest.xfail(printable(message))
+
+    def _skip(self, claim: Claim, item: Item, reason: str) -> None:
+        """Ends the test of a claim that needs what the subject lacks."""
+        __tracebackhide__ = True
+        if item.kind == "verdict":
+            self.node.stash[judged_key] = entries.Judged(entries.skipped(entries.about(claim), reason))
+            if (accepted := self.settings.accepted(claim)) is not None:
+                pytest.fail(line(f"SKIPPED in place of {accepted.verdict}, as accepted: {reason}"), pytrace=False)
+        pytest.skip(reason)
+
+    def _judged(self, claim: Claim, item: Item) -> tuple[Outcome, str]:
+        """The outcome of an item, and its message."""
+        settings, exploratory = self.settings, self.settings.exploratory(claim)
+        if item.kind == "control":
+            control = next(control for control in claim.controls if control.name == item.name)
+            tried = decide_control(claim, control, self._runs(claim.under(control)), settings.looks)
+            return expected.control_outcome(tried, settings.problem_of_control(claim, control))
+        if item.kind == "part":
+            part = next(part for part in claim.judged_parts if part.name == item.name)
+            reached = part_in_looks(claim, part, self._runs(claim), settings.looks)
+            accepted = self._accepted(claim, reached.verdict)
+            return expected.part_outcome(reached.verdict, reached.reason, accepted, exploratory)
+        verdict = self._verdict(claim)
+        accepted = self._accepted(claim, verdict.verdict)
+        return expected.outcome(verdict.verdict, verdict.reason, accepted, exploratory)
+
+    def _accepted(self, claim: Claim, verdict: str) -> Expected | None:
+        """The accepted verdict on the claim. With ``--accept`` this is the one that was reached."""
+        accepted = self.settings.accepted(claim)
+        if self.settings.accept is not None and (accepted is None or accepted.verdict != verdict):
+            return Expected(verdict, self.settings.accept)
+        return accepted
 
     def _verdict(self, claim: Claim) -> ClaimVerdict:
         """The verdict after the controls. Stashes the claim's entry for `ClaimsSession`."""
         settings = self.settings
-        verdict = self._decide(claim)
+        verdict = decide(claim, self._runs(claim), settings.looks)
         if settings.controls:
-            controls = [(control, self._decide_control(claim, control, verdict)) for control in claim.controls]
+            controls = []
+            for control in claim.controls:
+                runs = self._runs(claim.under(control))
+                controls.append(decide_control(claim, control, runs, settings.looks))
             verdict = with_controls(verdict, controls)
-        forms = [(v.name, v.of(claim)) for v in settings.variations if verdict.seeds]
-        varied = [(name, form, self._decide(form)) for name, form in forms]
-        noise = sampling_noise(claim, self._runs(claim, verdict.seeds)) if verdict.seeds else {}
+        varied = []
+        for variation in settings.variations if not claim.certain else ():
+            form = variation.of(claim)
+            varied.append((variation.name, form, decide(form, self._runs(form), settings.looks)))
         steps_used, steps_at_last_look = entries.costs(claim, verdict, settings)
+        seconds = {run_key(run): self.obtained.seconds[run] for run in self._used}
         entry = entries.judged(
             claim=claim,
             verdict=verdict,
             varied=varied,
-            noise=noise,
             runs_used=len(steps_used),
             runs_at_last_look=len(steps_at_last_look),
-            seconds=sum(self._seconds.values()),
+            seconds=sum(seconds.values()),
             settings=settings,
         )
-        judged = entries.Judged(
-            entry=entry,
-            steps_used=steps_used,
-            steps_at_last_look=steps_at_last_look,
-            seconds={run_key(run): seconds for run, seconds in self._seconds.items()},
-        )
+        judged = entries.Judged(entry, steps_used, steps_at_last_look, seconds)
         try:  # the types are checked on reading: what the controller could not read would end the session there
-            self.item.stash[judged_key] = msgspec.json.decode(msgspec.json.encode(judged), type=entries.Judged)
+            self.node.stash[judged_key] = msgspec.json.decode(msgspec.json.encode(judged), type=entries.Judged)
         except msgspec.ValidationError as error:
             pytest.fail(line(f"claim {claim.id!r} cannot stand in a report: {error}"), pytrace=False)
         return verdict
 
-    def _decide_control(self, claim: Claim, control: Control, verdict: ClaimVerdict) -> ClaimVerdict:
-        """The control's verdict after as many seeds as the claim's. With fewer it might pass for lack of power.
-
-        An undecided claim needs no guard, so a control with its own runs then trains only those of the first look.
-        """
-        all_seeds = verdict.verdict != "INCONCLUSIVE" or control.runs is None
-        return self._decide(claim.under(control), until=verdict.seeds if all_seeds else self.settings.looks.first)
-
-    def _decide(self, claim: Claim, until: int | None = None) -> ClaimVerdict:
-        """The verdict on one form of the claim, after at most ``until`` seeds."""
-        return decide_in_looks(claim, lambda seeds: self._runs(claim, seeds), self.settings.looks, until)
-
-    def _runs(self, claim: Claim, seeds: int) -> dict[str, list[Curves]]:
-        """The curves of each condition, one a seed. Trains the runs that are missing."""
-        settings = self.settings
-        plan = claim.plan(settings.profile, seeds)
-        needed = [run for runs in plan.values() for run in runs if run not in self._curves]
-        for record in obtain(needed, self.board, settings.store, settings.device, train=self.train):
-            self._curves[record.spec] = Curves.of(record)
-            self._seconds[record.spec] = sum(record.seconds.values())
-            self._arithmetics[record.spec] = record.arithmetic
-        computed = {self._arithmetics[run]: run for runs in plan.values() for run in runs}
-        if len(computed) > 1:
-            kinds = " and ".join(f"{how}: {run.label()} ({run_key(run)})" for how, run in sorted(computed.items()))
-            raise MixedArithmetic(
-                f"runs computed in {kinds}; a claim cannot mix them: judge it on one kind of machine, "
-                "with a --runs-dir of its own"
-            )
-        return {name: [self._curves[run] for run in runs] for name, runs in plan.items()}
+    def _runs(self, form: Claim) -> RunsOfForm:
+        """The runs of a form of the claim, which count as runs behind the claim."""
+        return RunsOfForm(self.obtained, form, self._used)
 
 
 @pytest.fixture
 def experiment(request: pytest.FixtureRequest) -> Experiment:
-    """Judges one claim at the session's profile and looks."""
+    """Judges one item of a claim at the session's profile and looks."""
     return Experiment(request)

@@ -18,16 +18,16 @@ HALF = 0.5
 def report_line(profile: Profile, session: SubjectOfSession, device: str) -> str:
     """Trains one run of the profile until half of its images are right. Stores nothing."""
     from bumplab.data.label_sets import label_sets
-    from bumplab.measure.accuracy import accuracy, detect
+    from bumplab.measure.accuracy import detect, placement
     from bumplab.measure.detector import quantise
     from bumplab.measure.names import SamplesNotFinite
     from bumplab.runs import learners
 
     run = profile.run(SEED)
-    subject, asked = resolve(run.subject, session.users), label_sets(run)["on_grid"]
+    subject, asked = resolve(run.subject, session.users), label_sets(run)["probe"]
 
     def share_right(images: np.ndarray) -> float:
-        return accuracy(detect(images, run.data.sigma).positions, asked.labels.astype(np.float64))["accuracy"]
+        return placement(detect(images, run.data.sigma), asked.labels.astype(np.float64))["correct"]
 
     ceiling = share_right(quantise(asked.truth)[0])
     share = 0.0
@@ -36,7 +36,7 @@ def report_line(profile: Profile, session: SubjectOfSession, device: str) -> str
         for step in run.measured_steps()[:-1]:
             try:
                 learner.train(step, lambda step: None)
-                drawn = learners.draw(learner, run, step, subject.roles)
+                drawn = learners.draw(learner, run, step, subject)
             except (Diverged, SamplesNotFinite) as error:
                 return f"pace: the run failed by step {step}: {error}"
             share = share_right(drawn.images[: len(asked.labels)]) / ceiling

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from bumplab import machine
 from bumplab.config import RunSpec
-from bumplab.pytest_plugin import entries, summary
-from bumplab.pytest_plugin.options import Settings
+from bumplab.pytest_plugin import entries, items, summary
+from bumplab.pytest_plugin.items import Item
+from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.estimate import trial
 from bumplab.terminal import cell
 from bumplab.verdicts.claim import Claim
@@ -27,7 +28,7 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     needed: dict[int, dict[RunSpec, None]] = {look: {} for look in (looks.first, looks.last)}
     """The runs by number of seeds."""
     for claim in claims:
-        if lacking := settings.missing_roles(claim):
+        if lacking := settings.lacking(claim):
             table.add_row(claim.id, "skipped", "needs", ", ".join(lacking))
             continue
         runs_by_look = {look: _runs(claim, settings, look) for look in needed}
@@ -57,15 +58,16 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     console.print(f"draws of a run: {cost.draws / 1e6:.1f} MB, {kept}")
     console.print(
         f"(from a trial here: {1000 * cost.step:.0f} ms a step, {cost.measurement:.1f} s a measurement, "
-        f"{cost.once:.0f} s once a worker; claims that are settled early take fewer runs). Nothing was trained."
+        f"{cost.once:.0f} s once a worker; parts that are settled early take fewer runs). Nothing was trained."
     )
 
 
 def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
     """The runs of the claim in all its forms, each once."""
     runs: dict[RunSpec, None] = {}
-    for form in settings.forms(claim):
-        runs.update(dict.fromkeys(entries.planned(form, settings.profile, seeds)))
+    for form in items.forms(claim, Item("verdict"), settings):
+        for of_condition in entries.planned(form, settings.profile, seeds).values():
+            runs.update(dict.fromkeys(of_condition))
     return list(runs)
 
 

@@ -1,22 +1,28 @@
-"""The entry point of pytest: options, the session and the `experiment` fixture. Each is a module beside this one.
+"""The entry point of pytest: options, session, items and the `experiment` fixture. Each is a module beside this one.
 
-A claim's module holds a `CLAIM`. Its test asks for the `experiment` fixture and calls ``experiment.judge(CLAIM)``.
+A claim's module holds a `CLAIM`. Its test asks for the fixtures `experiment` and `item`, and calls
+``experiment.judge(CLAIM, item)``. It is run once for each judged part, for each control, and for the verdict.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
 from bumplab import machine
-from bumplab.pytest_plugin import options
+from bumplab.pytest_plugin import command_line, options
 from bumplab.pytest_plugin.experiment import experiment
+from bumplab.pytest_plugin.items import parametrize, selected_by_their_own_claim
 from bumplab.pytest_plugin.session import ClaimsSession
+from bumplab.pytest_plugin.settings import Settings
 from bumplab.terminal import keep_streams, line
 from bumplab.verdicts import suite
 
 __all__ = ["experiment"]
+
+settings_key = pytest.StashKey[Settings]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -31,14 +37,24 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     keep_streams()  # before pytest takes standard output for its terminal
-    settings = options.settings_of(config)
+    settings = config.stash[settings_key] = command_line.settings_of(config)
     if options.only_prints(config):
         from bumplab.pytest_plugin.tables import Tables
 
         config.pluginmanager.register(Tables(config, settings))
     else:
-        options.require_contract(config, settings)
+        command_line.require_contract(config, settings)
         config.pluginmanager.register(ClaimsSession(config, settings), ClaimsSession.NAME)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize(metafunc, metafunc.config.stash[settings_key])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    with selected_by_their_own_claim(items, config.stash[settings_key].claim_ids):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -18,19 +16,23 @@ import msgspec
 import pytest
 
 from bumplab.config import SubjectSpec
-from bumplab.pytest_plugin import entries, expected, summary
+from bumplab.pytest_plugin import entries, expected, items, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
-from bumplab.pytest_plugin.options import Settings, asks_for_claims, only_lists, usage_error
+from bumplab.pytest_plugin.items import Item
+from bumplab.pytest_plugin.obtained import Obtained
+from bumplab.pytest_plugin.options import asks_for_claims, only_lists, usage_error
+from bumplab.pytest_plugin.settings import Settings
+from bumplab.pytest_plugin.version import code_of
 from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
 from bumplab.runs.locks import require_locks
-from bumplab.runs.planner import Trainer, help_others, train_here
+from bumplab.runs.planner import help_others, train_here
 from bumplab.subjects.registry import described
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import suite
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.error_rate import FAMILY_ALPHA
+from bumplab.verdicts.evidence import FAMILY_ALPHA
 
 SESSION = "bumplab-session"
 """The key under which xdist's controller sends its workers the name of their session."""
@@ -39,7 +41,8 @@ SUBJECT = "bumplab-subject"
 JUDGED = "bumplab"
 """The attribute of a test's report that carries its claim's `Judged` to the controller, as JSON.
 
-It is no property of the report: properties end up in JUnit files.
+It is null for an item that judges a part or a control alone. It is no property of the report: properties end up in
+JUnit files.
 """
 judged_key = pytest.StashKey[Judged]()
 """The key under which a claim's test stashes its `Judged` for `ClaimsSession`."""
@@ -57,13 +60,15 @@ class ClaimsSession:
     def __init__(self, config: pytest.Config, settings: Settings):
         workerinput: dict[str, Any] = getattr(config, "workerinput", {})
         self.config, self.settings = config, settings
-        self.train: Trainer = partial(train_here, users=settings.subject.users)
-        """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
         self.is_controller = not workerinput
         name = workerinput.get(SESSION, uuid.uuid4().hex[:12])
         self.board = Board(settings.store.root, name, workerinput.get("workerid", "main"))
+        self.obtained = Obtained(settings, self.board, partial(train_here, users=settings.subject.users))
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
-        self.claims: list[Claim] = []
+        self.claims: list[tuple[Claim, list[Item]]] = []
+        """Each claim of this process with its selected items."""
+        self.has_other_items = False
+        """Whether any part or control was judged alone."""
         self.entries: dict[str, ClaimEntry] = {}
         """By claim, from the end of the session on in the paper's order."""
         self.steps_used: Steps = {}
@@ -87,11 +92,16 @@ class ClaimsSession:
                 f"the session's subject is {described(controllers)}, and this worker found {described(here)}: "
                 "its files changed while the session began, or differ between machines; begin again"
             )
-        self.claims = [claim for item in session.items if (claim := claim_of(item))]
+        self.claims = items.claims_of(session.items)
+        problems = [problem for claim, _ in self.claims if (problem := self.settings.problem(claim))]
+        if problems and self.is_controller:
+            raise usage_error(problems[0])
+        if problems:  # a worker's error would not reach the terminal
+            session.shouldfail = line(problems[0])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """A worker with another subject runs no test. xdist's worker does not look at ``shouldfail`` itself."""
+        """A worker that refused its subject or a claim runs no test: xdist's worker does not look at ``shouldfail``."""
         return True if item.session.shouldfail else None
 
     @pytest.hookimpl(tryfirst=True)
@@ -130,22 +140,27 @@ class ClaimsSession:
         self.display.start()
 
     def _begin(self) -> None:
-        """Asks on the board for the runs of each claim's first look, in the order of the claims."""
-        settings = self.settings
-        forms = [form for claim in self.claims for form in settings.forms(claim)]
-        plan = [run for form in forms for run in entries.planned(form, settings.profile, settings.looks.first)]
-        self.board.begin([entries.about(claim) for claim in self.claims], plan)
+        """Asks on the board for the runs of each item's first look, in the order of the items."""
+        settings, plan = self.settings, []
+        for claim, selected in self.claims:
+            for form in (form for item in selected for form in items.forms(claim, item, settings)):
+                for runs in entries.planned(form, settings.profile, settings.looks.first).values():
+                    plan += runs
+        judged = [claim for claim, selected in self.claims if any(item.kind == "verdict" for item in selected)]
+        self.board.begin([entries.about(claim) for claim in judged], plan)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Attaches the claim's entry to the report of its test. An error gives an entry without a verdict."""
+        """Attaches the claim's entry to the report of its last item. An error gives an entry without a verdict."""
         report = yield
-        claim, judged = claim_of(item), item.stash.get(judged_key, None)
-        if claim and judged is None and call.excinfo and report.failed:
+        if (judged_by := items.judged_by(item)) is None:
+            return report
+        (claim, which), judged = judged_by, item.stash.get(judged_key, None)
+        if which.kind == "verdict" and judged is None and call.excinfo and report.failed:
             judged = Judged(entries.error(entries.about(claim), printable(call.excinfo.exconly())))
-        if judged and (report.when == "call" or report.failed):
+        if report.when == "call" or report.failed:
             setattr(report, JUDGED, msgspec.json.encode(judged).decode())
         return report
 
@@ -158,7 +173,10 @@ class ClaimsSession:
             yield
         if (text := getattr(report, JUDGED, None)) is None:
             return
-        judged = msgspec.json.decode(text, type=Judged)
+        judged = msgspec.json.decode(text, type=Judged | None)
+        if judged is None:
+            self.has_other_items = True
+            return
         self.entries[judged.entry.claim] = judged.entry
         self.steps_used |= judged.steps_used
         self.steps_at_last_look |= judged.steps_at_last_look
@@ -172,7 +190,7 @@ class ClaimsSession:
                 self._finish(session, exitstatus)
             elif self.claims and not self.is_controller and exitstatus in (0, pytest.ExitCode.TESTS_FAILED):
                 with suppress(Exception):  # the claim that needs the run meets the same error and reports it
-                    help_others(self.board, self.settings.store, self.settings.device, train=self.train)
+                    help_others(self.board, self.settings.store, self.settings.device, train=self.obtained.train)
 
     def pytest_unconfigure(self) -> None:
         """Restores the handler of SIGHUP, the signal of a terminal that closes."""
@@ -191,6 +209,8 @@ class ClaimsSession:
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
             self.entries = {entry.claim: entry for entry in suite.in_the_papers_order(self.entries.values())}
             if not self.entries:
+                if self.has_other_items:
+                    self.closing_lines.append("no report: no item that judges a whole claim was selected (verdict)")
                 return
             try:
                 self._report(tried if stopped else set(self.entries), self.display.elapsed)
@@ -217,7 +237,7 @@ class ClaimsSession:
             looks=settings.looks,
             controls=settings.controls,
             saved=entries.saved(self.steps_used, self.steps_at_last_look),
-            code=_code(settings.project),
+            code=code_of(settings.project),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed=elapsed,
             family_alpha=FAMILY_ALPHA,
@@ -254,26 +274,21 @@ class ClaimsSession:
             self.closing_lines.append(f"accepted: nothing, as no verdict has moved from {path}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.entries:
+        if not (self.entries or self.closing_lines):
             return
         settings = self.settings
         users = settings.subject.users
         name = "" if users is None else f"{described(users.spec)}, "
         terminalreporter.section(line(f"claims, {name}profile {settings.profile.name}, {settings.seeds}"))
-        saved = entries.saved(self.steps_used, self.steps_at_last_look)
-        summary.write(terminalreporter, list(self.entries.values()), saved, self.seconds)
+        if self.entries:
+            saved = entries.saved(self.steps_used, self.steps_at_last_look)
+            summary.write(terminalreporter, list(self.entries.values()), saved, self.seconds)
         subject = settings.profile.base.subject
         for note in (summary.passed_over(settings.store.root), summary.of_another_source(settings.store.root, subject)):
             if note:
                 terminalreporter.write_line(note)
         for closing_line in self.closing_lines:
             terminalreporter.write_line(closing_line)
-
-
-def claim_of(item: pytest.Item) -> Claim | None:
-    """The claim that a test judges; None for other tests."""
-    claim = getattr(getattr(item, "module", None), "CLAIM", None)
-    return claim if isinstance(claim, Claim) and "experiment" in getattr(item, "fixturenames", ()) else None
 
 
 def _require_writable(option: str, folder: Path) -> None:
@@ -285,22 +300,3 @@ def _require_writable(option: str, folder: Path) -> None:
     except OSError as error:
         advice = "" if option == "--accept" else ": name another place"
         raise usage_error(f"{option}: {folder} cannot be written ({error}){advice}") from error
-
-
-def _code(project: Path) -> str:
-    """The version of the code, with the commit of a checkout; ``+`` marks changed or new files of code or claims."""
-    number = version("bumplab")
-    commit = _git(project, "describe", "--always", "--exclude=*")
-    if not commit:
-        return number
-    changes = _git(project, "status", "--porcelain", "--", "bumplab", "claims", "conftest.py")
-    return f"{number} ({commit}{'+' if changes else ''})"
-
-
-def _git(project: Path, *arguments: str) -> str:
-    """What git prints for the project. Empty where there is no git or no checkout."""
-    command = ["git", "-C", str(project), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

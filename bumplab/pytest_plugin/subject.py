@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bumplab.config import ROLES, Role, RunSpec
+from bumplab.config import RunSpec
 from bumplab.profiles import SMOKE, Profile
 from bumplab.report.document import SubjectEntry
 from bumplab.subjects.protocol import Budget
 from bumplab.subjects.registry import Named, blaming, load
 from bumplab.subjects.sources import SubjectError
+from bumplab.verdicts import needs
 
 if TYPE_CHECKING:
     from bumplab.subjects.check import Checked
@@ -35,9 +36,9 @@ class SubjectOfSession:
         return cls(load(name, arguments, folder))
 
     @property
-    def roles(self) -> tuple[Role, ...]:
-        """The roles that it delivers."""
-        return ROLES if self.users is None else tuple(self.users.subject.roles)
+    def delivers(self) -> frozenset[str]:
+        """The roles and readings that it gives. The built-in subject gives all."""
+        return frozenset(needs.NEEDS) if self.users is None else needs.delivered(self.users.subject)
 
     @property
     def entry(self) -> SubjectEntry | None:

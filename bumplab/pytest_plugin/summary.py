@@ -16,15 +16,16 @@ from rich.text import Text
 
 from bumplab.config import SubjectSpec
 from bumplab.report import wording
-from bumplab.report.document import ClaimEntry, PartEntry, Saved, VariationEntry
+from bumplab.report.document import ClaimEntry, Saved, VariationEntry
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
 from bumplab.subjects.registry import described
 from bumplab.terminal import cell, line, paper, printable, text_on
-from bumplab.verdicts.error_rate import FAMILY_ALPHA
+from bumplab.verdicts.claim import EXPLORING_BELOW
+from bumplab.verdicts.evidence import FAMILY_ALPHA
 
 COLOURS = {"SKIPPED": "dim", "SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
-COLUMNS = ("claim", "verdict", "effect that decides", "seeds", "controls", "time")
+COLUMNS = ("claim", "verdict", "part that decides", "seeds", "controls", "time")
 LEAST_WIDTH = 80
 """Width of the table in characters, where the terminal is narrower or absent. Longer cells are folded, and not cut."""
 
@@ -33,6 +34,8 @@ def write(
     terminal: pytest.TerminalReporter, entries: Sequence[ClaimEntry], saved: Saved, seconds: Mapping[str, float]
 ) -> None:
     """Writes a table of the claims, each with its variations below it; then reasons, error rate, time and savings.
+
+    A verdict on exploring seeds is called EXPLORATORY.
 
     ``seconds``: process time by run key, of all runs behind the claims.
     """
@@ -43,13 +46,9 @@ def write(
         for row_of_text in text_on(text).splitlines():
             terminal.write_line(row_of_text.rstrip())
     for entry in entries:
-        if wording.deciding(entry) is None or entry.verdict == "INCONCLUSIVE":
+        if entry.verdict not in ("SUPPORTED", "CONTRADICTED") and entry.reason != _decides(entry):
             terminal.write_line(printable(f"{entry.claim}: {entry.reason}"))
-    verdicts = [entry.verdict for entry in entries if entry.judged]
-    terminal.write_line(
-        f"SUPPORTED: {verdicts.count('SUPPORTED')} of {len(verdicts)} claims judged; if effects vary roughly normally "
-        f"between seeds, the suite falsely supports any claim with a chance of at most {FAMILY_ALPHA:.0%}"
-    )
+    terminal.write_line(_count(entries))
     if seconds:
         terminal.write_line(
             f"a claim's time is the process time of all its runs, which other claims may share: the {len(seconds)} "
@@ -59,8 +58,21 @@ def write(
         share = 1 - saved.steps_used / saved.steps_at_last_look
         terminal.write_line(
             f"looking after each seed saved {share:.0%} of the training: {saved.runs_used} runs were needed, "
-            f"{saved.runs_at_last_look} if all had gone to the last look"
+            f"{saved.runs_at_last_look} if all parts had gone to the last look"
         )
+
+
+def _count(entries: Sequence[ClaimEntry]) -> str:
+    """How many claims are SUPPORTED, and how often that is wrong."""
+    judged = [entry for entry in entries if entry.judged]
+    supported = sum(entry.verdict == "SUPPORTED" for entry in judged)
+    count = f"SUPPORTED: {supported} of {len(judged)} claims judged"
+    if any(entry.exploratory for entry in judged):
+        return (
+            f"{count}; EXPLORATORY: seeds below {EXPLORING_BELOW} were looked at while claims and profiles were "
+            "chosen, so no error rate holds and no verdict can be accepted"
+        )
+    return f"{count}; the suite falsely supports any claim with a chance of at most {FAMILY_ALPHA:.0%}"
 
 
 def passed_over(root: Path) -> str:
@@ -100,7 +112,9 @@ def _table(entries: Sequence[ClaimEntry]) -> Table:
     rows = []
     for entry in entries:
         minutes = f"{entry.process_seconds / 60:.1f} min" if entry.process_seconds else ""
-        rows.append(_row(entry.claim, entry, wording.controls_count(entry), minutes))
+        recognised = sum(control.passed for control in entry.controls)
+        controls = f"{recognised}/{len(entry.controls)}" if entry.controls else ""
+        rows.append(_row(entry.claim, entry, controls, minutes))
         for variation in entry.variations:
             name = f"  {variation.name}{' (changed nothing)' if variation.idle else ''}"
             rows.append(_row(name, variation))
@@ -115,13 +129,12 @@ def _table(entries: Sequence[ClaimEntry]) -> Table:
 
 
 def _row(name: str, entry: ClaimEntry | VariationEntry, controls: str = "", minutes: str = "") -> list[Text]:
+    exploratory = isinstance(entry, ClaimEntry) and entry.exploratory
+    verdict = cell(f"EXPLORATORY {entry.verdict}" if exploratory else entry.verdict, f"bold {COLOURS[entry.verdict]}")
+    return [cell(name), verdict, cell(_decides(entry)), cell(entry.seeds or ""), cell(controls), cell(minutes)]
+
+
+def _decides(entry: ClaimEntry | VariationEntry) -> str:
+    """The part with the entry's verdict and its counted seeds; empty for an entry without a verdict."""
     part = wording.deciding(entry)
-    verdict = cell(entry.verdict, f"bold {COLOURS[entry.verdict]}")
-    effect = _effect(part) if part else ""
-    return [cell(name), verdict, cell(effect), cell(entry.seeds or ""), cell(controls), cell(minutes)]
-
-
-def _effect(part: PartEntry) -> str:
-    limits = wording.limits(part)
-    measured = "undefined" if limits == "none" else f"{wording.estimate(part)} ({limits})"
-    return f"{part.name}: {measured}, supported {part.region}"
+    return f"{part.name}: {part.reason}" if part else ""

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from bumplab.measure.names import SamplesNotFinite
-from bumplab.pytest_plugin import options, pace, plan, subject
-from bumplab.pytest_plugin.options import Settings
-from bumplab.pytest_plugin.session import claim_of
+from bumplab.pytest_plugin import items, options, pace, plan, subject
+from bumplab.pytest_plugin.settings import Settings
 from bumplab.subjects.protocol import Diverged
 from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, paper, text_on, warnings_as_usual
@@ -29,7 +28,7 @@ class Tables:
         """Prints the tables instead of running tests. After errors of the collection pytest goes on as usual."""
         if session.testsfailed or options.only_lists(self.config):
             return None
-        claims = in_the_papers_order([claim for item in session.items if (claim := claim_of(item))])
+        claims = in_the_papers_order([claim for claim, _ in items.claims_of(session.items)])
         try:
             with warnings_as_usual():
                 if options.value(self.config, "power"):

@@ -22,7 +22,7 @@ def tried(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("planted")
     suite = Suite(folder / "suite")
-    suite.path = suite.folder / "reports" / "claims-smoke.json"
+    suite.path = suite.folder / "reports" / "claims-quick.json"
     (folder / "link").symlink_to(suite.folder)
     (folder / "other.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     (folder / "elsewhere").mkdir()

@@ -10,6 +10,7 @@ from bumplab.measure.names import SamplesNotFinite
 from bumplab.pytest_plugin.session import ClaimsSession
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.store import RunRecord, run_key
+from bumplab.verdicts import claim
 from tests.pytest_plugin.inside import OPTIONS, pytest_inside
 from tests.rows import rows_of
 
@@ -17,23 +18,29 @@ ROOT = Path(__file__).parents[2]
 CONFTEST = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.pytest_plugin.planted import plant
+from tests.pytest_plugin.planted import plant, register
 pytest_plugins = ["bumplab.pytest_plugin.plugin"]
+register()
 
 def pytest_configure(config):
     plant(config)
 """
 
 
+def register():
+    """The seeds count as registered, unless the environment says EXPLORING. `pytest_inside` undoes it."""
+    claim.EXPLORING_BELOW = claim.FIRST_SEED + ("EXPLORING" in os.environ)
+
+
 def plant(config):
     """Gives the session a trainer that plants rows. With ``--power`` and ``--plan`` there is no session."""
     session = config.pluginmanager.get_plugin(ClaimsSession.NAME)
     if session is not None:
-        session.train = train
+        session.obtained.train = train
 
 
 def train(spec, store, device):
-    """Publishes rows of 1, and of 1.2 at the second seed, so that two seeds decide nothing. Logs the run's worker.
+    """Publishes rows of 1, and of 1.2 at the second seed. Logs the run's worker.
 
     The environment changes it: SECONDS of training, NO_IMAGES, BF16, and SEED_ON_GPU.
     """
@@ -54,53 +61,52 @@ def train(spec, store, device):
 
 CLAIM = """
 from bumplab.verdicts.claim import Claim, Control, Part, Region
-from bumplab.verdicts.intervals import Undefined, certain
-
-def close(value):  # of the same sign and almost 1: seeds that agree exactly decide nothing
-    return value / abs(value) * (1 + (abs(value) - 1) / 1000)
+from bumplab.verdicts.curves import Undefined
 
 def fail(error):
     raise error
 
-def effect(runs):
-    value = {effect}
-    return value, value
-
 def turned(runs):
     return {{name: run.replaced({{"value": -run["value"]}}) for name, run in runs.items()}}
 
+def part(name, effect, runs=None):
+    return Part(name, "words", "it is above 0", "units", Region(low=0), "why", effect, runs=runs)
+
 CLAIM = Claim(
     id="{id}", statement="s", source="Fig. 0", prediction="p", runs=lambda profile, seed: {runs},
-    parts=(Part("part", "units", Region(low=0), "why", effect{interval}),), curves={{}}, controls=({controls}),
+    parts=(part("right", lambda runs: {effect}), {more}), curves={{}}, controls=({controls}), certain={certain},
 )
 
-def test_{id}(experiment):
-    experiment.judge(CLAIM)
+def test_{id}(experiment, item):
+    experiment.judge(CLAIM, item)
 """
 
+VALUE = 'runs["a"].last("value")'
+INSIDE = f'part("sigma inside", lambda runs: {VALUE}, lambda p, seed: {{"b": p.run(seed, dx=0.5)}}),'
 WRONG = 'Control("turned", "w", change=turned),'
-ANOTHER = 'Control("shuffled", "w", runs=lambda p, seed: {"a": p.shuffled(p.run(seed, dx=1.0))}),'
+ANOTHER = 'Control("shuffled", "w", runs=lambda p, seed: {"a": p.shuffled(p.run(seed, dx=1.0))}, parts=("right",)),'
 PLANTED = 'Control("planted", "w", change=lambda runs: runs, positive=True),'
 HARMLESS = 'Control("harmless", "w", change=lambda runs: runs),'
-SHAKEN = '{"a": r["a"].replaced({"value": r["a"]["value"] * (1 + 1000 * (r["a"].seed - 10))})}'
-SHAKY = f'Control("shaky", "w", change=lambda r: {SHAKEN}),'
 CLAIMS = {
-    # id: effect of a seed, its runs, controls
-    "density": ('-runs["a"].last("value")', "{'a': profile.run(seed, dx=4.0)}", ""),
-    "hole": ('runs["a"].last("value")', "{'a': profile.run(seed, dx=1.0)}", WRONG + ANOTHER + PLANTED),
-    "sigma": ('close(runs["a"].last("value"))', "{'a': profile.run(seed, dx=2.0)}", HARMLESS + SHAKY),
-    "overlap": ("1.0", "{}", ""),
+    # id: effect of a seed, its runs, controls, more parts
+    "density": (f"-{VALUE}", "{'a': profile.run(seed, dx=4.0)}", "", ""),
+    "hole": (VALUE, "{'a': profile.run(seed, dx=1.0)}", WRONG + ANOTHER + PLANTED, INSIDE.replace('["a"]', '["b"]')),
+    "sigma": (VALUE, "{'a': profile.run(seed, dx=2.0)}", HARMLESS, ""),
+    "overlap": ("1.0", "{}", "", ""),
 }
-"""Of 2 to 3 seeds: density CONTRADICTED and hole SUPPORTED at 3, sigma SUPPORTED at 2, overlap SUPPORTED at none."""
+"""density is CONTRADICTED and hole SUPPORTED, each after 7 seeds that agree: three claims need evidence of 60.
+
+sigma is SUPPORTED, until its control withdraws it. overlap is SUPPORTED without a run.
+"""
 
 EXPECTED = """
-[smoke.density]
+[quick.density]
 verdict = "CONTRADICTED"
 why = "planted"
-[smoke.overlap]
+[quick.overlap]
 verdict = "SUPPORTED"
 why = "certain"
-[quick.sigma]
+[smoke.sigma]
 verdict = "SUPPORTED"
 why = "of another profile"
 """
@@ -116,13 +122,12 @@ class Suite:
         (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
         (folder / "conftest.py").write_text(CONFTEST)
         self.expected.write_text(EXPECTED)
-        for name, (effect, runs, controls) in CLAIMS.items():
-            self.write(name, effect, runs, controls)
+        for name, planted in CLAIMS.items():
+            self.write(name, *planted)
 
-    def write(self, name, effect, runs="{}", controls=""):
-        """Writes a claim's file. A claim without runs is certain."""
-        interval = "" if runs != "{}" else ", interval=certain"
-        text = CLAIM.format(id=name, effect=effect, runs=runs, controls=controls, interval=interval)
+    def write(self, name, effect, runs="{}", controls="", more=""):
+        """Writes a claim's file. ``more`` holds further parts. A claim without runs is certain."""
+        text = CLAIM.format(id=name, effect=effect, runs=runs, controls=controls, more=more, certain=runs == "{}")
         (self.folder / "claims" / f"test_{name}.py").write_text(text)
 
     def run(self, *options, claims="claims", report="report.html", folder=None, **process):
@@ -131,8 +136,8 @@ class Suite:
         return pytest_inside(*arguments, folder=folder or self.folder, **process)
 
     def arguments(self, *options, claims="claims", report="report.html"):
-        looks = [] if any(str(text).startswith("--seeds") for text in options) else ["--seeds=2", "--max-seeds=3"]
-        return [claims, "--profile", "smoke", *(["--report", report] if report else []), *looks, *options]
+        looks = [] if any(str(text).startswith("--seeds") for text in options) else ["--seeds=3", "--max-seeds=8"]
+        return [claims, *(["--report", report] if report else []), *looks, *options]
 
     def command(self, *options):
         """A session in a process of its own."""

@@ -53,11 +53,12 @@ def finished(tmp_path_factory):
 def test_a_killed_session_is_finished_by_the_next(finished):
     folder, ended = finished
     assert ended.status == 0, ended.printed
-    assert f"1 passed, {len(CLAIMS) - 1} xfailed" in ended.printed, "one needs no training"
+    assert "1 passed" in ended.printed, "one part of the claim that needs no training"
+    assert " failed" not in ended.printed
     profile, store = profiles.get("smoke"), RunStore(folder / "runs")
     for seed in range(2):
         record = store.load(profile.run(FIRST_SEED + seed))
-        assert [row["step"] for row in record.rows] == [0, 6, 12]
+        assert [row["step"] for row in record.rows] == record.spec.measured_steps()
     conditions = [runs for claim in report(folder)["claims"] for runs in claim["conditions"].values()]
     used = {run["key"] for runs in conditions for run in runs}
     assert set(modified(folder)) == used, "a run was trained that no verdict needed"
@@ -70,11 +71,13 @@ def test_the_report_and_the_summary_hold_every_claim(finished):
     assert {claim["claim"] for claim in body["claims"]} == set(CLAIMS)
     for claim in body["claims"]:
         name, trains = claim["claim"], bool(claim["conditions"])
-        assert claim["verdict"] == ("INCONCLUSIVE" if trains else "SUPPORTED"), name
+        assert claim["verdict"] == ("INCONCLUSIVE" if trains else "CONTRADICTED"), name
+        assert claim["exploratory"] == trains, name
         for runs in claim["conditions"].values():
-            assert [run["spec"]["seed"] for run in runs] == [*range(FIRST_SEED, FIRST_SEED + claim["seeds"])], name
-            assert all(len(body["runs"][run["key"]]["rows"]) == 3 for run in runs), name
-        row = re.search(rf"^ *{name} +{claim['verdict']} .*", ended.printed, re.MULTILINE)
+            assert all(run["key"] in body["runs"] for run in runs), name
+            assert len(runs) == claim["seeds"] == 2, name
+        verdict = f"EXPLORATORY {claim['verdict']}" if trains else claim["verdict"]
+        row = re.search(rf"^ *{name} +{verdict} .*", ended.printed, re.MULTILINE)
         assert row is not None, name
         assert trains == bool(re.search(r"\d\.\d min$", row[0])), f"{name}: the time of all runs behind a claim"
     assert f"report: {folder / 'report.html'}" in ended.printed

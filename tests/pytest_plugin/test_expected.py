@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from bumplab import profiles
 from bumplab.pytest_plugin import expected
 from bumplab.verdicts import suite as suite_module
+from bumplab.verdicts.claim import exploring
+from bumplab.verdicts.decision import ControlVerdict
 from tests.pytest_plugin.inside import ROOT
 
 CLAIMS = suite_module.ids(ROOT / "claims")
 KNOWN = ("hole", "seeds")
 
 
-def test_the_projects_file_can_be_read_and_has_every_claim_at_smoke():
+def test_the_projects_file_can_be_read_and_holds_no_exploratory_verdict():
     accepted = expected.load(ROOT / expected.FILE, CLAIMS)
-    assert {claim for profile, claim in accepted if profile == "smoke"} == set(CLAIMS)
+    certain = {claim.id for claim in suite_module.claims(suite_module.OURS) if claim.certain}
+    assert {claim for _, claim in accepted} <= certain or not exploring()
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -89,21 +92,57 @@ def test_red_is_a_verdict_that_moved_or_a_contradiction_that_nobody_accepted():
             assert message.endswith("looked at"), (verdict, accepted)
 
 
-def test_accepting_writes_what_moved_and_leaves_the_rest_of_the_projects_file_as_it_is(tmp_path):
-    text = (ROOT / expected.FILE).read_text()
-    (tmp_path / "expected.toml").write_text(text)
-    before = expected.load(ROOT / expected.FILE, CLAIMS)
-    reached = {claim: entry.verdict for (profile, claim), entry in before.items() if profile == "quick"}
-    assert expected.moved("quick", reached, before) == {}
-    claim = min(claim for claim, verdict in reached.items() if verdict != "CONTRADICTED")
-    moved = expected.moved("quick", reached | {claim: "CONTRADICTED"}, before)
-    assert moved == {claim: "CONTRADICTED"}
+def test_an_exploratory_verdict_never_fails_and_says_so():
+    for verdict in expected.VERDICTS:
+        for accepted in (None, *(expected.Expected(other, "w") for other in expected.VERDICTS)):
+            end, message = expected.outcome(verdict, "the reason", accepted, exploratory=True)
+            assert end == ("passed" if verdict == "SUPPORTED" else "xfailed"), verdict
+            assert message == f"EXPLORATORY {verdict}: the reason"
+            assert (end, message) == expected.part_outcome(verdict, "the reason", accepted, exploratory=True)
+
+
+def test_a_part_is_red_where_it_contradicts_a_claim_that_nobody_accepted_as_contradicted():
+    ends = {
+        (verdict, accepted): expected.part_outcome(
+            verdict, "r", accepted and expected.Expected(accepted, "looked at"), exploratory=False
+        )[0]
+        for verdict in expected.VERDICTS
+        for accepted in (None, *expected.VERDICTS)
+    }
+    assert {pair for pair, end in ends.items() if end == "failed"} == {
+        ("CONTRADICTED", None), ("CONTRADICTED", "SUPPORTED"), ("CONTRADICTED", "INCONCLUSIVE")
+    }  # fmt: skip
+    assert {verdict for (verdict, _), end in ends.items() if end == "passed"} == {"SUPPORTED"}
+
+
+def test_a_control_is_red_unless_it_comes_out_as_known_or_no_run_could_tell():
+    for positive, known in ((False, "CONTRADICTED"), (True, "SUPPORTED")):
+        for verdict in expected.VERDICTS:
+            control = ControlVerdict("c", "w", positive, verdict, "the reason", 3, [])
+            end, message = expected.control_outcome(control, "")
+            assert end == ("passed" if verdict == known else "failed"), (positive, verdict)
+            assert known in message
+            end, message = expected.control_outcome(control, "too few seeds")
+            assert end == ("passed" if verdict == known else "xfailed"), (positive, verdict)
+            assert ("too few seeds" in message) == (verdict != known)
+
+
+def test_accepting_writes_what_moved_and_leaves_the_rest_of_the_file_as_it_is(tmp_path):
+    """The file has the head of the project's, and two verdicts of quick."""
+    text = (ROOT / expected.FILE).read_text().partition("\n[")[0] + "\n"
+    accepted = {"hole": "SUPPORTED", "seeds": "INCONCLUSIVE"}
+    for claim, verdict in accepted.items():
+        text += f'[quick.{claim}]\nverdict = "{verdict}"\nwhy = "of {claim}"\n\n'
+    (path := tmp_path / "expected.toml").write_text(text)
+    before = expected.load(path, KNOWN)
+    assert expected.moved("quick", accepted, before) == {}
+    moved = expected.moved("quick", accepted | {"hole": "CONTRADICTED"}, before)
+    assert moved == {"hole": "CONTRADICTED"}
     why = 'the hole\'s "edge" was mended \\ moved'
-    expected.accept(tmp_path / "expected.toml", "quick", moved, why, CLAIMS)
-    after = expected.load(tmp_path / "expected.toml", CLAIMS)
-    assert after == before | {("quick", claim): expected.Expected("CONTRADICTED", why)}
-    changed = set((tmp_path / "expected.toml").read_text().splitlines()) ^ set(text.splitlines())
-    assert len(changed) <= 4, "two lines, before and after"
+    expected.accept(path, "quick", moved, why, KNOWN)
+    assert expected.load(path, KNOWN) == before | {("quick", "hole"): expected.Expected("CONTRADICTED", why)}
+    changed = set(path.read_text().splitlines()) ^ set(text.splitlines())
+    assert len(changed) == 4, "two lines, before and after"
 
 
 @given(
@@ -131,35 +170,50 @@ def test_what_is_accepted_is_read_or_refused_in_one_line(verdicts, profile, why,
 def test_a_session_accepts_what_has_moved(suite):
     """hole is accepted otherwise, sigma at no profile yet; density is as accepted, and overlap is not tried."""
     claims = ("density", "hole", "overlap", "sigma")
-    suite.expected.write_text("smoke = {}\n")
-    choice = ("--seeds=3", "-k", "hole or density or sigma")
+    suite.expected.write_text("quick = {}\n")
+    choice = ("--seeds=3", "--max-seeds=14", "-k", "hole or density or sigma")
     ended = suite.run(*choice, "--accept", "why")
     assert ended.status == pytest.ExitCode.USAGE_ERROR
     (line,) = ended.printed.strip().splitlines()
     assert line.startswith("ERROR: --accept: claims/expected.toml ")
     assert suite.trained() == [], "a file that cannot be added to is refused first"
     suite.expected.write_text(
-        '[smoke.density]\nverdict = "CONTRADICTED"\nwhy = "planted"\n'
-        '[smoke.hole]\nverdict = "INCONCLUSIVE"\nwhy = "an earlier look"\n'
-        '[quick.sigma]\nverdict = "SUPPORTED"\nwhy = "of another profile"\n'
+        '[quick.density]\nverdict = "CONTRADICTED"\nwhy = "planted"\n'
+        '[quick.hole]\nverdict = "INCONCLUSIVE"\nwhy = "an earlier look"\n'
+        '[smoke.sigma]\nverdict = "SUPPORTED"\nwhy = "of another profile"\n'
     )
     moved = suite.run(*choice)
-    assert "1 failed, 1 passed, 1 deselected, 1 xfailed" in moved.printed
+    assert "1 failed, 4 passed, 2 deselected, 2 xfailed" in moved.printed, (
+        "the verdict on hole moved, and no part of it"
+    )
     assert "moved from INCONCLUSIVE to SUPPORTED" in moved.printed
     assert "an earlier look" in moved.printed
     before = expected.load(suite.expected, claims)
     ended = suite.run(*choice, "--accept", "the planted runs say so")
-    assert ended.status == 0, ended.printed
+    assert [line.split("[")[1].split("]")[0] for line in ended.lines("FAILED")] == ["quick-control-harmless"]
     new = expected.Expected("SUPPORTED", "the planted runs say so")
     undecided = expected.Expected("INCONCLUSIVE", "the planted runs say so")
-    after = before | {("smoke", "hole"): new, ("smoke", "sigma"): undecided}
+    after = before | {("quick", "hole"): new, ("quick", "sigma"): undecided}
     assert expected.load(suite.expected, claims) == after
     lines = ended.lines("accepted: ")
     assert [line.split()[1:] for line in sorted(lines)] == [
-        ["smoke.hole,", "SUPPORTED", "in", "place", "of", "INCONCLUSIVE"],
-        ["smoke.sigma,", "INCONCLUSIVE", "in", "place", "of", "no", "verdict"],
+        ["quick.hole,", "SUPPORTED", "in", "place", "of", "INCONCLUSIVE"],
+        ["quick.sigma,", "INCONCLUSIVE", "in", "place", "of", "no", "verdict"],
     ]
     assert suite.entries()["sigma"]["controls"], "none is accepted that its controls have not checked"
     again = suite.run(*choice, "--accept", "for another reason")
     assert len(again.lines("accepted: nothing")) == 1
     assert expected.load(suite.expected, claims) == after
+
+
+def test_a_verdict_that_decides_nothing_cannot_be_accepted(suite, monkeypatch):
+    before = suite.expected.read_text()
+    for profile, exploring_seeds in (("smoke", False), ("quick", True)):
+        if exploring_seeds:
+            monkeypatch.setenv("EXPLORING", "1")
+        ended = suite.run("--seeds=3", "--max-seeds=14", "--profile", profile, "--accept", "why")
+        assert ended.status == pytest.ExitCode.USAGE_ERROR
+        (line,) = ended.printed.strip().splitlines()
+        assert line.startswith("ERROR: --accept: ")
+        assert ("exploring" in line) == exploring_seeds
+    assert (suite.trained(), suite.expected.read_text()) == ([], before)

@@ -8,45 +8,52 @@ import pytest
 import torch
 
 from bumplab import machine, profiles
-from bumplab.pytest_plugin import options, plan, plugin
+from bumplab.pytest_plugin import command_line, options, plan, plugin
 from bumplab.runs.estimate import Trial
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts import suite as suite_module
-from bumplab.verdicts.error_rate import MAX_SEEDS, MIN_SEEDS
-from tests.pytest_plugin.inside import ROOT, pytest_here
+from bumplab.verdicts.looks import MAX_SEEDS, MIN_SEEDS
+from tests.pytest_plugin.inside import ROOT, pytest_here, pytest_inside
+from tests.pytest_plugin.planted import VALUE
 from tests.rows import rows_of
 
 MISTAKES = [
     # options, the option that the line names, words of the line
     (["--profile", "huge"], "--profile", ["huge", "quick", "smoke"]),
     (["--profile", "huge", "-n", "2"], "--profile", ["huge", "quick", "smoke"]),
-    (["--seeds", "0"], "--seeds 0", ["2 to 32"]),
-    (["--seeds=-3"], "--seeds -3", ["2 to 32"]),
-    (["--max-seeds", "33"], "--max-seeds 33", ["2 to 32"]),
+    (["--seeds", "0"], "--seeds 0", ["2 to 64"]),
+    (["--seeds=-3"], "--seeds -3", ["2 to 64"]),
+    (["--max-seeds", "65"], "--max-seeds 65", ["2 to 64"]),
     (["--seeds", "5", "--max-seeds", "4"], "--max-seeds 4", ["--seeds", "5"]),
-    (["--vary", "colour=red"], "--vary", ["colour", "tap, "]),
+    (["--vary", "colour=red"], "--vary", ["colour", "prediction, "]),
     (["--vary", "prediction=x0"], "--vary", ["x0", "epsilon", "v"]),
-    (["--vary", "tap=layer4-injected", "--vary", "width"], "--vary", ["width=8"]),
+    (["--vary", "prediction=epsilon", "--vary", "width"], "--vary", ["width=8"]),
     (["--report", "out.pdf"], "--report", ["out.pdf", ".html"]),
     (["--report", ""], "--report", ["must name a file"]),
     (["--runs-dir", ""], "--runs-dir", ["must name a folder"]),
     (["--figures", ""], "--figures", ["must name a folder"]),
     (["--report", "~nobody-of-this-name/a.html"], "--report", ["~nobody-of-this-name/a.html"]),
     (["--exact"], "--exact", ["--gpu"]),
+]
+ACCEPTED = [
+    # of registered seeds
     (["--accept", ""], "--accept", ["''", "1 to 500"]),
     (["--accept", "a\nb"], "--accept", [r"a\nb", "1 to 500"]),
     (["--accept", "why", "--vary", "prediction=epsilon"], "--accept", ["--vary"]),
-    (["--accept", "why", "--seeds", "5"], "--accept", ["3 to 8", "5 to 8", "--max-seeds"]),
-    (["--accept", "why", "--max-seeds", "9"], "--accept", ["3 to 8", "3 to 9"]),
+    (["--accept", "why", "--seeds", "5"], "--accept", ["3 to 14", "5 to 14", "--max-seeds"]),
+    (["--accept", "why", "--max-seeds", "15"], "--accept", ["3 to 14", "3 to 15"]),
+    (["--accept", "why", "--profile", "smoke"], "--accept", ["smoke", "decides nothing"]),
 ]
 if not torch.cuda.is_available():
     MISTAKES.append((["--gpu"], "--gpu", ["no GPU"]))
 
 
-def test_a_mistake_is_one_line_and_exit_code_4(tmp_path):
-    (tmp_path / "a.json").mkdir()
-    for arguments, option, words in [*MISTAKES, (["--report", tmp_path / "a.html"], "--report", ["a.json"])]:
-        ended = pytest_here("--collect-only", *arguments)  # nothing is trained where a mistake is not refused
+def test_a_mistake_is_one_line_and_exit_code_4(suite):
+    (suite.folder / "a.json").mkdir()
+    mistakes = [*MISTAKES, *ACCEPTED, (["--report", suite.folder / "a.html"], "--report", ["a.json"])]
+    for arguments, option, words in mistakes:
+        with_looks = [] if "seeds" in "".join(map(str, arguments)) else ["--seeds=3", "--max-seeds=14"]
+        ended = pytest_inside(suite.folder / "claims", "--collect-only", *with_looks, *arguments, folder=suite.folder)
         assert ended.status == pytest.ExitCode.USAGE_ERROR, arguments
         lines = ended.printed.strip().splitlines()
         assert len(lines) == 1, arguments
@@ -56,21 +63,25 @@ def test_a_mistake_is_one_line_and_exit_code_4(tmp_path):
 
 def test_one_number_of_seeds_sets_the_other():
     for seeds, max_seeds, looks in (
-        (None, None, (3, 8)), ("2", None, (2, 8)), ("8", None, (8, 8)), ("10", None, (10, 10)),
-        (None, "5", (3, 5)), (None, "2", (2, 2)), ("4", "4", (4, 4)), ("2", "32", (2, 32)),
+        (None, None, (3, 14)), ("2", None, (2, 14)), ("14", None, (14, 14)), ("20", None, (20, 20)),
+        (None, "5", (3, 5)), (None, "2", (2, 2)), ("4", "4", (4, 4)), ("2", "64", (2, 64)),
     ):  # fmt: skip
-        settings = options._looks(seeds, max_seeds, alpha=0.01)
+        settings = command_line._looks(seeds, max_seeds, needed=180.0)
         assert (settings.first, settings.last) == looks, (seeds, max_seeds)
 
 
 def test_a_number_of_seeds_is_plain_digits_in_range():
-    for text in ("", "-3", "2.0", "three", "٣", "²", "1", "33", "9" * 5000):
-        with pytest.raises(pytest.UsageError, match="2 to 32"):
-            options._number("--seeds", text)
+    for text in ("", "-3", "2.0", "three", "٣", "²", "1", "65", "9" * 5000):
+        with pytest.raises(pytest.UsageError, match="2 to 64"):
+            command_line._number("--seeds", text)
 
 
-def test_the_readme_gives_the_range_of_seeds():
-    rows = [row for row in (ROOT / "README.md").read_text().splitlines() if row.startswith(("| `--seeds", "| `--max"))]
+def test_the_options_page_gives_the_range_of_seeds():
+    rows = [
+        row
+        for row in (ROOT / "docs" / "options.md").read_text().splitlines()
+        if row.startswith(("| `--seeds", "| `--max"))
+    ]
     assert [f"from {MIN_SEEDS} to {MAX_SEEDS}" in row for row in rows] == [True, True]
 
 
@@ -109,16 +120,16 @@ def test_each_worker_takes_the_next_gpu(monkeypatch):
     monkeypatch.setattr(torch, "use_deterministic_algorithms", calls.append)
     for worker, device in (("gw0", "cuda:0"), ("gw3", "cuda:1")):
         monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-        assert options._device(gpu=True, exact=False) == device, worker
+        assert command_line._device(gpu=True, exact=False) == device, worker
     monkeypatch.delenv("PYTEST_XDIST_WORKER")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     assert calls == []
-    assert options._device(gpu=True, exact=True) == "cuda:0"
+    assert command_line._device(gpu=True, exact=True) == "cuda:0"
     assert calls == [True]
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's value stays"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(pytest.UsageError, match="no GPU"):
-        options._device(gpu=True, exact=False)
+        command_line._device(gpu=True, exact=False)
 
 
 def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
@@ -132,8 +143,8 @@ def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
         for without in ((), ("-p", "no:terminal")):
             ended = suite.run("--power", "-k", "hole or sigma", "-n", "2", *without)
             assert ended.status == 0, ended.printed
-            assert "the power of hole sigma at 2 to 3 seeds\n" in ended.printed, without
-            assert "power of the claims, 2 to 3 seeds" in ended.printed, without
+            assert "the power of hole sigma at 3 to 8 seeds\n" in ended.printed, without
+            assert "power of the claims, 3 to 8 seeds" in ended.printed, without
             assert "passed" not in ended.printed, without
         (suite.folder / "claims" / "test_sigma.py").write_text("1 / 0")
         ended = suite.run("--power")
@@ -141,32 +152,38 @@ def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
         (line,) = ended.lines("ERROR: ")
         assert "test_sigma.py: cannot be imported (ZeroDivisionError" in line
     ended = pytest_here("--power", "-k", "overlap or bottleneck")
-    assert (ended.status, len(ended.lines("overlap ")), len(ended.lines("bottleneck "))) == (0, 1, 2), ended.printed
+    assert (ended.status, len(ended.lines("overlap ")), len(ended.lines("bottleneck "))) == (0, 2, 1), ended.printed
     assert not (suite.folder / ".runs").exists()
     assert not (suite.folder / "report.html").exists()
 
 
 def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, monkeypatch):
-    """Two claims share runs, one of which is stored; hole needs those of its control, too."""
-    cost = Trial(step=1.0, measurement=6.0, image=0.0, once=7.0, memory=1_500_000_000, draws=65_000_000)  # 30 s a run
+    """Two claims share runs, one of which is stored. hole needs those of its second part and of a control, too."""
+    cost = Trial(step=0.01, measurement=0.0, image=0.0, once=7.0, memory=1_500_000_000, draws=65_000_000)
     trained = {"spec": None, "device": None}
     monkeypatch.setattr(plan, "trial", lambda spec, device, users: trained.update(spec=spec, device=device) or cost)
     monkeypatch.setattr(machine, "workers", lambda: 2)
-    suite.write("density", '-runs["a"].last("value")', "{'a': profile.run(seed, dx=1.0)}")
-    store, smoke = RunStore(suite.folder / ".runs"), profiles.get("smoke")
-    store.publish(RunRecord(spec := smoke.run(10, dx=1.0), rows_of(spec)), b"")
+    suite.write("density", f"-{VALUE}", "{'a': profile.run(seed, dx=1.0)}")
+    store, quick = RunStore(suite.folder / ".runs"), profiles.get("quick")
+    store.publish(RunRecord(spec := quick.run(10, dx=1.0), rows_of(spec)), b"")
     ask = ("--plan", "--controls", "-k", "hole or density", "-n", "4")
     ended = suite.run(*ask)
     assert ended.status == 0, ended.printed
     rows = {line.split()[0]: line.split()[-3:] for line in ended.printed.splitlines() if len(line.split()) > 3}
-    assert (rows["density"], rows["hole"], rows["together,"]) == (["2", "3", "1"], ["4", "6", "1"], ["4", "6", "1"])
+    assert (rows["density"], rows["hole"], rows["together,"]) == (["3", "8", "1"], ["9", "24", "1"], ["9", "24", "1"])
     text = " ".join(ended.printed.split())
-    for words in ("missing: 3 to 5 runs", "With 4 workers on cpu", "about 52 s to 82 s", "1.5 GB", "65.0 MB, not kept"):
-        assert words in text  # 3 and 5 runs by the 2 workers that the machine allows
-    assert trained == {"spec": smoke.base, "device": "cpu"}
+    for words in (
+        "missing: 8 to 23 runs",
+        "With 4 workers on cpu",
+        "about 47 s to 2 min",
+        "1.5 GB",
+        "65.0 MB, not kept",
+    ):
+        assert words in text  # 10 s a run by the 2 workers that the machine allows
+    assert trained == {"spec": quick.base, "device": "cpu"}
     trained.clear()
-    for seed in (10, 11, 12):
-        for spec in (smoke.run(seed, dx=1.0), smoke.shuffled(smoke.run(seed, dx=1.0))):
+    for seed in range(10, 18):
+        for spec in (quick.run(seed, dx=1.0), quick.run(seed, dx=0.5), quick.shuffled(quick.run(seed, dx=1.0))):
             if not store.has(spec):
                 store.publish(RunRecord(spec, rows_of(spec)), b"")
     assert "nothing is missing" in suite.run(*ask).printed

@@ -46,17 +46,17 @@ def test_the_display_outlives_a_terminal_that_closes_and_a_worker_that_dies(suit
     suite.write("sigma", '__import__("os")._exit(1)', "{'a': profile.run(seed, dx=2.0)}")
     ours, theirs = pty.openpty()
     session = subprocess.Popen(
-        suite.command("-k", "hole or sigma", "-n", "2"), cwd=suite.folder, stdout=theirs, stderr=theirs,
-        env=suite.environment(TERM="xterm", SECONDS="1.5"), start_new_session=True,
+        suite.command("-k", "density or sigma", "-n", "2"), cwd=suite.folder, stdout=theirs, stderr=theirs,
+        env=suite.environment(TERM="xterm", SECONDS="1.0"), start_new_session=True,
         preexec_fn=lambda: os.close(os.open(os.ttyname(1), os.O_RDWR)),
     )  # fmt: skip
     os.close(theirs)
     shown = b""
-    while b"0/12 steps" not in shown:
+    while b"0/1000 steps" not in shown:
         shown += os.read(ours, 4096)
     os.close(ours)
     assert session.wait(timeout=120) == 1
-    assert suite.verdicts() == {"hole": "SUPPORTED", "sigma": "ERROR"}
+    assert suite.verdicts() == {"density": "CONTRADICTED", "sigma": "ERROR"}
     assert "worker died" in suite.entries()["sigma"]["reason"]
 
 
@@ -67,13 +67,13 @@ def test_a_terminal_of_ascii_shows_tables_of_ascii(suite, tmp_path, monkeypatch)
     monkeypatch.setattr(display, "LINE_EVERY", 0.0)
     with open(tmp_path / "stdout", "w", encoding="ascii") as stdout:
         monkeypatch.setattr(sys, "__stdout__", stdout)
-        ended = suite.run("-k", "hole", encoding="ascii")
+        ended = suite.run("-k", "sigma", encoding="ascii")
     assert ended.status == 0, ended.printed
-    assert "hole |SUPPORTED|" in ended.printed
+    assert "sigma|SUPPORTED|" in ended.printed
     assert "\\u" not in ended.printed
     lines = (tmp_path / "stdout").read_text().splitlines()
-    assert any(re.match(r"\[bumplab\] 0 of 2 runs done: d=1 seed 10 at step 0/12$", line) for line in lines), lines
-    assert any(line.startswith("[bumplab] 2 of 3 runs done, about ") for line in lines), lines
+    assert any(re.match(r"\[bumplab\] 0 of 3 runs done: d=2 seed 10 at step 0/1000$", line) for line in lines), lines
+    assert any(line.startswith("[bumplab] 3 of 4 runs done, about ") for line in lines), lines
 
 
 def test_warnings_as_errors_change_no_verdict(suite):

@@ -9,20 +9,23 @@ TRIVIAL = ("overlap", "bottleneck", "coupling", "phases")
 
 def test_a_worker_without_claims_trains_what_an_open_claim_adds(suite, monkeypatch):
     """Five claims, one of which trains: two runs a seed. Both workers take half of them, at both looks."""
-    monkeypatch.setenv("SECONDS", "1.5")
+    monkeypatch.setenv("SECONDS", "1.0")
+    for path in (suite.folder / "claims").glob("test_*.py"):
+        path.unlink()
     for name in TRIVIAL:
         suite.write(name, "1.0")
     suite.write("seeds", 'runs["a"].last("value")', "{'a': profile.run(seed), 'b': profile.run(seed, dx=4.0)}")
     killed = suite.folder / ".runs" / "progress" / "killed"
     killed.mkdir(parents=True)
-    unwanted = json.loads(profiles.get("smoke").run(99).to_json())
+    unwanted = json.loads(profiles.get("quick").run(99).to_json())
     (killed / "gw0.json").write_text(json.dumps({"claims": [], "runs": [unwanted]}))
-    ended = suite.run("-n", "2", "-k", f"seeds or {' or '.join(TRIVIAL)}")
+    suite.expected.unlink()
+    ended = suite.run("-n", "2", "--seeds=4", "--max-seeds=5", "-k", "verdict")
     assert "5 passed" in ended.printed
-    assert suite.entries()["seeds"]["seeds"] == 3
+    assert suite.entries()["seeds"]["seeds"] == 5
     workers = dict(suite.trained())
-    assert set(workers) == {f"d={d} seed {seed}" for d in ("0.5", "4") for seed in (10, 11, 12)}
-    assert len(suite.trained()) == 6
-    assert sorted(workers.values()) == ["gw0", "gw0", "gw0", "gw1", "gw1", "gw1"]
-    assert {workers[f"d={d} seed 12"] for d in ("0.5", "4")} == {"gw0", "gw1"}
+    assert set(workers) == {f"d={d} seed {seed}" for d in ("0.1", "4") for seed in range(10, 15)}
+    assert len(suite.trained()) == 10
+    assert sorted(workers.values()) == ["gw0"] * 5 + ["gw1"] * 5
+    assert {workers[f"d={d} seed 14"] for d in ("0.1", "4")} == {"gw0", "gw1"}
     assert sorted(path.name for path in killed.parent.iterdir()) == ["killed"]  # its own folder is gone
