@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from bumplab.report import effects, figures, paper, wording
+from bumplab.report import effects, figures, paper, phases
 from bumplab.report.document import ClaimEntry, ControlEntry, Report, RunReference
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.claim import PaperFigure
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.effects import levels_of
 
 Records = Mapping[str, RunRecord]
 """Stored runs by key."""
@@ -28,13 +26,11 @@ CURVES_NOTE = (
     "measured checkpoints. A seed's point opens its samples at that checkpoint, or at the nearest checkpoint whose "
     "samples this page holds."
 )
-CEILING_NOTE = "Accuracy over its ceiling passes 1 where fewer drawn bumps than true ones are misplaced at the border."
 CONTROLS_NOTE = (
-    "The effect of each judged part, measured by the same code for the claim and for worlds in which the claim is "
-    "known to be false, or true. Shaded: the region that supports the claim. Small points: the effects of seeds, where "
-    "a seed defines one. Bars: the limits. An arrow marks a value that is open or lies beyond the axis. The large "
-    "marker is the verdict on that part alone: circle SUPPORTED, cross CONTRADICTED, diamond INCONCLUSIVE. It stands "
-    "at the estimate or, where that is open, at a limit."
+    "The effect of each judged part in each seed, measured by the same code for the claim and for worlds in which the "
+    "claim is known to be false, or true. Shaded: the region that supports the claim. A filled circle is a seed in the "
+    "region, a cross one out of it, and an open circle one that is neither for certain. An arrow marks a bound that is "
+    "open or lies beyond the axis. The bar below is the mean with its 95 % t interval, which decides nothing."
 )
 
 
@@ -57,34 +53,33 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Artefacts:
-    """What raw accuracy hides, in the runs of ``claim``: a chart, and its means as a table with a row a condition."""
-
-    claim: str
-    chart: Chart
-    heads: list[str]
-    rows: dict[str, list[float]]
-
-
-@dataclass(frozen=True)
 class Charts:
-    """The figures of a page."""
+    """The figures of a page. ``phases`` is the paper's Fig. 3, and ``phases_caption`` has a sentence for each phase."""
 
-    forest: Chart | None
+    evidence: Chart | None
     by_claim: Mapping[str, Sequence[Chart]]
-    artefacts: Artefacts | None
+    phases: Chart | None
+    phases_caption: Sequence[str]
 
     def figures(self) -> dict[str, Figure]:
         """The figures that could be drawn, by the name of their file."""
-        charts = [self.forest, *(chart for charts in self.by_claim.values() for chart in charts)]
-        charts.append(self.artefacts.chart if self.artefacts else None)
+        charts = [self.evidence, self.phases, *(chart for charts in self.by_claim.values() for chart in charts)]
         return {chart.name: chart.figure for chart in charts if chart and chart.figure}
 
 
-def of_page(report: Report, records: Records, paper_figures: Mapping[str, PaperFigure]) -> Charts:
-    """Every figure of a report, each drawn once. ``paper_figures`` has the paper's figures by the id of their claim."""
+def of_page(
+    report: Report, records: Records, paper_figures: Mapping[str, PaperFigure], in_full: Sequence[RunRecord]
+) -> Charts:
+    """Every figure of a report, each drawn once.
+
+    ``paper_figures`` has the paper's figures by the id of their claim. The first run of ``in_full`` shows the phases.
+    """
     by_claim = {claim.claim: list(of_claim(claim, records, paper_figures.get(claim.claim))) for claim in report.claims}
-    return Charts(forest(report.claims), by_claim, artefacts(report, records))
+    phases_chart, caption = None, list[str]()
+    if in_full:
+        phases_chart = _drawn("phases-paper", lambda: phases.figure(in_full[0]), "The paper's Fig. 3")
+        caption = phases.caption(in_full[0])
+    return Charts(evidence(report.claims), by_claim, phases_chart, caption)
 
 
 def _drawn(
@@ -139,8 +134,6 @@ def _of_runs(
         yield _drawn(f"{name}-paper", lambda: paper_figure.draw(stored), "The paper's figure", note, control)
     if stored and claim.curves:
         note = f"{CLAIMS_RUNS} {CURVES_NOTE}"
-        if any(".corrected" in curve for curve in claim.curves):
-            note += f" {CEILING_NOTE}"
         yield _drawn(name, lambda: _learning_curves(stored, claim.curves), "Learning curves", note, control)
 
 
@@ -150,34 +143,10 @@ def _learning_curves(stored: paper.Conditions, titles: Mapping[str, str]) -> Fig
     return figures.learning_curves(runs, titles, keys)
 
 
-def forest(claims: Sequence[ClaimEntry]) -> Chart | None:
-    """The deciding effects of all claims on one axis. None where no claim has one."""
-    deciding = [(claim.claim, claim.verdict, wording.deciding(claim)) for claim in claims]
-    rows = [(claim, verdict, part) for claim, verdict, part in deciding if part is not None]
-    return _drawn("claims", lambda: effects.forest(rows), "The deciding effect of each claim") if rows else None
-
-
-def artefacts(report: Report, records: Records) -> Artefacts | None:
-    """What raw accuracy hides, shown with the runs of the claim that asks for this section; or None."""
-    claim = report.with_section("artefacts")
-    conditions = by_increment(claim, records) if claim else None
-    if claim is None or conditions is None:
-        return None
-    chart = _drawn("artefacts", lambda: paper.artefacts(conditions), "What raw accuracy hides")
-    return Artefacts(claim.claim, chart, *paper.artefact_table(conditions))
-
-
-def by_increment(claim: ClaimEntry, records: Records) -> paper.Conditions | None:
-    """The claim's stored runs by increment, the smallest first.
-
-    None unless at least two increments have a finished run, and these hold what `paper.artefacts` shows.
-    """
-    stored = _stored(claim.conditions, records)
-    if not all(stored.values()) or not all(re.fullmatch(r"d=\d+(\.\d+)?", name) for name in stored):
-        return None
-    if len(paper.finished(stored)) < 2 or not paper.measured(paper.ARTEFACTS_FIGURE, stored):
-        return None
-    return {name: stored[name] for _, name in sorted(zip(levels_of(stored), stored, strict=True))}
+def evidence(claims: Sequence[ClaimEntry]) -> Chart | None:
+    """The seeds and the evidence of all judged parts on one axis. None where there is no such part."""
+    rows = [(claim.claim, part) for claim in claims for part in claim.parts if part.judges]
+    return _drawn("claims", lambda: effects.evidence(rows), "The evidence of each judged part") if rows else None
 
 
 def _stored(conditions: References, records: Records) -> paper.Conditions:

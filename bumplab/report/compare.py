@@ -11,9 +11,10 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from bumplab.report import document, wording
-from bumplab.report.document import ClaimEntry, PartEntry, Report
+from bumplab.report.document import ClaimEntry, PartEntry, Report, SeedEntry
 from bumplab.report.rendering import environment
 from bumplab.runs.sealed import Damaged, read_file
+from bumplab.verdicts.looks import MAX_SEEDS
 from bumplab.verdicts.suite import in_the_papers_order
 
 MOST_BYTES = 64 * 2**20
@@ -26,7 +27,7 @@ SHOWN_ENDS = 120
 class Difference:
     """One claim, or one part of it, in two reports: None where it is not in one of them.
 
-    ``part`` is empty for the claim. ``moved``: the verdict changed, or the new estimate lies outside the old limits.
+    ``part`` is empty for the claim. ``moved``: the verdict changed, or the new mean lies outside the old t interval.
     """
 
     claim: str
@@ -109,10 +110,16 @@ def _moved(old: PartEntry | None, new: PartEntry | None) -> bool:
 
 
 def effect(entry: ClaimEntry | PartEntry | None) -> str:
-    """A part's effect, such as ``0.61 (0.44 to 0.779)``; empty for a claim, "absent" for None."""
+    """A part's seeds and mean, such as ``7 of 8 seeds, mean 0.61, 95 % t interval 0.44 to 0.779``.
+
+    Empty for a claim, and "absent" for None.
+    """
     if entry is None:
         return "absent"
-    return f"{wording.estimate(entry)} ({wording.limits(entry)})" if isinstance(entry, PartEntry) else ""
+    if not isinstance(entry, PartEntry):
+        return ""
+    counted = f"{entry.hits} of {len(entry.seeds)} seeds, " if entry.seeds else ""
+    return counted + wording.description(entry)
 
 
 def reports_in(folder: Path, pass_over: Callable[[ValueError], None]) -> list[ListedReport]:
@@ -138,10 +145,15 @@ def _without_runs(report: Report) -> Report:
     """What a history shows of a report: a whole one takes gigabytes at most, and a folder may hold hundreds."""
     claims = []
     for claim in report.claims:
-        # two effects tell that there is more than one
-        parts = [replace(part, effects=part.effects[:2]) for part in claim.parts]
+        parts = [replace(part, seeds=_marks_alone(part.seeds)) for part in claim.parts]
         claims.append(replace(claim, parts=parts, controls=[], variations=[], conditions={}, curves={}))
     return replace(report, claims=claims, runs={})
+
+
+def _marks_alone(seeds: Sequence[SeedEntry]) -> list[SeedEntry]:
+    """The same marks in the same number, of few objects."""
+    marks: dict[str, SeedEntry] = {}
+    return [marks.setdefault(seed.mark, SeedEntry(seed.seed, seed.mark)) for seed in seeds[:MAX_SEEDS]]
 
 
 def scale_and_subject(report: Report) -> tuple[str, str]:

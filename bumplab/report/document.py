@@ -1,11 +1,8 @@
 """A report as typed structures, from a claim's entry to the file beside the page.
 
 The types validate each report that is read. They also give its JSON schema, which ``python -m bumplab report --schema``
-prints. A number that is infinite, open or undefined is null.
-
-Reports of schemas 2 to 5 can still be read. Fields that they lack have the defaults below. Schema 3 added `bounds`,
-`designed` and `code`; 4 added `idle`; 5 added `looks`, `page_section`, `datum_form` and a control's `stuck`; 6 added
-`subject` and the verdict SKIPPED.
+prints. A number that is infinite, open or undefined is null. Reports of other schemas are refused, because their
+verdicts follow another rule.
 """
 
 from __future__ import annotations
@@ -15,19 +12,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bumplab.verdicts.claim import DatumForm
-from bumplab.verdicts.decision import Verdict
-from bumplab.verdicts.error_rate import Looks
+from bumplab.verdicts.decision import Mark, Method, Verdict
+from bumplab.verdicts.looks import Looks
 
-SCHEMA = 6
-"""Version of the reports that are written."""
-SCHEMAS = (2, 3, 4, 5, 6)
-"""Versions of the reports that can be read."""
+SCHEMA = 7
+"""Version of the reports that are written, and of those that can be read."""
 
 Count = Annotated[int, Meta(ge=0)]
 Number = float | None
 Seconds = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+Evidence = Annotated[float, Meta(ge=0)]
+"""An e-value: where what it speaks for is false, its mean is at most 1 after any number of seeds."""
 RunKey = Annotated[str, Meta(pattern="^[0-9a-f]{20}$", description="The run's name in the store.")]
 Spec = Annotated[dict[str, Any], Meta(description="The run's RunSpec, which `python -m bumplab train` takes.")]
 
@@ -39,52 +35,83 @@ class RunReference(Struct, frozen=True):
     spec: Spec
 
 
-class Noise(Struct, frozen=True):
-    """How much of the spread between seeds comes from the finite number of sampled images."""
+class SeedEntry(Struct, frozen=True):
+    """One seed's effect, and where it lies."""
 
-    noise: Annotated[Number, Meta(description="Standard deviation of one seed's effect from sampling, in its unit.")]
-    spread: Annotated[Number, Meta(description="Standard deviation of the effect between seeds, in its unit.")]
-    ratio: Annotated[Number, Meta(description="`noise` over `spread`; null where the seeds do not differ.")]
+    seed: Annotated[Count, Meta(description="The seed of its runs.")]
+    mark: Annotated[Mark, Meta(description="Whether the effect lies in the region, out of it, or neither for certain.")]
+    low: Annotated[Number, Meta(description="Lower bound of the effect.")] = None
+    high: Annotated[
+        Number, Meta(description="Upper bound of the effect; equal to `low` where it is known exactly.")
+    ] = None
+    problem: Annotated[str, Meta(description="Why the effect is neither in nor out; else empty.")] = ""
+
+
+class PremiseEntry(Struct, frozen=True, kw_only=True):
+    """What must hold for a part to be testable at the profile."""
+
+    name: Annotated[str, Meta(description="What is measured.")]
+    needs: Annotated[str, Meta(description="What is needed, in words.")]
+    unit: Annotated[str, Meta(description="Unit of `numbers` and `median`.")]
+    region: Annotated[str, Meta(description="Where more than half of the seeds' numbers must lie.")]
+    numbers: Annotated[list[Number], Meta(description="One number for each seed; null where undefined.")]
+    median: Annotated[Number, Meta(description="Median of the numbers.")]
+    hits: Annotated[Count, Meta(description="Seeds whose number lies in the region.")]
+    holds: Annotated[bool, Meta(description="Whether the part is testable.")]
 
 
 class PartEntry(Struct, frozen=True, kw_only=True):
     """One prediction of a claim, and its verdict."""
 
     name: Annotated[str, Meta(description="What is predicted.")]
-    unit: Annotated[str, Meta(description="Unit of `estimate`, `low`, `high`, `bounds` and `designed`.")]
+    reads: Annotated[str, Meta(description="The words of the paper that the part tests.")]
+    holds: Annotated[str, Meta(description="Completes the sentence `In 7 of 8 seeds ...`.")]
+    unit: Annotated[str, Meta(description="Unit of the effects, `bounds`, `designed` and the estimate.")]
     verdict: Annotated[Verdict, Meta(description="The verdict on this prediction alone.")]
-    reason: Annotated[str, Meta(description="The numbers behind the verdict, or why the effect is undefined.")]
+    reason: Annotated[str, Meta(description="The counted seeds and the evidence in words.")]
     region: Annotated[str, Meta(description="`bounds` in words.")]
     bounds: Annotated[
         tuple[Number, Number], Meta(description="Edges of the open interval of effects that support the part.")
-    ] = (None, None)
-    designed: Annotated[Number, Meta(description="The effect that the part is built to find.")] = None
+    ]
+    designed: Annotated[Number, Meta(description="The effect that the part is built to find.")]
     why: Annotated[str, Meta(description="The reason for the edge of the region.")]
     judges: Annotated[bool, Meta(description="Whether the part decides; otherwise it is only shown.")]
-    datum: Annotated[str, Meta(description="What a seed's numbers are, where they are not bounds of its effect.")]
-    datum_form: Annotated[DatumForm, Meta(description="How a seed's numbers are read.")] = "bounds"
-    effects: Annotated[
-        list[list[Number] | None], Meta(description="One entry for each seed, from seed 10 on; null where undefined.")
+    method: Annotated[
+        Method,
+        Meta(description="By counted seeds, by comparing conditions within a seed, or certain: without any chance."),
     ]
-    estimate: Annotated[Number, Meta(description="The effect over all seeds.")]
-    low: Annotated[Number, Meta(description="Lower limit of the effect.")]
-    high: Annotated[Number, Meta(description="Upper limit of the effect.")]
-    stuck: Annotated[bool, Meta(description="Whether the effect stays undefined however many seeds are added.")]
-    noise: Annotated[Noise | None, Meta(description="Null where sampling noise was not measured.")] = None
+    seeds: Annotated[list[SeedEntry], Meta(description="One entry for each seed, in their order.")]
+    support: Annotated[Evidence, Meta(description="Evidence for the part.")]
+    against: Annotated[Evidence, Meta(description="Evidence for its contrary.")]
+    needed: Annotated[Evidence, Meta(description="The evidence that a verdict needs.")]
+    estimate: Annotated[Number, Meta(description="Mean of the effects that are known exactly. It only describes.")]
+    low: Annotated[Number, Meta(description="Lower limit of their 95 % t interval. It only describes.")]
+    high: Annotated[Number, Meta(description="Upper limit of their 95 % t interval. It only describes.")]
+    settled: Annotated[bool, Meta(description="Whether more seeds up to the last look cannot change the verdict.")]
+    premise: Annotated[
+        PremiseEntry | None, Meta(description="What must hold for the part to be testable; null where nothing must.")
+    ] = None
 
-    def __post_init__(self) -> None:
-        if self.datum and self.datum_form == "bounds":  # reports before schema 5 give no form
-            msgspec.structs.force_setattr(self, "datum_form", "pair")
+    @property
+    def hits(self) -> int:
+        """Seeds in the region."""
+        return sum(seed.mark == "in" for seed in self.seeds)
+
+    @property
+    def testable(self) -> bool:
+        """Whether its premise holds, or it has none."""
+        return self.premise is None or self.premise.holds
 
 
 class _Judged(Struct, frozen=True, kw_only=True):
     """What a claim, a control and a variation have in common. One without a verdict has the defaults."""
 
     reason: Annotated[str, Meta(description="Why the verdict is what it is, or why there is none.")]
-    seeds: Annotated[Count, Meta(description="Training runs of each condition behind the verdict.")] = 0
+    seeds: Annotated[Count, Meta(description="The largest number of seeds behind a judged part.")] = 0
     parts: Annotated[list[PartEntry], Meta(description="The claim's predictions, in its order.")] = []
     conditions: Annotated[
-        dict[str, list[RunReference]], Meta(description="The runs of each condition, one for each seed.")
+        dict[str, list[RunReference]],
+        Meta(description="The runs of each condition of all parts, one for each seed."),
     ] = {}
 
 
@@ -95,8 +122,9 @@ class ControlEntry(_Judged, frozen=True):
     why: Annotated[str, Meta(description="What is broken or planted in this world.")]
     positive: Annotated[bool, Meta(description="Whether the claim is true in this world.")]
     verdict: Annotated[Verdict, Meta(description="The verdict on the claim in this world.")]
-    passed: Annotated[bool, Meta(description="Whether this world allows the verdict.")]
-    stuck: Annotated[bool, Meta(description="Whether it stays undecided however many seeds are added.")] = False
+    passed: Annotated[
+        bool, Meta(description="Whether the claim's code told the world: CONTRADICTED, or SUPPORTED where positive.")
+    ]
 
 
 class VariationEntry(_Judged, frozen=True):
@@ -129,13 +157,13 @@ class ClaimEntry(_Judged, frozen=True):
     unchecked: Annotated[Verdict | None, Meta(description="The verdict before its controls were tried.")] = None
     prediction: Annotated[str, Meta(description="What the statement predicts for the runs.")] = ""
     expected: Annotated[Expected | None, Meta(description="Null where no verdict was accepted.")] = None
-    alpha: Annotated[Probability, Meta(description="One-sided error rate of the look that decided.")] = 0.0
+    needed: Annotated[Evidence, Meta(description="The evidence that a verdict needs.")] = 0.0
+    exploratory: Annotated[
+        bool, Meta(description="Whether its seeds were looked at while claims and profiles were chosen.")
+    ] = False
     controls: Annotated[list[ControlEntry], Meta(description="The controls that were tried.")] = []
     variations: Annotated[list[VariationEntry], Meta(description="The variations that were tried.")] = []
     curves: Annotated[dict[str, str], Meta(description="Titles of its learning curves, by their names.")] = {}
-    page_section: Annotated[
-        Literal["", "manifold", "artefacts"], Meta(description="The section of the page that shows the claim's runs.")
-    ] = ""
     runs_used: Annotated[Count, Meta(description="Training runs behind the claim and its controls.")] = 0
     runs_at_last_look: Annotated[Count, Meta(description="The same, had all of them gone to the last look.")] = 0
     process_seconds: Annotated[
@@ -200,7 +228,7 @@ class SubjectEntry(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True):
     """A report of bumplab."""
 
-    schema: Annotated[int, Meta(ge=SCHEMAS[0], le=SCHEMA, description="Version of the report's form.")] = SCHEMA
+    schema: Annotated[int, Meta(ge=SCHEMA, le=SCHEMA, description="Version of the report's form.")] = SCHEMA
     profile: Annotated[str, Meta(description="The profile's name.")]
     purpose: Annotated[str, Meta(description="What the profile is for.")]
     subject: Annotated[
@@ -208,22 +236,23 @@ class Report(Struct, frozen=True, kw_only=True):
         Meta(description="What was put to the claims; null for the built-in UNet."),
     ] = None
     looks: Annotated[
-        Looks | None, Meta(description="The numbers of seeds at which claims are looked at; null before schema 5.")
-    ] = None
+        Looks, Meta(description="The numbers of seeds at which parts are looked at, and the evidence that each needs.")
+    ]
     controls: Annotated[bool, Meta(description="Whether controls were tried.")] = False
     saved: Annotated[Saved | None, Meta(description="What ending at the first settled look saved.")] = None
     code: Annotated[str, Meta(description="Version of bumplab, and its commit; + marks changed or new files.")] = ""
     written: Annotated[str, Meta(description="Time of writing, ISO 8601 in UTC.")]
     elapsed: Annotated[Seconds, Meta(description="Seconds that the session took.")]
     family_alpha: Annotated[
-        Probability, Meta(description="Upper bound of the chance that any claim is SUPPORTED falsely.")
+        Probability,
+        Meta(description="Upper bound of the chance that any claim is SUPPORTED falsely. The same for CONTRADICTED."),
     ]
     claims: Annotated[list[ClaimEntry], Meta(description="The claims in the paper's order.")]
     runs: Annotated[dict[RunKey, RunEntry], Meta(description="The stored runs, by key.")] = {}
 
-    def with_section(self, section: Literal["manifold", "artefacts"]) -> ClaimEntry | None:
-        """The first claim that asks for this section of the page, or None."""
-        return next((claim for claim in self.claims if claim.page_section == section), None)
+    def claim(self, name: str) -> ClaimEntry | None:
+        """The claim of this id, or None."""
+        return next((claim for claim in self.claims if claim.claim == name), None)
 
 
 class _Version(Struct):
@@ -238,10 +267,13 @@ def encode(report: Report) -> bytes:
 
 
 def decode(text: bytes) -> Report:
-    """The report in this JSON. Raises ValueError or RecursionError unless it holds what the types above say."""
+    """The report in this JSON.
+
+    Raises ValueError or RecursionError unless it holds what the types above say, in schema `SCHEMA`.
+    """
     schema = msgspec.json.decode(text, type=_Version).schema
-    if schema not in SCHEMAS:
-        raise ValueError(f"schema {schema}: must be one of {', '.join(map(str, SCHEMAS))}")
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema}: must be {SCHEMA}, as seeds are counted there: write the report again")
     return msgspec.json.decode(text, type=Report)
 
 

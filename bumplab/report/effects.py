@@ -1,4 +1,4 @@
-"""Figures of effects and their limits: of all claims on one axis, or of one claim beside its controls."""
+"""Figures of evidence and of seeds: of all judged parts on one axis, or of one claim beside its controls."""
 
 from __future__ import annotations
 
@@ -11,51 +11,63 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bumplab.report import wording
 from bumplab.report.document import ClaimEntry, ControlEntry, Number, PartEntry
 from bumplab.report.figures import STYLE
 
-SIGNS = {"SUPPORTED": ("#00684a", "o"), "CONTRADICTED": ("#a5220b", "X"), "INCONCLUSIVE": ("#6b5900", "D")}
-"""A verdict's colour and marker: colour alone never tells verdicts apart."""
-SPAN = (-2.0, 3.0)
-"""Range of the axis of `forest`. A limit beyond it is drawn as an arrow at its end."""
-
-
-def on_common_axis(part: PartEntry, value: Number, otherwise: float) -> float:
-    """Places an effect on the axis that all claims share: 0 is the edge of support, 1 the designed effect.
-
-    A region with two edges reaches from 0 to 2. Without a design, 1 is one unit inside the region. An open value is
-    placed at ``otherwise``, on the side where it lies: the axis turns round for a region below an edge.
-    """
-    low, high = part.bounds
-    if low is not None and high is not None:
-        return otherwise if value is None else 2 * (value - low) / (high - low)
-    edge, inwards = (high, -1.0) if high is not None else (low, 1.0)
-    if value is None or edge is None:
-        return inwards * otherwise
-    unit = (0.0 if part.designed is None else abs(part.designed - edge)) or 1.0
-    return inwards * (value - edge) / unit
+FOR, AGAINST, NEITHER = "#00684a", "#a5220b", "#6b6b6b"
+"""Colours of evidence for a part, of evidence against it, and of seeds that count for neither."""
+MARKS = {"in": (FOR, "o", FOR), "out": (AGAINST, "X", AGAINST), "neither": (NEITHER, "o", "white")}
+"""A seed's colour, marker and filling: colour alone never tells marks apart."""
+BEYOND = 1.5
+"""The axis of evidence ends at the largest needed evidence to this power. More evidence is an arrow at its end."""
+ROW = 0.27
+"""Inches of a row of `evidence`."""
+COLUMNS = 3
+"""Panels in a row of `beside_controls`, as many as a page shows side by side with text that can be read."""
 
 
 @mpl.rc_context(STYLE)
-def forest(rows: Sequence[tuple[str, str, PartEntry]]) -> Figure:
-    """One row for each (claim, verdict, deciding part): effect and limits against the region of support."""
-    figure = Figure(figsize=(8.2, 0.34 * len(rows) + 0.9), layout="constrained")
-    axis = figure.subplots()
-    for y, (_, verdict, part) in enumerate(rows):
-        low, high = part.bounds
-        end = 2.0 if low is not None and high is not None else SPAN[1]
-        axis.broken_barh([(0.0, end)], (y - 0.38, 0.76), facecolors="#0072b2", alpha=0.13)
-        if part.low is None and part.high is None:
-            axis.text(SPAN[0], y, _no_interval(part), fontsize=7.5, va="center", fontstyle="italic")
+def evidence(rows: Sequence[tuple[str, PartEntry]]) -> Figure:
+    """One row for each (claim, judged part): a mark for each seed, and the evidence for and against.
+
+    The evidence is on a logarithmic axis that all parts share. A dashed line shows what a part needs. A part without
+    chance has its number in place of seeds. One that is not testable has that in place of evidence.
+    """
+    figure = Figure(figsize=(8.6, ROW * len(rows) + 1.1), layout="constrained")
+    seeds, bars = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.7])
+    most = max((part.needed for _, part in rows if part.needed > 1), default=20.0)
+    end = most**BEYOND
+    for y, (_, part) in enumerate(rows):
+        if part.method == "certain":
+            seeds.text(0.5, y, f"{wording.estimate(part)} (exact)", fontsize=7.5, va="center")
+            bars.text(1.05, y, "nothing is drawn at random", fontsize=7.5, va="center", fontstyle="italic")
             continue
-        ends = sorted((on_common_axis(part, part.low, -math.inf), on_common_axis(part, part.high, math.inf)))
-        estimate = None if part.estimate is None else on_common_axis(part, part.estimate, 0.0)
-        _interval(axis, y, ends, estimate, verdict, SPAN)
-    axis.set(xlim=SPAN, xticks=[-2, -1, 0, 1, 2, 3])
-    _label_rows(axis, [f"{claim}: {part.name}" for claim, _, part in rows])
-    axis.set_xlabel("each effect on its own scale: 0 = edge of support (shaded), 1 = designed effect")
-    axis.axvline(0, color="#444444", lw=0.8)
+        for x, seed in enumerate(part.seeds, 1):
+            _mark(seeds, x, y, seed.mark)
+        if not part.testable:
+            bars.text(1.05, y, "not testable at this profile", fontsize=7.5, va="center", fontstyle="italic")
+            continue
+        for value, colour, offset in ((part.support, FOR, -0.17), (part.against, AGAINST, 0.17)):
+            bars.barh(y + offset, min(max(value, 1.0), end) - 1, left=1, height=0.3, color=colour)
+            if value > end:
+                bars.plot(end, y + offset, ">", color=colour, ms=5, clip_on=False)
+        bars.plot([part.needed] * 2, [y - 0.45, y + 0.45], "--", color="#444444", lw=1)
+    bars.set(xscale="log", xlim=(1, end))
+    bars.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    bars.set_xlabel("evidence for (upper bar), against (lower); dashed: needed")
+    most_seeds = max((len(part.seeds) for _, part in rows), default=1)
+    seeds.set(xlim=(0.3, max(8, most_seeds) + 0.7), xlabel="seeds, in their order")
+    seeds.xaxis.get_major_locator().set_params(integer=True)
+    _label_rows(seeds, [f"{claim}: {part.name}" for claim, part in rows])
+    bars.spines[["top", "right"]].set_visible(False)
+    bars.tick_params(axis="y", length=0, labelleft=False)
     return figure
+
+
+def _mark(axis: Axes, x: float, y: float, mark: str) -> None:
+    colour, marker, filling = MARKS[mark]
+    axis.plot(x, y, marker, color=colour, mfc=filling, ms=5, mew=0.9, clip_on=False)
 
 
 def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
@@ -66,94 +78,78 @@ def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
     axis.tick_params(axis="y", length=0, pad=10)
 
 
-def _no_interval(part: PartEntry) -> str:
-    return textwrap.shorten(f"no interval: {part.reason}", 110, placeholder="...")
-
-
-def _interval(
-    axis: Axes, y: float, ends: Sequence[float], estimate: float | None, verdict: str, span: tuple[float, float]
-) -> None:
-    """Draws an estimate and its limits. A limit beyond ``span`` becomes an arrow at its end.
-
-    The verdict's marker stands at the estimate or, where that is open, at a limit.
-    """
-    colour, marker = SIGNS[verdict]
-    axis.plot(np.clip(ends, *span), [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-    for value, arrow in zip(ends, ("<", ">"), strict=True):
-        beyond = value < span[0] or value > span[1]
-        axis.plot(np.clip(value, *span), y, arrow if beyond else "|", color=colour, ms=7, clip_on=False)
-    known = [estimate] if estimate is not None else [value for value in ends if math.isfinite(value)]
-    for value in known[:1]:
-        axis.plot(np.clip(value, *span), y, marker, color=colour, ms=9, mec="white", clip_on=False)
-
-
 @mpl.rc_context(STYLE)
 def beside_controls(claim: ClaimEntry) -> Figure:
-    """One panel for each judged part, with one row for the claim and one for each control.
+    """One panel for each judged part, `COLUMNS` in a row, with one line for the claim and one for each control.
 
-    A row has each seed's effect, the estimate and its limits. The region of support is shaded.
+    A line has each seed's effect, and the mean with its t interval. The region of support is shaded.
     """
-    rows = [("the claim", claim.parts), *((_row_label(control), control.parts) for control in claim.controls)]
-    judged = [i for i, part in enumerate(claim.parts) if part.judges]
-    figure = Figure(figsize=(2.7 * len(judged) + 1.4, 0.5 * len(rows) + 0.9), layout="constrained")
-    for axis, i in zip(figure.subplots(1, len(judged), sharey=True, squeeze=False)[0], judged, strict=True):
-        parts = [parts_of_row[i] for _, parts_of_row in rows]  # a control has its claim's parts, in their order
-        span = _span(parts)
-        low, high = (np.clip(edge, *span) for edge in _infinite_where_open(parts[0].bounds))
+    labels = ["the claim", *map(_row_label, claim.controls)]
+    judged = [part for part in claim.parts if part.judges]
+    columns = min(COLUMNS, len(judged))
+    rows = math.ceil(len(judged) / columns)
+    size = 2.5 * columns + 1.8, (0.6 * len(labels) + 0.9) * rows
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axis, own in zip(axes, judged, strict=False):
+        of_controls = [next((p for p in control.parts if p.name == own.name), None) for control in claim.controls]
+        span = _span(own, [part for part in of_controls if part is not None])
+        low, high = (np.clip(edge, *span) for edge in _infinite_where_open(*own.bounds))
         axis.axvspan(low, high, facecolor="#0072b2", alpha=0.13, lw=0)
-        for y, part in enumerate(parts):
+        for y, part in enumerate([own, *of_controls]):
             _row(axis, y, part, span)
-        axis.set(title=parts[0].name, xlabel=textwrap.fill(parts[0].unit, 40), xlim=span)
-        _label_rows(axis, [label for label, _ in rows])
+        axis.set_title(textwrap.fill(own.name, 34), fontsize=9)
+        axis.set(xlabel=textwrap.fill(own.unit, 36), xlim=span)
+        _label_rows(axis, labels)
         axis.locator_params(axis="x", nbins=5)
+    for axis in axes[len(judged) :]:
+        axis.remove()
     return figure
 
 
 def _row_label(control: ControlEntry) -> str:
-    return f"{textwrap.fill(control.name, 24)}\n(a world where it is {'true' if control.positive else 'false'})"
+    world = "true" if control.positive else "false"
+    return f"{textwrap.fill(control.name, 26)}\n(it is {world} here: {wording.control_outcome(control)})"
 
 
-def _row(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> None:
-    for effect, offset in zip(_seed_bounds(part), np.linspace(-0.3, 0.3, len(part.effects)), strict=True):
-        for value, arrow in zip(effect, ("<", ">"), strict=True):
-            marker = arrow if value < span[0] or value > span[1] else "."
-            axis.plot(np.clip(value, *span), y + offset, marker, color="#444444", ms=3.5, alpha=0.7, clip_on=False)
-        axis.plot(np.clip(effect, *span), [y + offset] * 2, "-", color="#444444", lw=0.8, alpha=0.7)
-    if part.low is None and part.high is None:
-        middle = axis.get_yaxis_transform()
-        axis.text(
-            0.5,
-            y,
-            textwrap.fill(_no_interval(part), 30),
-            fontsize=6.5,
-            va="center",
-            ha="center",
-            fontstyle="italic",
-            transform=middle,
-        )
+def _row(axis: Axes, y: int, part: PartEntry | None, span: tuple[float, float]) -> None:
+    """The seeds of one row, each at its effect. A bound beyond ``span`` is an arrow at its end."""
+    if part is None:
+        _note(axis, y, "not tried")
         return
-    _interval(axis, y, _infinite_where_open((part.low, part.high)), part.estimate, part.verdict, span)
+    if part.estimate is not None and part.low is not None and part.high is not None:
+        axis.plot(np.clip([part.low, part.high], *span), [y + 0.4] * 2, "-", color="#444444", lw=1.2)
+        axis.plot(np.clip(part.estimate, *span), y + 0.4, "|", color="#444444", ms=6)
+    for seed, offset in zip(part.seeds, np.linspace(-0.35, 0.25, len(part.seeds)), strict=True):
+        if seed.low is None and seed.high is None:
+            continue
+        bounds = _infinite_where_open(seed.low, seed.high)
+        axis.plot(np.clip(bounds, *span), [y + offset] * 2, "-", color="#444444", lw=0.8, alpha=0.7)
+        for value, arrow in zip(bounds, ("<", ">"), strict=True):
+            if span[0] <= value <= span[1]:
+                _mark(axis, value, y + offset, seed.mark)
+            else:
+                axis.plot(np.clip(value, *span), y + offset, arrow, color=MARKS[seed.mark][0], ms=4, clip_on=False)
+    if not any(seed.low is not None or seed.high is not None for seed in part.seeds):
+        problems = "; ".join(dict.fromkeys(seed.problem for seed in part.seeds if seed.problem))
+        _note(axis, y, textwrap.shorten(f"no seed has an effect: {problems}", 110, placeholder="..."))
 
 
-def _infinite_where_open(limits: Sequence[Number]) -> tuple[float, float]:
-    low, high = limits
+def _note(axis: Axes, y: float, text: str) -> None:
+    where = axis.get_yaxis_transform()
+    wrapped = textwrap.fill(text, 34)
+    axis.text(0.5, y, wrapped, fontsize=6.5, va="center", ha="center", fontstyle="italic", transform=where)
+
+
+def _infinite_where_open(low: Number, high: Number) -> tuple[float, float]:
     return -math.inf if low is None else low, math.inf if high is None else high
 
 
-def _seed_bounds(part: PartEntry) -> list[tuple[float, float]]:
-    """The bounds of each seed's effect. NaN where the effect is undefined or a seed's numbers are not its bounds."""
-    return [
-        (math.nan, math.nan) if part.datum_form != "bounds" or effect is None else _infinite_where_open(effect)
-        for effect in part.effects
-    ]
-
-
-def _span(parts: Sequence[PartEntry]) -> tuple[float, float]:
-    """A range with room for every seed and estimate, and for the first part's region, design and limits."""
-    claims_own = parts[0]
-    values = [*claims_own.bounds, claims_own.designed, claims_own.low, claims_own.high]
-    values += [part.estimate for part in parts]
-    values += [bound for part in parts for seed in _seed_bounds(part) for bound in seed]
-    known = [value for value in values if value is not None and math.isfinite(value)]
+def _span(own: PartEntry, others: Sequence[PartEntry]) -> tuple[float, float]:
+    """A range with room for every seed and mean, and for the region and the designed effect."""
+    values = [*own.bounds, own.designed, own.low, own.high]
+    for part in (own, *others):
+        values += [part.estimate, *(bound for seed in part.seeds for bound in (seed.low, seed.high))]
+    known = [value for value in values if value is not None and math.isfinite(value)] or [0.0]
     margin = 0.15 * (max(known) - min(known)) or 1.0
     return min(known) - margin, max(known) + margin

@@ -19,9 +19,9 @@ from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.sealed import Damaged, read_file
 from bumplab.verdicts.decision import Verdict
-from bumplab.verdicts.error_rate import Looks
+from bumplab.verdicts.looks import Looks
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of a matrix's JSON."""
 NOT_JUDGED = "not judged"
 """The evidence where a report does not hold the claim."""
@@ -34,6 +34,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     verdict: Annotated[
         Verdict | Literal["ERROR", "SKIPPED"] | None, Meta(description="Null where the report does not hold the claim.")
     ] = None
+    exploratory: Annotated[bool, Meta(description="Whether the error rate does not hold for the verdict.")] = False
     withdrawn: Annotated[str, Meta(description="The verdict that the controls withdrew; else empty.")] = ""
     evidence: Annotated[str, Meta(description="The reason for the verdict, in one line.")] = NOT_JUDGED
     part: Annotated[PartEntry | None, Meta(description="The part that decides; null without a verdict.")] = None
@@ -46,7 +47,7 @@ class Column(Struct, frozen=True, kw_only=True):
     heading: Annotated[str, Meta(description="The subject's name and arguments, and what tells the report apart.")]
     subject: Annotated[SubjectEntry | None, Meta(description="Null for the paper's UNet, which is built in.")]
     profile: Annotated[str, Meta(description="The profile's name.")]
-    looks: Annotated[Looks | None, Meta(description="The numbers of seeds at which claims are looked at, if known.")]
+    looks: Annotated[Looks, Meta(description="The numbers of seeds at which parts are looked at, and needed evidence.")]
     family_alpha: Annotated[Probability, Meta(description="The error rate of this report alone.")]
     code: Annotated[str, Meta(description="Version and commit of bumplab; may be empty.")]
     written: Annotated[str, Meta(description="Time of writing, ISO 8601 in UTC.")]
@@ -57,7 +58,7 @@ class Column(Struct, frozen=True, kw_only=True):
     @property
     def seeds(self) -> str:
         """Such as ``3 to 8``."""
-        return f"{self.looks.first} to {self.looks.last}" if self.looks else "not recorded"
+        return f"{self.looks.first} to {self.looks.last}"
 
 
 class Row(Struct, frozen=True):
@@ -169,6 +170,7 @@ def _cell(claim: ClaimEntry | None, link: str) -> Cell:
         return Cell()
     return Cell(
         verdict=claim.verdict,
+        exploratory=claim.exploratory,
         withdrawn=wording.withdrawn(claim),
         evidence=wording.evidence(claim),
         part=wording.deciding(claim),
@@ -197,7 +199,7 @@ def settings(columns: Sequence[Column]) -> tuple[list[str], list[str]]:
     codes = [column.code or "not recorded" for column in columns]
     named = {
         "Profiles": ([column.profile for column in columns], "A verdict holds at its profile only."),
-        "Seeds": ([column.seeds for column in columns], "Fewer seeds give wider limits."),
+        "Seeds": ([column.seeds for column in columns], "Fewer seeds give less evidence."),
         "Code versions": (codes, "Verdicts may differ for that reason."),
     }
     same, different = [], []
@@ -215,8 +217,8 @@ def error_rate(columns: Sequence[Column]) -> str:
     rates = [column.family_alpha for column in columns]
     each = " or ".join(f"{rate:.3g}" for rate in dict.fromkeys(rates))
     text = (
-        "If effects vary roughly normally between seeds, a column has any claim falsely SUPPORTED with probability at "
-        f"most {each}."
+        "Whatever the distribution of effects between seeds, a column has any claim falsely SUPPORTED with probability "
+        f"at most {each}."
     )
     if len(columns) == 1:
         return text

@@ -14,23 +14,24 @@ from typing import Any
 
 import msgspec
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from bumplab.config import LAYER_4, RunSpec
+from bumplab.config import RunSpec
 from bumplab.measure.names import array_forms
-from bumplab.report import charts, document, figures
+from bumplab.report import anyway, charts, document, samples
 from bumplab.report.document import ClaimEntry, Report, RunEntry, RunReference
 from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.claim import PaperFigure
 
+PHASES, DENSITY = "phases", "density"
+"""Claims whose runs the page shows beyond their verdicts: the paper's Fig. 3, and the ceiling of eq. 1 by increment."""
 MANIFOLD_SEEDS = 3
-"""Seeds whose samples and manifolds the manifold section shows."""
+"""Seeds whose samples and manifolds the page shows at every checkpoint."""
 SHOWN_SIDE = 3
 """Samples that a checkpoint shows, squared."""
-SHEETS = 1_200
-"""Checkpoints whose samples are shown, over all runs, so that the page of a full quick run stays below 8 MB."""
+SHEETS = 900
+"""Checkpoints whose samples are shown, over all runs, so that the samples of a quick report take about 3 MB."""
 
 
 def write(
@@ -46,32 +47,31 @@ def write(
     their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Raises OSError where a file cannot
     be written, and ValueError where the report holds what its JSON cannot.
     """
-    records, samples = _load(report, store)
+    records, dialogs = _load(report, store)
     report = msgspec.structs.replace(report, runs={key: _run(record) for key, record in records.items()})
     for folder in (path.parent, figures_to or path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     replace_bytes(path.with_suffix(".json"), document.encode(report))
     replace_text(path.with_suffix(".md"), environment().get_template("summary.md.j2").render(report=report))
-    drawn = charts.of_page(report, records, paper_figures)
-    replace_text(path, render(report, records, samples, drawn))
+    drawn = charts.of_page(report, records, paper_figures, _in_full(report, records))
+    replace_text(path, render(report, records, dialogs, drawn))
     if figures_to is not None:
-        for name, figure in {**drawn.figures(), **_manifold_figures(report, records)}.items():
+        for name, figure in drawn.figures().items():
             for suffix in ("svg", "png"):
                 drawing = io.BytesIO()
                 figure.savefig(drawing, format=suffix, dpi=200)
                 replace_bytes(figures_to / f"{name}.{suffix}", drawing.getvalue())
 
 
-def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[str, Any], drawn: charts.Charts) -> str:
-    """The page of a report, from its records and their `_samples` by key, and its figures."""
+def render(report: Report, records: Mapping[str, RunRecord], dialogs: Mapping[str, Any], drawn: charts.Charts) -> str:
+    """The page of a report, from its records and their `_dialog` by key, and its figures."""
     scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     shown_in_full = _in_full(report, records)
-    manifold_claim = report.with_section("manifold")
-    has_embedding = {role for record in shown_in_full for role in figures.embedded_roles(record)}
+    has_embedding = any(samples.has_embedding(record) for record in shown_in_full)
     sheets = {}
     for record in shown_in_full:
-        sheets[str(record.spec.seed)] = [figures.sample_sheet(record, int(row["step"])) for row in record.rows]
+        sheets[str(record.spec.seed)] = [samples.sheet(record, int(row["step"])) for row in record.rows]
     return (
         environment()
         .get_template("page.html.j2")
@@ -80,11 +80,13 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
             drawn=drawn,
             machines=sorted({_machine(record) for record in records.values() if record.environment}),
             runs={claim.claim: list(_runs_behind(claim)) for claim in report.claims},
-            manifold_claim=manifold_claim.claim if manifold_claim else "",
-            manifold_roles=[role for role in LAYER_4 if role in has_embedding],
-            manifolds={str(record.spec.seed): figures.manifold(record) for record in shown_in_full},
+            phases_claim=PHASES,
+            has_embedding=has_embedding,
+            manifolds={str(record.spec.seed): samples.manifold(record) for record in shown_in_full},
             sheets=sheets,
-            samples=samples,
+            anyway=_anyway(report, records),
+            samples=dialogs,
+            label_sets=samples.LABEL_SETS,
             scripts=[Markup(script) for script in scripts],
             script_hashes=hashes,
             trained=sum(record.spec.training.steps > 1 for record in records.values()),
@@ -93,12 +95,13 @@ def render(report: Report, records: Mapping[str, RunRecord], samples: Mapping[st
     )
 
 
-def _manifold_figures(report: Report, records: Mapping[str, RunRecord]) -> dict[str, Figure]:
-    drawn = {}
-    for record in _in_full(report, records):
-        if LAYER_4[0] in figures.embedded_roles(record):
-            drawn[f"manifold-seed-{record.spec.seed}"] = figures.manifold_figure(record)
-    return drawn
+def _anyway(report: Report, records: Mapping[str, RunRecord]) -> list[anyway.Row]:
+    """What the runs of the phases show without learning, and the ceiling at each increment."""
+    density = report.claim(DENSITY)
+    by_condition = {}
+    for name, runs in density.conditions.items() if density else ():
+        by_condition[name] = [records[run.key] for run in runs if run.key in records]
+    return anyway.rows([records[run.key] for run in _phases_runs(report) if run.key in records], by_condition)
 
 
 def _machine(record: RunRecord) -> str:
@@ -132,20 +135,20 @@ def _runs_behind(claim: ClaimEntry) -> Iterator[tuple[str, RunReference]]:
 
 
 def _load(report: Report, store: RunStore) -> tuple[dict[str, RunRecord], dict[str, Any]]:
-    """The stored runs behind all claims, and what the page shows of their samples, both by key.
+    """The stored runs behind all claims, and their `_dialog`, both by key.
 
     Memory holds few runs whole. Of the others it holds the rows and the positions of the last samples.
     """
     references = {run.key: run for claim in report.claims for _, run in _runs_behind(claim)}
-    in_full = _keys_in_full(report)
+    in_full = [run.key for run in _phases_runs(report)[:MANIFOLD_SEEDS]]
     checkpoints = max(2, SHEETS // max(1, len(references)))
     records: dict[str, RunRecord] = {}
-    samples: dict[str, Any] = {}
+    dialogs: dict[str, Any] = {}
     for key, run in references.items():
         if record := store.load(RunSpec.from_dict(run.spec)):
-            samples[key] = _samples(record, checkpoints)
+            dialogs[key] = _dialog(record, checkpoints)
             records[key] = record if key in in_full else replace(record, evidence=_positions(record))
-    return records, samples
+    return records, dialogs
 
 
 def _positions(record: RunRecord) -> dict[str, Any]:
@@ -162,12 +165,12 @@ def _spaced(steps: Sequence[int], most: int) -> list[int]:
     return [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
 
 
-def _samples(record: RunRecord, checkpoints: int) -> dict[str, Any]:
+def _dialog(record: RunRecord, checkpoints: int) -> dict[str, Any]:
     """What the page's dialog shows of a run: its label, the command to repeat it, and samples at some checkpoints."""
     sheets = []
     for step in _spaced([int(row["step"]) for row in record.rows], checkpoints):
-        if figures.has_samples(record, step):
-            sheets.append(figures.sample_sheet(record, step, side=SHOWN_SIDE))
+        if samples.has_samples(record, step):
+            sheets.append({"step": step, "sets": samples.sheets(record, step, SHOWN_SIDE)})
     return {"label": record.spec.label(), "command": _command(record), "sheets": sheets}
 
 
@@ -184,17 +187,17 @@ def _command(record: RunRecord) -> str:
     return shlex.join(words)
 
 
-def _keys_in_full(report: Report) -> list[str]:
-    """The runs whose samples and manifolds the manifold section shows."""
-    claim = report.with_section("manifold")
-    first_condition = next(iter(claim.conditions.values()), []) if claim else []
-    return [run.key for run in first_condition[:MANIFOLD_SEEDS]]
+def _phases_runs(report: Report) -> list[RunReference]:
+    """The runs of the first condition of the phases, one a seed."""
+    claim = report.claim(PHASES)
+    return next(iter(claim.conditions.values()), []) if claim else []
 
 
 def _in_full(report: Report, records: Mapping[str, RunRecord]) -> list[RunRecord]:
-    """The records of those runs, where they hold samples of every checkpoint."""
-    stored = [records[key] for key in _keys_in_full(report) if key in records]
-    return [record for record in stored if all(figures.has_samples(record, int(row["step"])) for row in record.rows)]
+    """The records of its first seeds, where they hold samples and numbers of every checkpoint."""
+    keys = [run.key for run in _phases_runs(report)[:MANIFOLD_SEEDS]]
+    stored = [records[key] for key in keys if key in records]
+    return [record for record in stored if all(samples.has_samples(record, int(row["step"])) for row in record.rows)]
 
 
 def _run(record: RunRecord) -> RunEntry:

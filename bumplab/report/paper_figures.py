@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bumplab.config import LAYER_4
 from bumplab.verdicts.claim import PaperFigure
+from bumplab.verdicts.effects import RIGHT, TOLD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +18,10 @@ def phase_diagram(number: str) -> PaperFigure:
     """The phase diagram of `paper.phase_diagram`; ``number`` names the figure in the paper, such as ``Fig. 4``."""
     return PaperFigure(
         draw=_draw_phase_diagram,
-        note=f"As {number}. Colours are raw accuracy and R^2, means over seeds; a seed that failed counts up to where "
-        "it did. A dot is the step at which a seed's accuracy over its ceiling passes a half, to stay there at the "
-        "next checkpoint: a seed that never does has no dot.",
-        rows=("on_grid.accuracy", "on_grid.ceiling", f"{LAYER_4[0]}.umap_r2"),
+        note=f"As {number}. Colours are accuracy on the probe labels and O of layer 4 as told, means over seeds. A "
+        "failed seed counts up to where it failed. A dot is the step from which a seed draws half of its bumps at the "
+        "right place, also at the next checkpoint. A seed without such a step has no dot.",
+        rows=("probe.accuracy", RIGHT, TOLD),
     )
 
 

@@ -20,7 +20,7 @@ def environment() -> Environment:
         trim_blocks=True,
         finalize=_printable,
     )
-    templates.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS)
+    templates.globals.update(wording.FUNCTIONS, symbols=wording.SYMBOLS, signs=wording.MARKS)
     templates.filters["cell"] = _markdown_cell
     return templates
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from itertools import groupby
 
 from bumplab.config import ROLES
-from bumplab.report.document import ClaimEntry, ControlEntry, Entry, Number, PartEntry, Report, SubjectEntry
-from bumplab.verdicts.claim import DatumForm
-from bumplab.verdicts.error_rate import KEPT_FOR_THE_LAST
+from bumplab.report.document import (
+    ClaimEntry,
+    ControlEntry,
+    Entry,
+    Number,
+    PartEntry,
+    Report,
+    SeedEntry,
+    SubjectEntry,
+)
+from bumplab.verdicts.claim import EXPLORING_BELOW
+from bumplab.verdicts.evidence import CONTROL_NEEDED
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "SKIPPED": "-"}
-PASSED, FAILED, UNDEFINED = "✓ passed", "✗ failed", "○ undefined"
+MARKS = {"in": "●", "out": "✕", "neither": "○"}
+"""A sign for each mark of a seed: colour alone never tells marks apart."""
+RECOGNISED, NOT_RECOGNISED = "✓ recognised", "✗ not recognised"
 """What `control_outcome` says."""
 BUILT_IN = "the paper's UNet (built in)"
 SHARE_KEPT = "Its share of the error rate is not spent."
@@ -53,19 +63,77 @@ def about_subject(subject: SubjectEntry | None) -> str:
     return " ".join(sentences)
 
 
+def sentence(part: PartEntry) -> str:
+    """The part's counted seeds and its evidence, such as ``In 8 of 8 seeds it does, evidence 183 (needed 180)``."""
+    return part.reason[:1].upper() + part.reason[1:]
+
+
+def seed_effect(seed: SeedEntry) -> str:
+    """One seed's effect: a number, its bounds, or why it is undefined."""
+    if seed.low is None and seed.high is None:
+        return seed.problem or "open"
+    return number(seed.low) if seed.low == seed.high else f"{number(seed.low)} to {number(seed.high)}"
+
+
+def seed_note(seed: SeedEntry) -> str:
+    """Such as ``seed 10: 0.61, in the region``."""
+    places = {"in": "in the region", "out": "out of the region", "neither": "neither in nor out"}
+    return f"seed {seed.seed}: {seed_effect(seed)}, {places[seed.mark]}"
+
+
+def marks_note(part: PartEntry) -> str:
+    """Such as ``7 seeds in the region, 1 out of it, 0 neither``."""
+    counts = {mark: sum(seed.mark == mark for seed in part.seeds) for mark in MARKS}
+    seeds = f"{counts['in']} seed{'s' * (counts['in'] != 1)}"
+    return f"{seeds} in the region, {counts['out']} out of it, {counts['neither']} neither"
+
+
+def evidence_note(part: PartEntry) -> str:
+    """Such as ``183 for, under 0.01 against; needed 180``."""
+    support, against = (f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in (part.support, part.against))
+    return f"{support} for, {against} against; needed {part.needed:.3g}"
+
+
+def evidence_share(evidence: float, part: PartEntry) -> float:
+    """The place of evidence on a logarithmic axis: 0 is an evidence of 1 or less, 1 is what the part needs.
+
+    At most 1.25, where the axis ends.
+    """
+    if part.needed <= 1 or evidence <= 1:
+        return 0.0
+    return min(1.25, math.log(evidence) / math.log(part.needed))
+
+
+def premise_note(part: PartEntry) -> str:
+    """What must hold for the part to be testable, and whether it does. Empty for a part without a premise."""
+    if part.premise is None:
+        return ""
+    premise = part.premise
+    outcome = "holds" if premise.holds else "does not hold"
+    measured = f"{premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
+    return f"Premise: {premise.needs}. It {outcome}: {measured}."
+
+
 def estimate(part: PartEntry) -> str:
-    """The part's estimate: "open" where it is censored or infinite, "none" where the part has no interval."""
-    has_interval = part.low is not None or part.high is not None
-    return number(part.estimate) if has_interval or part.estimate is not None else "none"
+    """The mean of the known effects; "none" where none is known."""
+    return "none" if part.estimate is None else number(part.estimate)
 
 
 def limits(part: PartEntry) -> str:
-    """The part's limits: "open" where one is infinite, "none" without an interval, "exact" where chance has no part."""
-    if part.low is None and part.high is None:
-        return "none"
-    if part.low == part.high and len(part.effects) == 1:
+    """The t interval: "none" where the seeds give none, "exact" where chance has no part."""
+    if part.method == "certain":
         return "exact"
-    return f"{number(part.low)} to {number(part.high)}"
+    return "none" if part.low is None or part.high is None else f"{number(part.low)} to {number(part.high)}"
+
+
+def description(part: PartEntry) -> str:
+    """Mean and t interval in words, such as ``mean 1 u, 95 % t interval 0.5 to 1.5``. They only describe."""
+    if part.method == "certain":
+        return f"{estimate(part)} {part.unit} (exact)"
+    if part.estimate is None:
+        return "no effect is known exactly"
+    interval = "" if limits(part) == "none" else f", 95 % t interval {limits(part)}"
+    return f"mean {estimate(part)} {part.unit}{interval}"
 
 
 def deciding(entry: Entry) -> PartEntry | None:
@@ -81,67 +149,21 @@ def withdrawn(entry: Entry) -> str:
     return unchecked if unchecked is not None and unchecked != entry.verdict else ""
 
 
-def seed_effects(part: PartEntry) -> list[str]:
-    """One line for each seed, in their order. Neighbouring seeds with the same line share it."""
-    lines = groupby(_seed_effect(effect, part.datum_form) for effect in part.effects)
-    counts = [(line, len(list(seeds))) for line, seeds in lines]
-    return [f"{line} ({count} seeds)" if count > 1 else line for line, count in counts]
-
-
-def _seed_effect(effect: list[Number] | None, form: DatumForm) -> str:
-    if effect is None:
-        return "undefined"
-    if form == "pair":
-        return ", ".join(map(number, effect))
-    if form == "outcomes":  # log2 levels, then for each of them 1 where the run failed
-        half = len(effect) // 2
-        outcomes = zip(effect[:half], effect[half:], strict=True)
-        failed = [f"{2**level:.3g}" for level, outcome in outcomes if outcome and level is not None]
-        return f"failed at {', '.join(failed)}" if failed else "none failed"
-    low, high = effect
-    return number(low) if low == high else f"{number(low)} to {number(high)}"
-
-
-def datum_note(part: PartEntry) -> str:
-    """What the numbers of `seed_effects` are. Empty where they are the effect."""
-    return "conditions whose run failed" if part.datum_form == "outcomes" else part.datum
-
-
-def noise_note(part: PartEntry) -> str:
-    """How much of the spread between seeds comes from the finite number of sampled images."""
-    if part.noise is None or part.noise.noise is None:
-        return ""
-    if part.noise.ratio is None:
-        return f"sampling noise is {number(part.noise.noise)}; these seeds do not differ"
-    return f"sampling noise is {100 * part.noise.ratio:.0f} % of the spread between seeds"
-
-
 def seeds_used(claim: ClaimEntry, most: int) -> str:
     """Such as ``3 of at most 8``; ``most`` is the number of seeds at the last look."""
     return f"{claim.seeds} of at most {most}" if claim.conditions else "needs no runs"
 
 
 def control_outcome(control: ControlEntry) -> str:
-    """Whether the control passed. A control without a defined effect shows little, and is "undefined".
-
-    An untrained network, for example, never reaches half its ceiling. No claim on that step can be supported there.
-    """
-    if not control.passed:
-        return FAILED
-    return UNDEFINED if control.stuck else PASSED
+    """Whether the claim's code told the control's world for what it is."""
+    return RECOGNISED if control.passed else NOT_RECOGNISED
 
 
-def controls_count(claim: ClaimEntry, word: str = "") -> str:
-    """Such as ``2/3, 1 undefined``: passed and tried controls. Empty where none was tried."""
+def controls_count(claim: ClaimEntry) -> str:
+    """Such as ``2/3 recognised``, of the controls that were tried; "not run", or "none needed" without runs."""
     if not claim.controls:
-        return ""
-    outcomes = [control_outcome(control) for control in claim.controls]
-    undefined = outcomes.count(UNDEFINED)
-    return f"{outcomes.count(PASSED)}/{len(outcomes)}{word}{f', {undefined} undefined' if undefined else ''}"
-
-
-def controls_passed(claim: ClaimEntry) -> str:
-    return controls_count(claim, " passed") or ("not run" if claim.conditions else "none needed")
+        return "not run" if claim.conditions else "none needed"
+    return f"{sum(control.passed for control in claim.controls)}/{len(claim.controls)} recognised"
 
 
 def reason_of(entry: Entry) -> str:
@@ -152,18 +174,14 @@ def reason_of(entry: Entry) -> str:
 def evidence(claim: ClaimEntry) -> str:
     """The reason for the claim's verdict in one line, or why it has none.
 
-    Such as ``order: 0.9 (0.4 to 1.4), region above 0; 5 seeds; controls 2/2``.
+    Such as ``order: in 8 of 8 seeds it comes first, evidence 183 (needed 180); controls 2/2 recognised``.
     """
     part = deciding(claim)
     if part is None:
         return reason_of(claim)
-    if limits(part) == "none":
-        effect = f"{part.name}: {part.reason}"
-    else:
-        effect = f"{part.name}: {estimate(part)} ({limits(part)}), region {part.region}"
-    if not claim.seeds:
-        return f"{effect}; needs no runs"
-    return f"{effect}; {claim.seeds} seed{'s' * (claim.seeds != 1)}; controls {controls_count(claim) or 'not run'}"
+    if part.method == "certain":
+        return f"{part.name}: {part.reason}; needs no runs"
+    return f"{part.name}: {part.reason}; controls {controls_count(claim)}"
 
 
 def unjudged(report: Report) -> str:
@@ -181,30 +199,35 @@ def surprise(entry: Entry) -> str:
 
 
 def error_rate(report: Report) -> str:
-    """How the suite's error rate is split over claims and looks."""
-    assert report.looks is not None  # of a report that is being written
-    looks = report.looks
-    alpha = looks.alpha
+    """How much evidence a verdict needs, and what that bounds."""
+    needed = report.looks.needed
     certain = [claim.claim for claim in report.claims if claim.judged and not claim.seeds]
-    sharing = round(report.family_alpha / alpha)
-    text = f"The {sharing} claims with chance in them share it equally, {alpha:.3g} each. "
+    sharing = round(needed * report.family_alpha)
+    text = (
+        f"The {sharing} claims with chance in them share a rate of {report.family_alpha:g}. So each needs evidence of "
+        f"{needed:.3g}. Where a part is false, the mean of its evidence is at most 1 after any number of seeds. By "
+        f"Ville's inequality it ever reaches {needed:.3g} with a chance of at most 1 in {needed:.3g}. This holds for "
+        "any distribution of effects, and however often one looks. "
+    )
     if certain:
-        text += f"Nothing is drawn at random for {', '.join(certain)}, which spends none of it. "
-    if looks.first == looks.last:
-        return f"{text}Each claim is looked at once, with {looks.last} seeds."
-    last, earlier = alpha * looks.share(looks.last), alpha * looks.share(looks.first)
+        text += f"Nothing is drawn at random for {', '.join(certain)}, which spends none of the rate. "
+    return f"{text}A control needs evidence of {CONTROL_NEEDED:g}: it guards a claim and spends none either."
+
+
+def exploratory(report: Report) -> str:
+    """What is said of exploratory verdicts; empty where there are none."""
+    if not any(claim.exploratory for claim in report.claims):
+        return ""
     return (
-        f"{text}A claim is looked at with {looks.first} seeds, then after each further seed. The looks end when its "
-        f"verdict is settled or it has {looks.last} seeds. Its share is split over these looks: "
-        f"{100 * KEPT_FOR_THE_LAST:.0f} % for the last ({last:.3g}) and {earlier:.3g} for each earlier one. By the "
-        "union bound, adding seeds until a verdict is reached stays within the share."
+        f"Seeds below {EXPLORING_BELOW} were looked at while claims and profiles were chosen. The error rate does not "
+        "hold for verdicts on them."
     )
 
 
 def savings(report: Report) -> str:
     """What was saved by ending at the first settled look. Empty where it is unknown or nothing was trained."""
     saved, looks = report.saved, report.looks
-    if saved is None or looks is None or not saved.steps_at_last_look:
+    if saved is None or not saved.steps_at_last_look:
         return ""
     runs = saved.runs_at_last_look - saved.runs_used
     share = 1 - saved.steps_used / saved.steps_at_last_look
@@ -219,18 +242,21 @@ FUNCTIONS = {
     function.__name__: function
     for function in (
         number,
-        estimate,
-        limits,
+        sentence,
+        seed_note,
+        marks_note,
+        evidence_note,
+        evidence_share,
+        premise_note,
+        description,
         deciding,
         withdrawn,
-        seed_effects,
-        datum_note,
-        noise_note,
         seeds_used,
         control_outcome,
-        controls_passed,
+        controls_count,
         surprise,
         error_rate,
+        exploratory,
         savings,
         subject_name,
         about_subject,

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bumplab.config import LAYER_4, ROLES
+from bumplab.config import ROLES
 from bumplab.report import document, page
 from bumplab.report.wording import SHARE_KEPT
 from bumplab.runs.store import RunRecord, run_key
-from bumplab.verdicts.error_rate import Looks
+from bumplab.verdicts.looks import Looks
 from tests.report.planted import (
     DENSITY,
     ERROR,
@@ -26,7 +26,6 @@ from tests.report.planted import (
     SPECS,
     SUBJECT,
     claim_of,
-    part_of,
     report_of,
     rows_of,
     runs_of,
@@ -37,13 +36,15 @@ from tests.report.planted import (
 
 
 def test_the_top_says_what_was_found_used_and_checked(written):
-    phases, _, overlap, seeds, hole = rows_of(written.read_text(), "Profile")
-    assert "? INCONCLUSIVE SUPPORTED before its controls expected SUPPORTED" in phases
-    assert "2 of at most 5 1/2 passed" in phases
+    phases, density, overlap, seeds, hole = rows_of(written.read_text(), "Profile")
+    assert "? INCONCLUSIVE EXPLORATORY SUPPORTED before its controls expected SUPPORTED one ● ●" in phases
+    assert "2 of at most 5 1/2 recognised" in phases
+    assert "Not testable at this profile: seen too seldom not testable at this profile above 0 2 of" in density
     assert "! ERROR" in hole
     assert "no verdict" in hole
-    assert "1.05 u exact" in overlap
+    assert "1.05 u, supported above 0 nothing is drawn at random" in overlap
     assert "needs no runs none needed" in overlap
+    assert "count ✕ ✕ ○ In 0 of 3 seeds it rises 0.01 for, 200 against; needed 180" in seeds
     assert "2 of at most 5 not run" in seeds
     top = shown(written.read_text().partition("<h2")[0])
     for words in (
@@ -51,13 +52,14 @@ def test_the_top_says_what_was_found_used_and_checked(written):
         "saved 9 runs, 75 % of the training steps",
         f"2 to 5 seeds, {len(SPECS) - 1} training runs and 1 of a single step",
         "this session took 0 min",
+        "EXPLORATORY. Seeds below 1000",
         "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2, float32, with umap-learn of some",
     ):
         assert words in top
-    forest = written.read_text().partition('<figure class="forest">')[2].partition("</figure>")[0]
-    assert all(f"{claim}: " in forest for claim in ("phases", "overlap", "seeds"))
-    assert "hole: " not in forest
-    assert "<script" not in forest
+    overview = written.read_text().partition('<figure class="overview">')[2].partition("</figure>")[0]
+    assert all(f"{claim}: " in overview for claim in ("phases", "density", "overlap", "seeds"))
+    assert "hole: " not in overview
+    assert "<script" not in overview
 
 
 def test_the_dialog_promises_no_more_than_its_command_can_do(written):
@@ -91,17 +93,20 @@ def foreign(tmp_path_factory):
     """The page of a subject that has layer 4 before its label alone. Its runs hold NaN for all other roles."""
     folder = tmp_path_factory.mktemp("foreign")
     runs = {**runs_of("d=0.1", FOREIGN), **runs_of("d=1", FOREIGN)}
-    phases = replace(PHASES, controls=[], variations=[], conditions=runs, curves={f"{LAYER_4[1]}.umap_r2": "R^2"})
+    phases = replace(PHASES, controls=[], variations=[], conditions=runs, curves={"bottleneck.order": "O"})
     density = replace(DENSITY, controls=[], conditions=runs)
     return write(folder, report_of(phases, density, SKIPPED, subject=SUBJECT), folder / "figures", lacking(ROLES[1:]))
 
 
 def lacking(roles):
+    """Makes a record that of a subject which lacks these roles."""
+    prefixes = tuple(f"{role}." for role in roles)
+
     def change(record):
         for row in record.rows:
-            row |= {name: math.nan for name in row if name.startswith(tuple(f"{role}." for role in roles))}
+            row |= {name: math.nan for name in row if name.startswith(prefixes)}
         for name, array in record.evidence.items():
-            if name.endswith(tuple(f"/{role}.embedding" for role in roles)):
+            if name.partition("/")[2].startswith(prefixes):
                 array.fill(np.nan)
 
     return change
@@ -136,19 +141,32 @@ def test_a_skipped_claim_stands_in_its_place_with_its_reason(foreign):
 
 
 def test_roles_that_a_subject_lacks_leave_gaps_and_stop_no_figure(foreign, tmp_path):
-    text = foreign.read_text()
-    assert "cannot be drawn" not in text
-    assert re.findall(r'<option value="([^"]+)">', text.partition('id="role"')[2].partition("</select>")[0]) == [
-        "layer4"
-    ]
-    assert rows_of(section_of(foreign, "artefacts"), "Increment")[0] == "d=0.1 0.5 0.5 1 1 0.25 undefined"
-    assert (foreign.parents[1] / "figures" / "manifold-seed-10.png").exists()
+    assert "cannot be drawn" not in foreign.read_text()
+    anyway = rows_of(section_of(foreign, "anyway"), "Measure")
+    assert any("bottleneck undefined" in row for row in anyway)
     report = document.decode(foreign.with_suffix(".json").read_bytes())
-    assert report.runs[run_key(FOREIGN[0])].rows[0][f"{LAYER_4[1]}.umap_r2"] is None
+    assert report.runs[run_key(FOREIGN[0])].rows[-1]["bottleneck.order"] is None
     none = replace(PHASES, controls=[], variations=[], conditions=runs_of("dense", FOREIGN))
-    bare = write(tmp_path, report_of(none, subject=SUBJECT), tmp_path / "figures", lacking(ROLES))
-    assert "have no representation of layer 4" in bare.read_text()
-    assert not list((tmp_path / "figures").glob("manifold*"))
+    bare = write(tmp_path, report_of(none, subject=SUBJECT), tmp_path / "figures", lacking(ROLES)).read_text()
+    assert "have no representation of layer 4" in bare
+    assert "F is not known" in shown(bare)
+    assert "cannot be drawn" not in bare
+
+
+def test_the_papers_figure_of_the_phases_stands_before_any_table(written):
+    section = section_of(written, "phases")
+    figure = section.index("The paper's Fig. 3")
+    assert figure < section.index("<canvas") < section.index("<table")
+    caption = shown(section[figure : section.index("<canvas")])
+    for words in ("A, before single bumps, step 3: 0 %", "88 % of the images", "As told"):
+        assert words in caption
+    assert "<canvas" not in section_of(written, "density"), "the runs of another claim are no phases"
+
+
+def test_what_would_have_been_seen_anyway_stands_in_numbers(written):
+    anyway = rows_of(section_of(written, "anyway"), "Measure")
+    assert any("white canvas, told the true labels 0.97 0.94" in row for row in anyway)
+    assert any("d=0.1: 0.56; d=1: 0.56" in row for row in anyway), "the ceiling at each increment of density"
 
 
 def test_the_command_that_repeats_a_run_names_the_users_subject_and_runs_nothing_else(foreign):
@@ -168,29 +186,23 @@ def test_checkpoints_are_spaced_evenly_with_the_first_and_the_last():
 def test_a_run_on_a_gpu_is_repeated_on_one():
     for instructions, end in {"cuda": "--runs-dir again --gpu", "AVX2": "--runs-dir again"}.items():
         record = RunRecord(OWN[0], [{"step": 0.0}], environment={"instructions": instructions})
-        assert page._samples(record, 2)["command"].endswith(end)
-
-
-def test_what_has_no_interval_says_why_at_the_top(tmp_path):
-    part = part_of("kappa", "INCONCLUSIVE", estimate=None, low=None, high=None, reason="kappa is undefined")
-    written = write(tmp_path, report_of(claim_of("coupling", "INCONCLUSIVE", parts=[part])))
-    assert ">no interval: kappa is undefined<" in written.read_text()
-    assert "| kappa: none u | none: kappa is undefined |" in written.with_suffix(".md").read_text()
+        assert page._dialog(record, 2)["command"].endswith(end)
 
 
 def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
     text = written.with_suffix(".md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in rows} == {8}
-    assert rows[2].startswith("| phases | ? INCONCLUSIVE (expected SUPPORTED) | ")
+    assert {line.count("|") for line in rows} == {7}
+    assert rows[2].startswith("| phases | ? INCONCLUSIVE (EXPLORATORY) (expected SUPPORTED) | one: in 2 of 2 seeds")
     assert "<script" not in text
     assert "1 of 4 judged claims SUPPORTED at the profile smoke" in text
 
 
-def test_controls_say_what_they_must_be_and_whether_they_passed(written):
+def test_controls_say_what_they_must_be_and_whether_they_were_recognised(written):
     broken, planted = rows_of(section_of(written, "phases"), "Came out")
-    assert re.search(r"✓ SUPPORTED ✗ failed must not be SUPPORTED one: 0.125 u 0.5 to open 3$", broken)
-    assert re.search(r"✓ SUPPORTED ✓ passed must not be CONTRADICTED one: 0.125 u 0.5 to open 3$", planted)
+    counted = "one ● ● In 2 of 2 seeds it rises, evidence 200 (needed 180) 200 for, 0.01 against; needed 180 3"
+    assert broken.endswith(f"✓ SUPPORTED ✗ not recognised must be CONTRADICTED {counted}")
+    assert planted.endswith(f"✓ SUPPORTED ✓ recognised must be SUPPORTED {counted}")
     mentions = {claim: "--controls" in section_of(written, claim) for claim in ("seeds", "overlap", "phases")}
     assert mentions == {"seeds": True, "overlap": False, "phases": False}, "named where controls were not run"
 
@@ -199,12 +211,26 @@ def test_variations_stand_beside_the_claim(written):
     own, varied = rows_of(section_of(written, "phases"), "Choice")
     assert own.startswith("as in the profile ? INCONCLUSIVE")
     assert varied.startswith(HOSTILE)
-    assert varied.endswith("✗ CONTRADICTED one: -3.5 u 0.5 to open above 0 4")
+    assert "✗ CONTRADICTED EXPLORATORY one ● ● In 0 of 4 seeds it rises" in varied
+    assert varied.endswith("above 0 4")
 
 
-def test_parts_show_noise_and_what_a_seed_counts(written):
-    assert "sampling noise is 40 %" in rows_of(section_of(written, "phases"), "Each seed")[0]
-    assert "failed at 4 none failed" in rows_of(section_of(written, "seeds"), "Each seed")[0]
+def test_parts_show_the_papers_words_their_seeds_and_their_premise(written):
+    judged, only_shown = rows_of(section_of(written, "phases"), "Each seed")
+    assert judged.startswith(f"one the paper's words {HOSTILE} ✓ SUPPORTED ● ● In 2 of 2 seeds")
+    assert "mean 1 u, 95 % t interval 0.5 to 1.5" in judged
+    assert "shown, not judged" in only_shown
+    (pace,) = rows_of(section_of(written, "density"), "Each seed")
+    assert "It does not hold: visits is 2.5 times, needed above 9." in pace
+    section = section_of(written, "seeds")
+    assert 'title="seed 10: -1, out of the region"' in section
+    assert 'title="seed 12: level not reached, neither in nor out"' in section
+
+
+def test_bars_of_evidence_end_where_the_evidence_lies(written):
+    """The line of what is needed stands at 101."""
+    widths = re.findall(r'width="([\d.]+)" height="7" class="bar-(\w+)"', section_of(written, "seeds"))
+    assert widths == [("0.5", "in"), (f"{100 * math.log(200) / math.log(180) + 0.5:.1f}", "out")]
 
 
 def test_every_heading_of_a_table_says_what_it_heads_and_hostile_text_is_escaped(written):
@@ -216,7 +242,7 @@ def test_every_heading_of_a_table_says_what_it_heads_and_hostile_text_is_escaped
 
 def test_a_report_of_which_little_is_known(tmp_path):
     """A session that stopped early, with one look, no runs that are stored and no commit."""
-    path = write(tmp_path, report_of(claim_of("phases"), ERROR, looks=Looks(2, 2), saved=None, code=""))
+    path = write(tmp_path, report_of(claim_of("phases"), ERROR, looks=Looks(2, 2, 180.0), saved=None, code=""))
     top = shown(path.read_text().partition("<h2")[0])
     assert "1 of 1 judged claims SUPPORTED" in top
     assert "), 2 seeds, 0 training runs, " in top
@@ -233,6 +259,8 @@ def test_runs_without_evidence_or_with_infinite_coordinates_do_not_stop_the_repo
         manifolds, samples = re.findall(r'<script [^>]*type="application/json">(.*?)</script>', text, re.DOTALL)
         for data in (manifolds, samples):
             json.loads(data, parse_constant=refuse)
+        checkpoints = [len(dialog["sheets"]) for dialog in json.loads(samples).values()]
+        assert all(checkpoints) if name == "infinite" else not any(checkpoints), "none opens without samples"
 
 
 def fill_embeddings(record):

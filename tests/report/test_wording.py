@@ -5,44 +5,58 @@ from msgspec.structs import replace
 
 from bumplab.config import ROLES
 from bumplab.report import wording
-from bumplab.report.document import Expected, Noise, Saved, SubjectEntry
-from bumplab.verdicts.error_rate import FAMILY_ALPHA, Looks
-from bumplab.verdicts.suite import OURS, claims
-from tests.report.planted import ERROR, OVERLAP, SKIPPED, SUBJECT, claim_of, control_of, part_of, report_of
+from bumplab.report.document import Expected, Saved, SeedEntry, SubjectEntry
+from bumplab.verdicts.looks import Looks
+from tests.report.planted import (
+    ERROR,
+    OVERLAP,
+    PREMISE,
+    SKIPPED,
+    SUBJECT,
+    claim_of,
+    control_of,
+    part_of,
+    report_of,
+)
 
 
-def test_limits_and_estimates_that_are_open_missing_or_exact():
+def test_a_seed_is_told_by_its_number_its_bounds_or_its_problem():
     cases = {
-        (0.5, 1.0, 1.5): ("1", "0.5 to 1.5"),
-        (None, None, 1.5): ("open", "open to 1.5"),
-        (None, None, None): ("none", "none"),
-        (1.0, 1.0, 1.0): ("1", "1 to 1"),
+        SeedEntry(10, "in", 0.5, 0.5): "seed 10: 0.5, in the region",
+        SeedEntry(11, "out", -2.0, -1.0): "seed 11: -2 to -1, out of the region",
+        SeedEntry(12, "neither", 0.5, None, "too coarse"): "seed 12: 0.5 to open, neither in nor out",
+        SeedEntry(13, "neither", problem="its run failed"): "seed 13: its run failed, neither in nor out",
     }
-    for (low, estimate, high), words in cases.items():
-        part = part_of(low=low, estimate=estimate, high=high)
-        assert (wording.estimate(part), wording.limits(part)) == words, (low, estimate, high)
-    assert wording.limits(part_of(low=1.0, high=1.0, effects=[[1.0, 1.0]])) == "exact", "nothing is drawn at random"
+    for seed, words in cases.items():
+        assert wording.seed_note(seed) == words
+    assert wording.marks_note(part_of(seeds=list(cases))) == "1 seed in the region, 1 out of it, 2 neither"
 
 
-def test_a_seeds_line_is_as_the_form_of_its_numbers_says():
+def test_the_mean_and_its_interval_only_describe():
     cases = [
-        ("bounds", [1.0, 1.0], "1"),
-        ("bounds", [0.5, None], "0.5 to open"),
-        ("pair", [0.5, 0.5], "0.5, 0.5"),
-        ("pair", [0.5, None], "0.5, open"),
-        ("outcomes", [-1.0, 0.0, 2.0, 0.0, 1.0, 1.0], "failed at 1, 4"),
-        ("outcomes", [-1.0, 2.0, 0.0, 0.0], "none failed"),
-        ("outcomes", [-1.0, 1.0], "failed at 0.5"),
-        *((form, None, "undefined") for form in ("bounds", "pair", "outcomes")),
+        ({}, "mean 1 u, 95 % t interval 0.5 to 1.5"),
+        ({"low": None, "high": None}, "mean 1 u"),
+        ({"estimate": None, "low": None, "high": None}, "no effect is known exactly"),
+        ({"method": "certain", "low": 1.0, "high": 1.0}, "1 u (exact)"),
     ]
-    for form, effect, line in cases:
-        part = part_of(datum="" if form == "bounds" else "its numbers", datum_form=form, effects=[effect])
-        assert wording.seed_effects(part) == [line], (form, effect)
-        note = {"bounds": "", "pair": "its numbers", "outcomes": "conditions whose run failed"}[form]
-        assert wording.datum_note(part) == note
-    effects = [[-1.0, 2.0, *failed] for failed in ([0.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0])]
-    lines = wording.seed_effects(part_of(datum="d", datum_form="outcomes", effects=effects))
-    assert lines == ["none failed (2 seeds)", "failed at 4", "none failed"], "neighbours share a line"
+    for changes, words in cases:
+        assert wording.description(part_of(**changes)) == words
+
+
+def test_the_axis_of_evidence_is_logarithmic_and_ends_at_what_is_needed_and_a_quarter():
+    part = part_of(needed=100.0)
+    shares = {0.0: 0, 0.01: 0, 1.0: 0, 10.0: 0.5, 100.0: 1, 1e3: 1.25, 1e9: 1.25}
+    for evidence, share in shares.items():
+        assert wording.evidence_share(evidence, part) == pytest.approx(share), evidence
+    assert wording.evidence_share(5.0, OVERLAP.parts[0]) == 0, "nothing is needed where nothing is drawn at random"
+
+
+def test_a_premise_says_what_is_needed_and_whether_it_holds():
+    failed = wording.premise_note(part_of(premise=PREMISE))
+    assert "It does not hold: visits is 2.5 times, needed above 9." in failed
+    assert "It holds:" in wording.premise_note(part_of(premise=replace(PREMISE, holds=True)))
+    assert "visits is open times" in wording.premise_note(part_of(premise=replace(PREMISE, median=None)))
+    assert wording.premise_note(part_of()) == ""
 
 
 def judged(*verdicts, **fields):
@@ -61,20 +75,18 @@ def test_the_deciding_part_is_the_first_with_the_verdict_that_was_reached():
 
 
 def test_evidence_is_the_deciding_part_or_the_reason():
-    part = part_of("order", estimate=0.9, low=0.4, high=1.4)
+    part = part_of("order", reason="in 8 of 8 seeds it rises, evidence 183 (needed 180)")
     cases = [
-        (claim_of("density", parts=[part], seeds=5, controls=[control_of("c", "CONTRADICTED")] * 2),
-         "order: 0.9 (0.4 to 1.4), region above 0; 5 seeds; controls 2/2"),
-        (claim_of("density", parts=[part], seeds=1),
-         "order: 0.9 (0.4 to 1.4), region above 0; 1 seed; controls not run"),
-        (OVERLAP, "one: 1.05 (exact), region above 0; needs no runs"),
-        (claim_of("density", parts=[part_of("kappa", low=None, estimate=None, reason="no denominator")]),
-         "kappa: no denominator; 2 seeds; controls not run"),
+        (claim_of("density", parts=[part], controls=[control_of("c", "CONTRADICTED")] * 2),
+         "order: in 8 of 8 seeds it rises, evidence 183 (needed 180); controls 2/2 recognised"),
+        (OVERLAP, "one: 1.05 u, supported above 0; needs no runs"),
         (replace(ERROR, reason="it broke"), "it broke"),
         (replace(SKIPPED, reason="It lacks layer4."), f"It lacks layer4. {wording.SHARE_KEPT}"),
     ]  # fmt: skip
     for claim, words in cases:
         assert wording.evidence(claim) == words
+    runs = {"d": [object()]}
+    assert wording.evidence(claim_of("density", parts=[part], conditions=runs)).endswith("; controls not run")
 
 
 def test_claims_without_a_verdict_are_counted_by_their_kind():
@@ -107,44 +119,26 @@ def test_a_subject_is_named_with_its_arguments_and_its_roles():
     )
 
 
-def test_noise_is_a_share_of_the_spread():
-    cases = [
-        (Noise(noise=0.01, spread=0.02, ratio=0.5), "sampling noise is 50 % of the spread between seeds"),
-        (Noise(noise=0.01, spread=0.0, ratio=None), "sampling noise is 0.01; these seeds do not differ"),
-        (Noise(noise=None, spread=None, ratio=None), ""),
-        (None, ""),
-    ]
-    for noise, words in cases:
-        assert wording.noise_note(part_of(noise=noise)) == words
+def test_controls_that_told_their_world_are_counted():
+    told, blind = control_of("c", "CONTRADICTED"), control_of("d", "INCONCLUSIVE", positive=True)
+    outcomes = [wording.control_outcome(control) for control in (told, blind)]
+    assert outcomes == [wording.RECOGNISED, wording.NOT_RECOGNISED]
+    assert wording.controls_count(claim_of("density", controls=[told, blind])) == "1/2 recognised"
+    assert wording.controls_count(OVERLAP) == "none needed"
 
 
-def test_a_control_without_effects_is_not_said_to_have_passed():
-    """Where nothing is trained nothing can be measured. That the claim is not supported there shows little."""
-    cases = {(True, False): wording.PASSED, (True, True): wording.UNDEFINED, (False, False): wording.FAILED}
-    counts = {wording.PASSED: "2/2", wording.UNDEFINED: "1/2, 1 undefined", wording.FAILED: "1/2"}
-    other = control_of("d", "CONTRADICTED")
-    for (passed, stuck), outcome in cases.items():
-        control = control_of("c", "INCONCLUSIVE", passed=passed, stuck=stuck)
-        assert wording.control_outcome(control) == outcome
-        assert wording.controls_count(claim_of("density", controls=[control, other])) == counts[outcome]
-    assert wording.controls_passed(claim_of("density", controls=[other])) == "1/1 passed"
+def test_the_error_rate_says_what_each_claim_needs_and_who_spends_none():
+    text = wording.error_rate(report_of(OVERLAP, ERROR, claim_of("phases"), looks=Looks(3, 14, 160.0)))
+    for words in ("The 8 claims", "evidence of 160", "1 in 160", "for overlap, which spends none"):
+        assert words in text
+    assert "hole" not in text, "it was not judged at all"
+    assert "at random" not in wording.error_rate(report_of(claim_of("phases")))
 
 
-def test_the_error_rate_is_split_as_it_is_spent():
-    text = wording.error_rate(report_of(OVERLAP, ERROR, looks=Looks(3, 8)))
-    sharing = sum(not claim.certain for claim in claims(OURS))
-    each = FAMILY_ALPHA / sharing
-    looks = Looks(3, 8)
-    for spent in (f"{sharing} claims", each, each * looks.share(3), each * looks.share(8)):
-        assert (spent if isinstance(spent, str) else f"{spent:.3g}") in text
-    assert "union bound" in text
-    assert "for overlap, " in text
-    assert "hole" not in text, "it was not judged at 0 seeds but not at all"
-    assert sum(looks.share(seeds) for seeds in looks) == pytest.approx(1)
-    once = wording.error_rate(report_of(claim_of("phases"), looks=Looks(5, 5)))
-    assert "once, with 5 seeds" in once
-    assert "union bound" not in once
-    assert "at random" not in once
+def test_exploratory_verdicts_are_said_to_have_no_error_rate():
+    explored = claim_of("phases", exploratory=True)
+    assert "below 1000" in wording.exploratory(report_of(claim_of("density"), explored))
+    assert wording.exploratory(report_of(claim_of("density"))) == ""
 
 
 def test_savings_are_silent_where_nothing_was_trained():

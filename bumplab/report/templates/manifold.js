@@ -17,8 +17,7 @@
     const size = canvas.width, scale = size * 0.36;
     context.clearRect(0, 0, size, size);
     const [sy, cy, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
-    const points = frame.roles[pick("role").value] ?? [];  // a seed without them shows an empty canvas
-    const turned = points.map(([x, y, z], i) => {
+    const turned = frame.points.map(([x, y, z], i) => {
       const [a, b] = [x * cy + z * sy, z * cy - x * sy];
       return [a, y * cp - b * sp, y * sp + b * cp, run.labels[i][axis] / run.extent];
     });
@@ -52,6 +51,6 @@
     const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
     if (by) { event.preventDefault(); turn(...by); }
   });
-  for (const id of ["seed", "step", "role", "axis"]) pick(id).addEventListener("input", draw);
+  for (const id of ["seed", "step", "axis"]) pick(id).addEventListener("input", draw);
   draw();
 })();

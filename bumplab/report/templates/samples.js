@@ -1,5 +1,5 @@
 "use strict";
-// A link to #<run>/<step> opens that checkpoint: its samples, what the detector saw in them, and how to repeat the run.
+// A link to #<run>/<step> opens that checkpoint: its samples, where the detector finds bumps, and how to repeat the run.
 (() => {
   const data = JSON.parse(document.getElementById("samples").textContent);
   const pick = (id) => document.getElementById(id);
@@ -13,12 +13,14 @@
   }
 
   function draw() {
-    const sheet = run.sheets[at];
-    pick("checkpoint-name").textContent = `${run.label}, step ${sheet.step}`;
+    const checkpoint = run.sheets[at], labels = pick("checkpoint-set");
+    for (const option of labels.options) option.disabled = option.hidden = !Object.hasOwn(checkpoint.sets, option.value);
+    if (labels.selectedOptions[0]?.disabled ?? true) labels.value = Object.keys(checkpoint.sets)[0];
+    const sheet = checkpoint.sets[labels.value];
+    pick("checkpoint-name").textContent = `${run.label}, step ${checkpoint.step}`;
     pick("checkpoint-command").textContent = run.command;
     const parts = [shape("image", { href: sheet.image, width: sheet.size, height: sheet.size })];
     for (const mark of sheet.marks) {
-      if (mark.outline) parts.push(shape("path", { d: mark.outline, class: "outline" }));
       const [x, y] = mark.asked;
       parts.push(shape("circle", { cx: x, cy: y, r: 0.7, class: "asked" }));
       if (mark.found) {
@@ -51,6 +53,7 @@
   const move = (by) => { at = Math.max(0, Math.min(run.sheets.length - 1, at + by)); draw(); };
   pick("earlier").addEventListener("click", () => move(-1));
   pick("later").addEventListener("click", () => move(1));
+  pick("checkpoint-set").addEventListener("input", draw);
   pick("close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
   window.addEventListener("hashchange", follow);
