@@ -12,8 +12,11 @@ from bumplab.verdicts.worlds import learning, ramp, run
 MARGIN = 0.10
 SMALL, LARGE, STRIPE = "3.5 % hole", "10 % hole", "stripe"
 INSIDE = "in_hole.correct"
-READS = "given sufficient amount of training, both models were able to construct a semantically meaningful"
-SLIGHTLY = "the accuracy of the OOD only slightly worse off in the case where 10 % of the data is skipped"
+READS = (
+    "given sufficient amount of training, both models were able to construct a semantically meaningful 2D "
+    "representation, with the accuracy of the OOD only slightly worse off in the case where ~ 10 % of the data is "
+    "skipped as compared to that where only ~ 3.5 % is skipped"
+)
 
 
 def inside_against_outside(condition):
@@ -152,7 +155,11 @@ PREMISE = Premise(
 FILLED = "the share of right bumps in the hole was at most a tenth below that around it"
 WHY = "Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none."
 UNIT = "share of right bumps, inside minus outside"
-DESIGN = Design(0.0, 0.03, "evidence.md: .98 inside and .98 outside, 1.0 and 1.0; seeds differ by three images in 100")
+DESIGN = Design(
+    0.0,
+    0.03,
+    "exploring seeds 0 to 3 at quick: .98 inside and .98 outside, 1.0 and 1.0; seeds differ by three images in 100",
+)
 
 CLAIM = Claim(
     id="hole",
@@ -189,7 +196,7 @@ CLAIM = Claim(
         ),
         Part(
             name="10 % against 3.5 %",
-            reads=SLIGHTLY,
+            reads=READS,
             holds="the share of right bumps in the large hole was at most a tenth below that in the small one",
             unit="share of right bumps, large hole minus small",
             region=Region(low=-MARGIN),
@@ -200,7 +207,7 @@ CLAIM = Claim(
         ),
         Part(
             name="error in the large hole",
-            reads="accuracy of the OOD",
+            reads=READS,
             holds="bumps in the large hole were at most half a pixel farther off than those around it",
             unit="pixels, median inside minus outside",
             region=Region(high=0.5),
@@ -211,7 +218,7 @@ CLAIM = Claim(
         ),
         Part(
             name="lag",
-            reads="given sufficient amount of training",
+            reads=READS,
             holds="the large hole was half filled within one doubling of the steps that its surroundings took",
             unit="log2 of steps, inside / outside",
             region=Region(high=1.0),
@@ -222,7 +229,8 @@ CLAIM = Claim(
         ),
         Part(
             name="stripe",
-            reads="an exceptional interpolation/extrapolation ability or the ability to compositionally generalize",
+            reads="These results indicate that the model might have an exceptional interpolation/extrapolation ability "
+            "or the ability to compositionally generalize.",
             holds="a left-out stripe was filled as well as its surroundings",
             unit=UNIT,
             region=Region(low=-MARGIN),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bumplab.verdicts.claim import Claim, Compared, Control, Design, Part, Premise, Region, levels, rising
-from bumplab.verdicts.effects import ORDERED, RIGHT, TOLD, require_not_told
+from bumplab.verdicts.effects import ORDERED, RIGHT, TOLD, require_not_told, under_every_name
 from bumplab.verdicts.worlds import ramp, run
 
 AGAIN = " again"
@@ -60,9 +60,10 @@ def second_lacks(share_of_rank):
         of_increments = dict(zip(names, levels(names), strict=True))
         by_increment = sorted(names, key=lambda condition: of_increments[condition])
         run = runs[by_increment[0]]
-        changed = dict.fromkeys(names, run)
+        changed = under_every_name(run, runs)
         for rank, condition in enumerate(by_increment, 1):
-            changed[f"{condition}{AGAIN}"] = run.replaced({TOLD: (1 - share_of_rank(rank)) * run[TOLD]})
+            again = f"{condition}{AGAIN}"
+            changed[again] = changed[again].replaced({TOLD: (1 - share_of_rank(rank)) * run[TOLD]})
         return changed
 
     return change

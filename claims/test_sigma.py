@@ -5,7 +5,7 @@ import numpy as np
 from bumplab.report.paper_figures import phase_diagram
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Premise, Region, levels, rising
 from bumplab.verdicts.curves import Undefined
-from bumplab.verdicts.effects import HALF, RIGHT, TOLD, last_of, one_for_all, step_at
+from bumplab.verdicts.effects import HALF, RIGHT, TOLD, last_of, one_for_all, step_at, under_every_name
 from bumplab.verdicts.evidence import correlation
 from bumplab.verdicts.worlds import learning, ramp, run
 
@@ -58,11 +58,11 @@ def losing(runs):
     """The run at the largest sigma under every name, without a quarter of its right bumps for each halving of sigma."""
     of_conditions = dict(zip(runs, levels(list(runs)), strict=True))
     largest = max(runs, key=lambda condition: of_conditions[condition])
-    changed = {}
+    changed = under_every_name(runs[largest], runs)
     for condition, sigma in of_conditions.items():
         halvings = np.log2(of_conditions[largest] / sigma)
         right = max(0.0, 1 - PLANTED * halvings) * runs[largest][RIGHT]
-        changed[condition] = runs[largest].replaced({RIGHT: right})
+        changed[condition] = changed[condition].replaced({RIGHT: right})
     return changed
 
 

@@ -93,7 +93,7 @@ class Design:
 class Premise:
     """What must hold for a part to be testable at a profile: a number of each seed, and the region that it must lie in.
 
-    It holds where the numbers of more than half of the seeds lie there. ``needs`` says in words what is needed.
+    It holds where the numbers of at least half of the seeds lie there. ``needs`` says in words what is needed.
     """
 
     name: str
@@ -252,6 +252,8 @@ def problem_of(claim: Claim) -> str:
             return f"part {part.name!r} has no region: every effect would support it"
         if not part.region.low < part.region.high:
             return f"part {part.name!r} has an empty region {part.region}"
+        if part.premise is not None and math.isinf(part.premise.region.low) and math.isinf(part.premise.region.high):
+            return f"the premise of part {part.name!r} has no region: every number would satisfy it"
     for control in claim.controls:
         if unknown := [name for name in control.parts if name not in {part.name for part in judged}]:
             return f"control {control.name!r} names {unknown[0]!r}, which is no part that judges"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from bumplab.verdicts.claim import Change, SeedRuns, levels
 from bumplab.verdicts.curves import Bounds, Curve, Curves, Undefined
 
+Read = TypeVar("Read")
 RIGHT, TOLD, FLATNESS = "probe.correct", "layer4.told", "layer4.told_flatness"
 """Names of the curves that most claims read: right bumps, and order O and flatness F of one reading.
 
@@ -69,6 +72,33 @@ def require_not_told(run: Curves, role: str = "layer4") -> None:
         raise Undefined(f"{role} holds the label before training (O {before:.2f}): its order is not learned")
 
 
+def require_learned(run: Curves, which: str) -> None:
+    """Raises `Undefined` where at most half of the run's last images are right. ``which`` names the run."""
+    if not run.last(RIGHT) > HALF:
+        raise Undefined(f"{which} has not learned: {run.last(RIGHT):.0%} of its last images are right")
+
+
+def where_learned(effect: Callable[[SeedRuns], Read]) -> Callable[[SeedRuns], Read]:
+    """The same effect or scores of runs by increment, where the densest run has learned to draw.
+
+    They raise `Undefined` elsewhere: networks that learn nothing are tied, and a tie there tells nothing.
+    """
+
+    def learned(runs: SeedRuns) -> Read:
+        condition = _condition_at(runs, min)
+        require_learned(runs[condition], f"the densest run {condition}")
+        return effect(runs)
+
+    return learned
+
+
+def areas_of_order(runs: SeedRuns) -> Sequence[float]:
+    """The area of O of each run. Raises `Undefined` where the layer holds the label before training."""
+    for run in runs.values():
+        require_not_told(run)
+    return area_of(TOLD)(runs)
+
+
 def stretched(run: Curves, factor: float) -> Curves:
     """The same run with every step multiplied by ``factor``: a planted difference in pace."""
     return run.replaced({"step": run.steps * factor})
@@ -78,10 +108,14 @@ def one_for_all(pick: Callable[[Sequence[float]], float]) -> Change:
     """One run under every name: the condition changes nothing. ``pick`` chooses its level."""
 
     def change(runs: SeedRuns) -> SeedRuns:
-        run = runs[_condition_at(runs, pick)]
-        return dict.fromkeys(runs, run)
+        return under_every_name(runs[_condition_at(runs, pick)], runs)
 
     return change
+
+
+def under_every_name(run: Curves, runs: SeedRuns) -> dict[str, Curves]:
+    """The rows of one run under every name. Each condition keeps its own spec, which some effects read."""
+    return {condition: replace(run, spec=own.spec) for condition, own in runs.items()}
 
 
 def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
@@ -96,7 +130,8 @@ def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
         of_chosen = dict(zip(runs, levels(list(runs)), strict=True))[chosen]
         factors = [(level / of_chosen) ** slope for level in levels(list(runs))]
         fastest = min(factors)
-        return {c: delayed(runs[chosen], factor / fastest) for c, factor in zip(runs, factors, strict=True)}
+        alike = under_every_name(runs[chosen], runs)
+        return {c: delayed(run, factor / fastest) for (c, run), factor in zip(alike.items(), factors, strict=True)}
 
     return change
 

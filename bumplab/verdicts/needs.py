@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from bumplab.config import ROLES, Role
-from bumplab.verdicts.claim import Claim, Part, SeedRuns
+from bumplab.profiles import Profile
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, SeedRuns
 from bumplab.verdicts.curves import Curve, Curves, Undefined
-from bumplab.verdicts.worlds import world
+from bumplab.verdicts.worlds import untrained, world
 
 READINGS = ("told", "seen", "canvas")
 """Readings of a role that not every subject gives, by the first word of the last part of a number's name."""
@@ -60,6 +61,29 @@ def without_missing(claim: Claim, given: Collection[str]) -> Claim:
     """The claim without the parts that are only shown and read what is not among ``given``."""
     read = needs_of(claim)
     return replace(claim, parts=tuple(part for part in claim.parts if part.judges or read[part.name] <= set(given)))
+
+
+def unreadable(claim: Claim, profile: Profile) -> str:
+    """Why a part's effect or premise cannot be computed at a profile, in one line; empty where all can.
+
+    Each is tried on runs that learned nothing. It may find them undefined. Any other error would come after hours of
+    training: a number that no row holds, or a condition that the part's runs lack.
+    A claim without runs has no such wait.
+    """
+    for part in () if claim.certain else claim.parts:
+        try:
+            runs = {c: untrained(spec) for c, spec in claim.runs_of(part)(profile, FIRST_SEED).items()}
+            for effect in (part.effect, part.premise.effect if part.premise else None):
+                if effect is not None:
+                    with suppress(Undefined):
+                        effect(runs)
+        except Exception as error:
+            problem = " ".join(f"{type(error).__name__}: {error}".split())
+            return (
+                f"part {part.name!r} cannot be computed ({problem}): its effect and premise may read the numbers of "
+                "bumplab/measure/names.py, of the conditions of its runs"
+            )
+    return ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ UNTRAINED = {
         "ceiling": 0.9,
         "flatness": 0.17,
         "told_flatness": 0.17,
-        "canvas": 0.97,
+        "canvas": 0.02,
         "seen": 0.5,
         "told": 0.0,
     },

@@ -130,8 +130,7 @@ def check_controls(claim, trained=None, profile=QUICK):
     own = world(quiet(claim), {}, np.random.default_rng(len(claim.id)), CONTROL_LOOKS.last, profile)
     for control in claim.controls:
         runs = own if control.change else _trained(control, trained[control.name], profile)
-        verdict = decide_control(claim, control, runs, CONTROL_LOOKS)
-        assert verdict.passed, (control.name, verdict.verdict, verdict.reason)
+        _check_tells(claim, control, runs)
 
 
 def check_rendered(claim, name, profile=QUICK):
@@ -141,8 +140,17 @@ def check_rendered(claim, name, profile=QUICK):
     by_seed = []
     for seed in range(FIRST_SEED, FIRST_SEED + CONTROL_LOOKS.last):
         by_seed.append({condition: _measured(spec) for condition, spec in control.runs(few, seed).items()})
-    verdict = decide_control(claim, control, lambda part, count: by_seed[:count], CONTROL_LOOKS)
-    assert verdict.passed, (name, verdict.verdict, verdict.reason)
+    _check_tells(claim, control, lambda part, count: by_seed[:count])
+
+
+def _check_tells(claim, control, runs):
+    """The control tells its world, and every part that it names is broken there in each seed, or kept."""
+    verdict = decide_control(claim, control, runs, CONTROL_LOOKS)
+    assert verdict.passed, (control.name, verdict.verdict, verdict.reason)
+    for part in claim.under(control).parts:
+        seeds = [mark_of(part, one, FIRST_SEED) for one in runs(part, CONTROL_LOOKS.last)]
+        expected = "in" if control.positive else "out"
+        assert [seed.mark for seed in seeds] == [expected] * CONTROL_LOOKS.last, (control.name, part.name, seeds)
 
 
 def _measured(spec):

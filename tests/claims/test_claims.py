@@ -1,5 +1,6 @@
 """What holds of every claim: its plan, its words, its design, and that it drops no seed."""
 
+import re
 from itertools import chain
 
 import pytest
@@ -35,6 +36,7 @@ def test_a_claim_is_certain_where_it_trains_nothing(claim):
 def test_a_claim_has_a_design_for_each_judged_part_and_a_broken_world(claim):
     for part in claim.judged_parts:
         assert part.design.source, part.name
+        assert not re.search(r"\b\w+\.(md|txt|toml|json)\b", part.design.source), "it says what was seen"
         assert part.region.low < part.design.effect < part.region.high, f"{part.name}: its design would not support it"
         assert isinstance(part.effect, Compared) or part.design.spread > 0, part.name
     assert claim.plant is not None
@@ -65,6 +67,18 @@ def test_a_claim_can_be_decided_at_each_profile_that_decides(claim):
         if profile.decides:
             conditions = {part.name: list(claim.runs_of(part)(profile, FIRST_SEED)) for part in claim.judged_parts}
             assert problem_at(claim, looks, conditions) == "", profile.name
+
+
+@of_each
+def test_a_change_of_measurements_leaves_each_condition_its_own_spec(claim):
+    """Some effects read the spec: a control changes what was measured, and nothing else."""
+    runs, _ = one_seed(claim)
+    for control in claim.controls:
+        if control.change is not None:
+            for part in claim.under(control).parts:
+                own = runs_of(claim, part, runs)
+                changed = control.change(own)
+                assert {c: run.spec for c, run in changed.items()} == {c: run.spec for c, run in own.items()}
 
 
 @of_each

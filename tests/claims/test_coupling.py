@@ -6,7 +6,7 @@ import pytest
 from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.decision import mark_of
-from bumplab.verdicts.worlds import level, rise, run
+from bumplab.verdicts.worlds import learning, level, ramp, rise, run
 from tests.claims.checks import (
     PROFILES,
     check_planted,
@@ -76,6 +76,21 @@ def test_images_without_a_bump_say_nothing_of_x():
     assert mark_of(CROSS, made, FIRST_SEED).mark == "out"
     assert mark_of(CROSS, made, FIRST_SEED).low == 0.0
     assert mark_of(ALL_IMAGES, made, FIRST_SEED).mark == "in"
+
+
+def test_coupling_is_planted_in_a_slow_seed_too():
+    """Half of the dense run's images show one bump after 0.3 of its steps, and a right one after 0.6."""
+
+    def late(spec):
+        single, right = (ramp(spec, share * spec.training.steps) for share in (0.3, 0.6))
+        return learning("probe", right, single)
+
+    (control,) = (control for control in CLAIM.controls if control.positive)
+    for part in CLAIM.under(control).parts:
+        specs = CLAIM.runs_of(part)(QUICK, FIRST_SEED)
+        slow = {c: run(spec, late(spec)) for c, spec in specs.items()}
+        mark = mark_of(part, slow, FIRST_SEED)
+        assert mark.mark == "in", (part.name, mark)
 
 
 def test_a_seed_that_draws_no_bumps_is_neither():

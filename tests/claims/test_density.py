@@ -7,9 +7,9 @@ from bumplab import profiles
 from bumplab.data.bumps import label_grid
 from bumplab.profiles import QUICK
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import mark_of
-from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
-from tests.claims.checks import check_planted, check_reads, check_verdicts, claim_of, one_seed
+from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of, untrained
+from tests.claims.checks import LOOKS, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("density")
 PART = {part.name: part for part in CLAIM.parts}
@@ -25,10 +25,28 @@ def test_it_reads_what_was_planted():
 
 
 def test_each_part_reads_its_own_numbers():
-    ends = {"d=0.1": {TOLD}, "d=4": {TOLD}}
+    ends = {"d=0.1": {TOLD, RIGHT}, "d=4": {TOLD}}
     clocks = {f"time in {clock}": {RIGHT, "step"} for clock in ("steps", "epochs", "distinct labels")}
-    areas = {"order sooner": {TOLD, "step"}, "error lower": {ERROR, "step"}, "right sooner": {RIGHT, "step"}}
+    areas = {}
+    for name, read in (("order sooner", TOLD), ("error lower", ERROR), ("right sooner", RIGHT)):
+        areas[name] = {c: {read, "step"} | ({RIGHT} if c == "d=0.1" else set()) for c in specs_of(CLAIM)}
     check_reads(CLAIM, areas | clocks | {"catches up": ends})
+
+
+@pytest.mark.parametrize("name", [part.name for part in CLAIM.judged_parts])
+def test_a_network_that_learns_nothing_neither_supports_nor_contradicts(name):
+    nothing = {condition: untrained(spec) for condition, spec in specs_of(CLAIM).items()}
+    assert "d=0.1 has not learned" in mark_of(PART[name], nothing, 0).problem
+    verdict = judge(PART[name], [nothing] * LOOKS.last, LOOKS, 1)
+    assert verdict.verdict == "INCONCLUSIVE", verdict.reason
+
+
+@pytest.mark.parametrize(("dense", "sparse", "mark"), [(0.9, 0.85, "in"), (0.9, 0.75, "out"), (0.1, 0.3, "out")])
+def test_a_sparse_run_catches_up_with_a_dense_one_that_is_in_order(dense, sparse, mark):
+    runs, _ = one_seed(CLAIM)
+    ends = {"d=0.1": dense, "d=4": sparse}
+    runs |= {c: run(runs[c].spec, {RIGHT: level(runs[c].spec, 0.9)}, {TOLD: end}) for c, end in ends.items()}
+    assert mark_of(PART["catches up"], runs, 0).mark == mark
 
 
 def runs_with(curve_of):

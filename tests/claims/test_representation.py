@@ -1,4 +1,4 @@
-"""Representation: order and right bumps belong together within a seed, and no bumps are right without order."""
+"""Representation: no bumps are right without order. That both go together across increments is shown alone."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def by_rank(told, right):
 
 def test_what_counts_is_the_order_of_the_right_bumps_and_not_of_the_increments():
     """Here the largest increment learns first. Order still goes with accuracy, or against it."""
-    with_accuracy, against = by_rank((1, 2, 3), (4, 5, 6)), by_rank((3, 2, 1), (4, 5, 6))
+    with_accuracy, against = by_rank((1, 2, 3), (6, 7, 8)), by_rank((3, 2, 1), (6, 7, 8))
     assert mark_of(TOGETHER, with_accuracy, 0).low == pytest.approx(1)
     assert mark_of(TOGETHER, against, 0).low == pytest.approx(-1)
     for runs, weights, hits in ((with_accuracy, (1, 2, 3), 2), (against, (3, 2, 1), 0)):
@@ -48,16 +48,25 @@ def test_what_counts_is_the_order_of_the_right_bumps_and_not_of_the_increments()
         assert support == pytest.approx(evidence.guarded(factors, hits, 2 - hits))
 
 
+def test_an_increment_that_changes_both_brings_them_together_so_this_does_not_judge():
+    """Order and right bumps have noise of their own, and fall with the increment alike."""
+    random = np.random.default_rng(0)
+    falls = np.array([2.0, 1.0, 0.0])
+    seeds = [by_rank(2 + falls + random.normal(0, 0.5, 3), 7 + falls + random.normal(0, 0.5, 3)) for _ in range(14)]
+    assert judge(TOGETHER, seeds, LOOKS, 1).verdict == "SUPPORTED"
+    assert TOGETHER not in CLAIM.judged_parts
+
+
 def test_equal_right_bumps_show_no_order():
-    verdict = judge(TOGETHER, [by_rank((1, 2, 3), (5, 5, 5))] * 4, LOOKS, 1)
+    verdict = judge(TOGETHER, [by_rank((1, 2, 3), (6, 6, 6))] * 4, LOOKS, 1)
     assert [(seed.mark, seed.low) for seed in verdict.seeds] == [("out", 0.0)] * 4
     assert verdict.support == pytest.approx(evidence.guarded(1.0, 0, 4))
 
 
 def test_a_seed_whose_right_bumps_are_unknown_counts_against_both():
-    runs = by_rank((1, 2, 3), (4, 5, 6))
-    first = next(iter(runs))
-    runs[first] = runs[first].replaced({RIGHT: np.full(len(runs[first].steps), np.nan)})
+    runs = by_rank((1, 2, 3), (6, 7, 8))
+    last = list(runs)[-1]
+    runs[last] = runs[last].replaced({RIGHT: np.full(len(runs[last].steps), np.nan)})
     verdict = judge(TOGETHER, [runs] * 3, LOOKS, 1)
     assert [seed.mark for seed in verdict.seeds] == ["neither"] * 3
     assert verdict.support < 1
@@ -79,8 +88,9 @@ def test_the_share_of_right_bumps_without_order_is_a_tenth_at_the_edge():
 
 
 def test_it_is_undefined_where_the_label_is_held_or_nothing_is_right():
-    held, wrong = by_rank((9.5, 9.6, 9.7), (4, 5, 6)), by_rank((1, 2, 3), (1, 2, 3))
+    held, wrong = by_rank((9.5, 9.6, 9.7), (6, 7, 8)), by_rank((1, 2, 3), (1, 2, 3))
     assert "holds the label before training" in mark_of(TOGETHER, held, 0).problem
+    assert "d=0.1 has not learned" in mark_of(TOGETHER, wrong, 0).problem
     assert "no run draws" in mark_of(PART["no accuracy without order"], wrong, 0).problem
 
 

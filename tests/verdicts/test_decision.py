@@ -208,7 +208,7 @@ def premise():
 
 def test_without_its_premise_a_part_is_not_testable():
     for effect in (IN, OUT):
-        for numbers, holds in (([1, 1, -1], True), ([1, -1, -1], False), ([1, -1], False), ([None, None, 1], False)):
+        for numbers, holds in (([1, 1, -1], True), ([1, -1, -1], False), ([1, -1], True), ([None, None, 1], False)):
             seeds = [seed(v=effect, p=number) for number in numbers * 5]
             verdict = judge(part(premise=premise()), seeds, Looks(2, 15, needed=180.0), 1)
             assert verdict.premise.holds == holds, numbers
@@ -231,11 +231,11 @@ def test_a_failed_run_has_no_premise():
 
 
 def test_a_claim_is_not_contradicted_by_evidence_of_parts_that_are_not_testable():
-    """The premise holds up to 7 seeds. At 8 the mean of the evidence against both parts is enough."""
+    """The premise holds up to 8 seeds. At 9 the mean of the evidence against both parts is enough."""
     seeds = [seed(v=OUT, w=OUT, p=1.0 if i < 4 else -1.0) for i in range(14)]
     both = claim(part("v", premise=premise()), part("w", premise=premise()))
     verdict = decide(both, first(seeds), LOOKS)
-    assert [(len(shown.seeds), shown.against >= LOOKS.needed) for shown in verdict.parts] == [(8, True)] * 2
+    assert [(len(shown.seeds), shown.against >= LOOKS.needed) for shown in verdict.parts] == [(9, True)] * 2
     assert verdict.verdict == "INCONCLUSIVE"
 
 
@@ -329,6 +329,15 @@ def test_a_control_is_tried_on_its_own_parts_without_their_premises():
     verdict = decide_control(tried, control, first([seed(v=IN, w=OUT, p=-1.0)] * 14), LOOKS)
     assert verdict.passed
     assert [shown.name for shown in verdict.parts] == ["w"]
+
+
+def test_a_false_world_breaks_every_part_that_its_control_names():
+    """Each part is judged alone, so a world that breaks one of two guards only that one."""
+    control = Control("world", "", change=lambda runs: runs)
+    both = claim(part("v"), part("w"), controls=(control, Control("true", "", change=lambda runs: runs, positive=True)))
+    for v, w, verdict in ((OUT, OUT, "CONTRADICTED"), (OUT, IN, "INCONCLUSIVE"), (IN, IN, "SUPPORTED")):
+        tried = decide_control(both, control, first([seed(v=v, w=w)] * 5), Looks(3, 5, needed=180.0))
+        assert (tried.verdict, tried.seeds) == (verdict, 5)
 
 
 def test_a_control_that_cannot_tell_makes_the_claim_inconclusive():

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from bumplab.config import ROLES
+from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import Design, Premise, Region
-from bumplab.verdicts.needs import NEEDS, delivered, missing, needs_of, without_missing
+from bumplab.verdicts.needs import NEEDS, delivered, missing, needs_of, unreadable, without_missing
 from tests.verdicts.planted import CLAIM
 from tests.verdicts.seeds import part
 
@@ -60,3 +61,19 @@ def test_a_subject_delivers_its_roles_and_the_readings_that_it_says():
     assert delivered(Subject({}, tells=True)) == {"told"}
     assert delivered(Subject({}, sees=True)) == {"seen", "canvas"}
     assert delivered(Subject(roles, tells=True, sees=True)) == set(NEEDS)
+
+
+def test_what_no_run_could_show_is_refused_before_any_training():
+    """A misspelt number, a condition that the runs lack, and a premise that needs what is not measured."""
+    read = part("read", Region(low=0), effect=reading("probe.correct"), design=Design(1.0, 1.0, "s"))
+    of_premise = Premise("p", "n", "u", Region(low=0), reading("probe.corect"))
+    for tried, words in (
+        (read, ""),
+        (replace(read, effect=reading("probe.corect")), "KeyError: 'probe.corect'"),
+        (replace(read, effect=lambda runs: runs["sparse"].last("probe.correct")), "KeyError: 'sparse'"),
+        (replace(read, premise=of_premise), "KeyError: 'probe.corect'"),
+    ):
+        problem = unreadable(replace(CLAIM, parts=(tried,), controls=()), QUICK)
+        assert words in problem, tried
+        assert (problem == "") == (words == "")
+        assert "\n" not in problem

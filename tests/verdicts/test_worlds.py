@@ -46,6 +46,11 @@ def test_an_untrained_run_has_the_rows_that_are_measured_with_possible_values(sp
     assert (made.spec, made.failed) == (spec, None)
 
 
+def test_an_untrained_layer_holds_no_order():
+    """Its order is learned: a claim on it is undefined where the layer holds the label before training."""
+    assert all(abs(untrained_value(f"layer4.{name}", SPEC)) < 0.1 for name in ("order", "told", "told_x", "canvas"))
+
+
 def test_no_measured_number_is_without_an_untrained_value():
     odd = {
         name for spec in SPECS for name in row_names(spec, spec.training.steps) if untrained_value(name, spec) == 0.0
