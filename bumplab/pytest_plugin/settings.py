@@ -14,7 +14,7 @@ from bumplab.verdicts import needs, suite
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, exploring
 from bumplab.verdicts.decision import problem_at
 from bumplab.verdicts.evidence import CONTROL_NEEDED, fewest_seeds
-from bumplab.verdicts.looks import Looks
+from bumplab.verdicts.looks import MAX_SEEDS, MIN_SEEDS, Looks
 from bumplab.verdicts.variation import Variation
 
 
@@ -91,11 +91,11 @@ class Settings:
 
     def problem(self, claim: Claim) -> str:
         """Why the claim can never be decided with these settings, in one line; empty where it can."""
-        if not self.profile.decides or self.lacking(claim):
+        if self.lacking(claim):
             return ""
-        problem = problem_at(claim, self.looks, self.conditions(claim))
-        advice = "raise --max-seeds or choose another --profile"
-        return problem and f"claim {claim.id!r} at the profile {self.profile.name}: {problem}: {advice}"
+        looks = self.looks if self.profile.decides else replace(self.looks, first=MIN_SEEDS, last=MAX_SEEDS)
+        problem = needs.unreadable(claim, self.profile) or problem_at(claim, looks, self.conditions(claim))
+        return problem and f"claim {claim.id!r} at the profile {self.profile.name}: {problem}"
 
     def problem_of_control(self, claim: Claim, control: Control) -> str:
         """Why no run can show whether the control tells its world, in one line; empty where runs can."""

@@ -29,6 +29,9 @@ class Tables:
         if session.testsfailed or options.only_lists(self.config):
             return None
         claims = in_the_papers_order([claim for claim, _ in items.claims_of(session.items)])
+        problems = [problem for claim in claims if (problem := self.settings.problem(claim))]
+        if problems and not options.value(self.config, "check"):
+            raise options.usage_error(problems[0])
         try:
             with warnings_as_usual():
                 if options.value(self.config, "power"):

@@ -126,7 +126,7 @@ def test_an_exploratory_verdict_fails_no_test_but_a_blind_control_does(suite, mo
 def test_too_few_seeds_for_a_control_fail_no_test(suite):
     """The only claim with chance compares conditions. It is decided after three seeds, and a control needs five."""
     more = """Part("order", "words", "holds", "", Region(low=0), "why", Compared(
-        lambda runs: [run.last("value") * level for level, run in enumerate(runs.values())], rising)),"""
+        lambda runs: [run.last("image.order") * level for level, run in enumerate(runs.values())], rising)),"""
     conditions = "{f'd={d}': profile.run(seed, dx=d) for d in (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0)}"
     (suite.folder / "claims" / "test_hole.py").unlink()
     suite.write("sigma", "1.0")

@@ -43,7 +43,8 @@ def test_a_terminal_that_has_gone_costs_neither_verdict_nor_report(suite):
 
 def test_the_display_outlives_a_terminal_that_closes_and_a_worker_that_dies(suite):
     """The terminal's closing sends a signal to the session. The claim of the dead worker has an entry all the same."""
-    suite.write("sigma", '__import__("os")._exit(1)', "{'a': profile.run(seed, dx=2.0)}")
+    dies = 'runs["a"].last("image.order") and __import__("os")._exit(1)'
+    suite.write("sigma", dies, "{'a': profile.run(seed, dx=2.0)}")
     ours, theirs = pty.openpty()
     session = subprocess.Popen(
         suite.command("-k", "density or sigma", "-n", "2"), cwd=suite.folder, stdout=theirs, stderr=theirs,

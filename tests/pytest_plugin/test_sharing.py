@@ -14,7 +14,7 @@ def test_a_worker_without_claims_trains_what_an_open_claim_adds(suite, monkeypat
         path.unlink()
     for name in TRIVIAL:
         suite.write(name, "1.0")
-    suite.write("seeds", 'runs["a"].last("value")', "{'a': profile.run(seed), 'b': profile.run(seed, dx=4.0)}")
+    suite.write("seeds", 'runs["a"].last("image.order")', "{'a': profile.run(seed), 'b': profile.run(seed, dx=4.0)}")
     killed = suite.folder / ".runs" / "progress" / "killed"
     killed.mkdir(parents=True)
     unwanted = json.loads(profiles.get("quick").run(99).to_json())
