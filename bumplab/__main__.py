@@ -20,6 +20,7 @@ from rich.table import Table
 
 from bumplab.config import RunSpec
 from bumplab.report import compare, document, matrix
+from bumplab.report.wording import counted_reports
 from bumplab.runs import space
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
@@ -106,14 +107,14 @@ def _report(options: argparse.Namespace) -> None:
     if options.matrix:
         page = options.to if options.to is not None else Path("matrix.html")
         made = matrix.write(options.matrix, page)
-        Console().print(cell(f"{page}: {len(made.rows)} claims, {len(made.columns)} reports"))
+        Console().print(cell(f"{page}: {len(made.rows)} claims, {counted_reports(len(made.columns))}"))
     elif options.schema:
         print(document.json_schema().decode())
     elif options.history:
         page = options.history / "index.html"
         reports = compare.reports_in(options.history, lambda error: _print_error(f"passed over: {error}"))
         replace_text(page, compare.history_page(reports))
-        Console().print(cell(f"{page}: {len(reports)} reports"))
+        Console().print(cell(f"{page}: {counted_reports(len(reports))}"))
     else:
         old, new = map(compare.read, options.compare)
         _compare(old, new, Console())

@@ -1,4 +1,4 @@
-"""What would have been seen anyway: the paper's measures where nothing was learned, from the runs of a report."""
+"""What would have been seen anyway: the paper's measures before and after training, and what else they contain."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from bumplab.runs.store import RunRecord
-from bumplab.verdicts.effects import TOLD
+from bumplab.verdicts.effects import PASSED_THROUGH, TOLD
 
 CEILING = "on_grid.ceiling"
-PASSED_THROUGH = {"encoder": "encoder", "bottleneck": "bottleneck", "layer4-injected": "layer 4 after its injection"}
+OTHER_ROLES = {"encoder": "encoder", "bottleneck": "bottleneck", "layer4-injected": "layer 4 after its injection"}
 """Roles through which the label passes, each with its words."""
 TRAINED_AND_UNTRAINED = (
     (
         TOLD,
         "O of layer 4 as told (first sampling step)",
-        "The input is pure noise here, so all of this O is the label. The claims judge its rise above the untrained O.",
+        "The input is pure noise here, so all of this O is the label. The claims judge the O itself. They refuse a run "
+        f"with an O above {PASSED_THROUGH:g} before training.",
     ),
     (
         "layer4.canvas",
         "O of layer 4 on a white canvas, told the true labels",
-        "No image shows a bump here. The network passes the label on to layer 4, whether it has learned or not.",
+        "No image shows a bump here, so all of this O is the label. At quick an untrained network reads 0.01 and 0.04, "
+        "and a trained one 0.98 and 0.87 (exploring seeds 0 and 1). Passing the label on is learned too.",
     ),
     (
         "layer4.order",
@@ -65,7 +67,7 @@ def rows(records: Sequence[RunRecord], by_condition: Mapping[str, Sequence[RunRe
             made.append(Row(what, _median(finished, name, 0), _median(finished, name, -1), tells))
     for reading, words in (("told", "as told"), ("order", "as the image is drawn")):
         medians = []
-        for role, role_words in PASSED_THROUGH.items():
+        for role, role_words in OTHER_ROLES.items():
             if any(f"{role}.{reading}" in record.rows[-1] for record in finished):
                 medians.append(f"{role_words} {_median(finished, f'{role}.{reading}', -1)}")
         if medians:

@@ -59,6 +59,8 @@ def read(path: Path) -> Report:
     except (OSError, Damaged) as error:
         problem = getattr(error, "strerror", error)
         raise ValueError(f"{path}: cannot be read ({problem}): give a report's .html or .json") from error
+    except document.OtherSchema as error:
+        raise ValueError(f"{path}: {error}") from error
     except (RecursionError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}"
         if len(problem) > 2 * SHOWN_ENDS:

@@ -256,7 +256,11 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 class _Version(Struct):
-    schema: int
+    schema: Annotated[int, Meta(ge=0, le=9999)]
+
+
+class OtherSchema(ValueError):
+    """The JSON is that of a report in another schema. The message completes ``<its path> ...``."""
 
 
 def encode(report: Report) -> bytes:
@@ -269,11 +273,12 @@ def encode(report: Report) -> bytes:
 def decode(text: bytes) -> Report:
     """The report in this JSON.
 
-    Raises ValueError or RecursionError unless it holds what the types above say, in schema `SCHEMA`.
+    Raises ValueError or RecursionError unless it holds what the types above say, and `OtherSchema` in another schema.
     """
     schema = msgspec.json.decode(text, type=_Version).schema
     if schema != SCHEMA:
-        raise ValueError(f"schema {schema}: must be {SCHEMA}, as seeds are counted there: write the report again")
+        advice = "judge again with pytest claims" if schema < SCHEMA else "read it with the version that wrote it"
+        raise OtherSchema(f"is a report of schema {schema}: this version reads {SCHEMA}, which counts seeds; {advice}")
     return msgspec.json.decode(text, type=Report)
 
 

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 
 from bumplab.verdicts.curves import Curve, Curves
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # distinct for any colour vision (Okabe and Ito)
-MARKERS = ("o", "s", "^", "D")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Distinct for any colour vision (Okabe and Ito). Their yellow is left out: it is too pale on white."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 UNITS = {
     "error": "error, pixels",
     **dict.fromkeys(("order", "told", "seen", "canvas"), "order O"),
@@ -66,14 +67,17 @@ def learning_curves(
 
     ``names`` has the titles of the curves by name, ``keys`` the runs' keys by condition. The mean is that of the seeds
     that reach a checkpoint. Each seed has a point at each checkpoint of the first curve, which links to
-    ``#<key>/<step>``.
+    ``#<key>/<step>``. Raises ValueError where there are more curves than `COLOURS`.
     """
+    count = len(names)
+    if count > len(COLOURS):
+        raise ValueError(f"{count} curves: at most {len(COLOURS)} can be told apart: name fewer in the claim")
     columns = min(len(conditions), len(names))
     size = 3.1 * len(conditions) + 0.6, 2.6 + 0.2 * math.ceil(len(names) / columns)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
     for axis, (condition, runs) in zip(axes, conditions.items(), strict=True):
-        for (name, title), colour, marker in zip(names.items(), COLOURS, MARKERS, strict=False):
+        for (name, title), colour, marker in zip(names.items(), COLOURS[:count], MARKERS[:count], strict=True):
             for run in runs:
                 axis.plot(run.steps, curve(run, name), color=colour, alpha=0.35, lw=0.8)
             steps = max((run.steps for run in runs), key=len)

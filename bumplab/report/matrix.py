@@ -94,7 +94,7 @@ def write(paths: Sequence[Path], page: Path) -> Matrix:
         "matrix": matrix,
         "same": same,
         "different": different,
-        "error_rate": error_rate(matrix.columns),
+        "error_rate": error_rate(matrix),
         "not_judged": NOT_JUDGED,
     }
     html = templates.get_template("matrix.html.j2").render(shown)
@@ -212,14 +212,19 @@ def settings(columns: Sequence[Column]) -> tuple[list[str], list[str]]:
     return same, different
 
 
-def error_rate(columns: Sequence[Column]) -> str:
-    """The bound on false verdicts, of each column and of all of them."""
-    rates = [column.family_alpha for column in columns]
+def error_rate(matrix: Matrix) -> str:
+    """The bound on false verdicts, of each column without exploratory verdicts and of all of them."""
+    explored = [any(row.cells[i].exploratory for row in matrix.rows) for i in range(len(matrix.columns))]
+    pairs = zip(matrix.columns, explored, strict=True)
+    rates = [column.family_alpha for column, is_explored in pairs if not is_explored]
+    if not rates:
+        return ""
     each = " or ".join(f"{rate:.3g}" for rate in dict.fromkeys(rates))
     text = (
-        "Whatever the distribution of effects between seeds, a column has any claim falsely SUPPORTED with probability "
-        f"at most {each}."
+        f"A column {'without EXPLORATORY verdicts ' if any(explored) else ''}has any claim falsely SUPPORTED with "
+        f"probability at most {each}, whatever the distribution of effects between seeds."
     )
-    if len(columns) == 1:
+    if len(rates) == 1:
         return text
-    return f"{text} By the union bound, the whole matrix has one with probability at most {min(1.0, sum(rates)):.3g}."
+    columns = "these columns together have" if any(explored) else "the whole matrix has"
+    return f"{text} By the union bound, {columns} one with probability at most {min(1.0, sum(rates)):.3g}."

@@ -16,12 +16,15 @@ from bumplab.report.document import (
     SubjectEntry,
 )
 from bumplab.verdicts.claim import EXPLORING_BELOW
-from bumplab.verdicts.evidence import CONTROL_NEEDED
+from bumplab.verdicts.evidence import CONTROL_NEEDED, fewest_seeds
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "SKIPPED": "-"}
 MARKS = {"in": "●", "out": "✕", "neither": "○"}
 """A sign for each mark of a seed: colour alone never tells marks apart."""
+LEAST = fewest_seeds(CONTROL_NEEDED)
+"""The fewest seeds by which a control can tell its world."""
 RECOGNISED, NOT_RECOGNISED = "✓ recognised", "✗ not recognised"
+TOO_FEW = f"○ too few seeds to tell ({LEAST} needed)"
 """What `control_outcome` says."""
 BUILT_IN = "the paper's UNet (built in)"
 SHARE_KEPT = "Its share of the error rate is not spent."
@@ -155,15 +158,27 @@ def seeds_used(claim: ClaimEntry, most: int) -> str:
 
 
 def control_outcome(control: ControlEntry) -> str:
-    """Whether the claim's code told the control's world for what it is."""
-    return RECOGNISED if control.passed else NOT_RECOGNISED
+    """Whether the claim's code told the control's world for what it is, or had too few seeds to tell."""
+    if control.passed:
+        return RECOGNISED
+    return TOO_FEW if _has_too_few_seeds(control) else NOT_RECOGNISED
+
+
+def _has_too_few_seeds(control: ControlEntry) -> bool:
+    decided = any(part.verdict != "INCONCLUSIVE" for part in control.parts if part.judges)
+    return not control.passed and not decided and control.seeds < LEAST
 
 
 def controls_count(claim: ClaimEntry) -> str:
-    """Such as ``2/3 recognised``, of the controls that were tried; "not run", or "none needed" without runs."""
+    """Such as ``2/3 recognised, 1 with too few seeds``, of the controls that were tried.
+
+    "not run" where there are none, or "none needed" without runs.
+    """
     if not claim.controls:
         return "not run" if claim.conditions else "none needed"
-    return f"{sum(control.passed for control in claim.controls)}/{len(claim.controls)} recognised"
+    few = sum(map(_has_too_few_seeds, claim.controls))
+    counted = f"{sum(control.passed for control in claim.controls)}/{len(claim.controls)} recognised"
+    return f"{counted}, {few} with too few seeds" if few else counted
 
 
 def reason_of(entry: Entry) -> str:
@@ -199,19 +214,30 @@ def surprise(entry: Entry) -> str:
 
 
 def error_rate(report: Report) -> str:
-    """How much evidence a verdict needs, and what that bounds."""
+    """How much evidence a verdict needs, and what that bounds. Nothing is bounded where verdicts are exploratory."""
     needed = report.looks.needed
-    certain = [claim.claim for claim in report.claims if claim.judged and not claim.seeds]
+    guards = f"A control needs evidence of {CONTROL_NEEDED:g}: it guards a claim and spends nothing of the rate."
+    if exploratory(report):
+        return f"Each part needs evidence of {needed:.3g}. {guards}"
     sharing = round(needed * report.family_alpha)
-    text = (
-        f"The {sharing} claims with chance in them share a rate of {report.family_alpha:g}. So each needs evidence of "
-        f"{needed:.3g}. Where a part is false, the mean of its evidence is at most 1 after any number of seeds. By "
-        f"Ville's inequality it ever reaches {needed:.3g} with a chance of at most 1 in {needed:.3g}. This holds for "
-        "any distribution of effects, and however often one looks. "
-    )
+    certain = [claim.claim for claim in report.claims if claim.judged and not claim.seeds]
+    sentences = [
+        f"The suite falsely supports any claim with probability at most {report.family_alpha:g}.",
+        "The same bound holds for falsely contradicting any.",
+        f"The {sharing} claims with chance in them share this rate. So each needs evidence of {needed:.3g}.",
+        "Where at most half of all seeds lie in a part's region, the evidence of its counted seeds ever reaches",
+        f"{needed:.3g} with a chance of at most 1 in {needed:.3g}, by Ville's inequality.",
+        "This holds for any distribution of effects, and however often one looks.",
+    ]
+    if any(part.method == "compared" for claim in report.claims for part in claim.parts):
+        sentences += [
+            "Conditions compared within a seed are falsely supported in at most",
+            f"1 in {needed:.3g} sessions if they have no effect. If at most half of all seeds lie in the region,",
+            f"they are supported in at most 3 in {needed:.3g} sessions.",
+        ]
     if certain:
-        text += f"Nothing is drawn at random for {', '.join(certain)}, which spends none of the rate. "
-    return f"{text}A control needs evidence of {CONTROL_NEEDED:g}: it guards a claim and spends none either."
+        sentences.append(f"Nothing is drawn at random for {', '.join(certain)}, which spends none of the rate.")
+    return " ".join([*sentences, guards])
 
 
 def exploratory(report: Report) -> str:
@@ -225,17 +251,28 @@ def exploratory(report: Report) -> str:
 
 
 def savings(report: Report) -> str:
-    """What was saved by ending at the first settled look. Empty where it is unknown or nothing was trained."""
+    """What was saved by ending parts where they were settled. Empty where it is unknown or nothing."""
     saved, looks = report.saved, report.looks
-    if saved is None or not saved.steps_at_last_look:
+    if saved is None or saved.steps_used >= saved.steps_at_last_look or not any(map(_has_settled, report.claims)):
         return ""
     runs = saved.runs_at_last_look - saved.runs_used
     share = 1 - saved.steps_used / saved.steps_at_last_look
     return (
-        f"Claims and their controls were settled with {saved.runs_used} training runs. With {looks.last} seeds for "
-        f"each they would have taken {saved.runs_at_last_look}. That saved {runs} runs, {100 * share:.0f} % of the "
-        "training steps."
+        f"A part ends where more seeds cannot change its verdict. The claims and their controls took {saved.runs_used} "
+        f"training runs. With {looks.last} seeds for each they would have taken {saved.runs_at_last_look}. That saved "
+        f"{runs} runs, {100 * share:.0f} % of the training steps."
     )
+
+
+def _has_settled(claim: ClaimEntry) -> bool:
+    """Whether a part with chance in it is settled, of the claim or of one of its controls."""
+    parts = [part for entry in (claim, *claim.controls) for part in entry.parts]
+    return any(part.settled and part.judges and part.method != "certain" for part in parts)
+
+
+def counted_reports(count: int) -> str:
+    """Such as ``1 report``."""
+    return f"{count} report{'s' * (count != 1)}"
 
 
 FUNCTIONS = {
@@ -258,6 +295,7 @@ FUNCTIONS = {
         error_rate,
         exploratory,
         savings,
+        counted_reports,
         subject_name,
         about_subject,
         reason_of,

@@ -192,8 +192,28 @@ class TestInABrowser:
         for scheme in ("light", "dark"):
             opened.emulate_media(color_scheme=scheme)
             assert opened.evaluate("document.documentElement.scrollWidth <= 390"), scheme
+        self._dialog_fits_a_phone(opened)
         opened.emulate_media(media="print")
         opened.set_viewport_size({"width": 718, "height": 1000})
         cut = "[...document.querySelectorAll('.wide, .chart')].map(e => e.scrollWidth - e.clientWidth)"
         assert max(opened.evaluate(cut)) <= 0
         assert opened.evaluate("document.documentElement.scrollWidth <= 718")
+
+    def _dialog_fits_a_phone(self, opened):
+        """Its samples stand above its words, and its controls are on the screen before anybody scrolls."""
+        opened.set_viewport_size({"width": 400, "height": 700})
+        opened.evaluate(f"location.hash = '#{run_key(OWN[0])}/6'")
+        dialog = opened.locator("#checkpoint")
+        dialog.wait_for(state="visible")
+        assert dialog.evaluate("d => d.scrollWidth <= d.clientWidth")
+        sheet = opened.locator("#checkpoint-sheet").bounding_box()
+        for control in opened.locator("#checkpoint select, #checkpoint button").all():
+            box = control.bounding_box()
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= 400
+            assert sheet["y"] + sheet["height"] <= box["y"] <= box["y"] + box["height"] <= 700
+        opened.locator("#close").click()
+
+    def test_no_table_is_cut_on_a_screen_of_1200_pixels(self, opened):
+        opened.set_viewport_size({"width": 1200, "height": 900})
+        cut = "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
+        assert max(opened.evaluate(cut)) <= 0

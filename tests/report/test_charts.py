@@ -9,6 +9,8 @@ import pytest
 
 from bumplab.report import charts, figures
 from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.suite import OURS
+from bumplab.verdicts.suite import claims as claims_of
 from tests.report.planted import (
     DENSITY,
     HOSTILE,
@@ -95,6 +97,22 @@ def test_learning_curves_go_on_where_one_seed_failed():
     assert mean.get_xdata().tolist() == [0, 1, 2, 3]
     assert np.allclose(mean.get_ydata(), [-0.2, 0.2, 0.6, 0.8])
     assert axis.get_ylim()[0] < -0.4
+
+
+def test_every_learning_curve_is_drawn_and_differs_from_the_others():
+    names = {f"n{k}": f"title {k}" for k in range(len(figures.COLOURS))}
+    run = Curves([{"step": s, **dict.fromkeys(names, 0.5)} for s in (0, 1)], OWN[0])
+    figure = figures.learning_curves({"d": [run]}, names, {"d": ["k"]})
+    means = [line for line in figure.axes[0].lines if line.get_label() in names.values()]
+    assert [line.get_label() for line in means] == list(names.values())
+    for look in ("get_color", "get_marker"):
+        assert len({getattr(line, look)() for line in means}) == len(names), look
+    with pytest.raises(ValueError, match="8 curves"):
+        figures.learning_curves({"d": [run]}, {**names, "one more": "t"}, {"d": ["k"]})
+
+
+def test_the_curves_of_each_claim_can_be_told_apart():
+    assert max(len(claim.curves) for claim in claims_of(OURS)) <= len(figures.COLOURS)
 
 
 def test_learning_curves_say_what_they_measure():

@@ -128,7 +128,10 @@ def no_reports():
         (f'{{"schema": {SCHEMA}}}', "profile"),
         ("[" * 100_000, "is no report"),
     )
-    yield text.replace(f'"schema": {SCHEMA}', '"schema": 99'), "schema 99: must be 7"
+    yield (
+        text.replace(f'"schema": {SCHEMA}', '"schema": 6'),
+        "bad.json: is a report of schema 6",
+    )
     yield text.replace('"purpose": "test"', f'"purpose": {"[" * 100_000}'), "is no report"
     yield text.replace(f'"reason": "{REASON}"', '"reason": "\\ud800 is half a pair"'), "is no report"
     yield text.replace(f'"reason": "{REASON}"', '"reason": "\xe9"').encode("latin-1"), "utf-8"
@@ -172,7 +175,7 @@ def test_what_is_no_file_of_ours_is_not_waited_for_and_named(tmp_path, capsys, m
     history = [sys.executable, "-m", "bumplab", "report", "--history", "."]
     run = partial(subprocess.run, history, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     listed = run()  # in a process of its own, which may be stopped where it waits for the pipe
-    assert (listed.returncode, listed.stdout) == (0, "index.html: 1 reports\n"), listed.stderr
+    assert (listed.returncode, listed.stdout) == (0, "index.html: 1 report\n"), listed.stderr
     problems = listed.stderr.splitlines()
     assert [problem.split(".json: ")[0] for problem in problems] == [f"passed over: {name}" for name in sorted(PLANTED)]
     monkeypatch.chdir(tmp_path)
@@ -269,6 +272,13 @@ def test_a_history_compares_a_report_with_the_last_one_of_its_subject():
             for day, subject in enumerate(subjects[:end])
         ]
         assert words in " ".join(compare.history_page(listed).split()), "the newest is of day 0"
+
+
+def test_a_history_marks_exploratory_verdicts():
+    explored = report_of(claim_of("phases", exploratory=True), claim_of("density"))
+    page = compare.history_page([compare.ListedReport("x.html", explored)])
+    assert page.partition("<tbody>")[2].partition("</tbody>")[0].count("EXPLORATORY") == 1
+    assert "1 report," in page
 
 
 def test_a_history_in_which_nothing_moved_says_so():

@@ -157,7 +157,7 @@ def test_what_differs_between_columns_is_a_warning(tmp_path):
     text = shown((tmp_path / "m.html").read_text())
     assert "Profiles of all columns: smoke. Seeds of all columns: 2 to 5. Code versions of all columns: 0.1.0" in text
     assert "Warning" not in text
-    assert "at most 0.05. By the union bound, the whole matrix has one with probability at most 0.1." in text
+    assert "A column without EXPLORATORY verdicts has any claim falsely SUPPORTED with probability at most 0.05" in text
     assert run(built_in, different, "--to", tmp_path / "m.html") == 0, "an earlier matrix is replaced"
     for suffix in ("html", "md"):
         text = (tmp_path / f"m.{suffix}").read_text()
@@ -167,15 +167,26 @@ def test_what_differs_between_columns_is_a_warning(tmp_path):
 
 
 def test_the_error_rate_of_many_columns_is_no_more_than_one():
-    columns = matrix.of_reports([BUILT_IN] * 30, [""] * 30).columns
-    assert "the whole matrix has one with probability at most 1." in matrix.error_rate(columns)
-    assert "whole" not in matrix.error_rate(columns[:1])
+    registered = report_of(PHASES, OVERLAP)
+    many = matrix.of_reports([registered] * 30, [""] * 30)
+    assert "the whole matrix has one with probability at most 1." in matrix.error_rate(many)
+    assert "whole" not in matrix.error_rate(matrix.of_reports([registered], [""]))
+
+
+def test_no_error_rate_stands_beside_exploratory_columns():
+    registered = report_of(PHASES, family_alpha=0.01)
+    some = matrix.error_rate(matrix.of_reports([BUILT_IN, registered, registered], [""] * 3))
+    assert "0.05" not in some
+    for words in ("A column without EXPLORATORY", "at most 0.01,", "at most 0.02."):
+        assert words in some
+    assert "whole" not in some
+    assert matrix.error_rate(matrix.of_reports([BUILT_IN], [""])) == ""
 
 
 def test_one_report_is_enough_and_the_page_lies_in_the_working_folder(paths, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(paths[0].with_suffix(".json")) == 0
-    assert capsys.readouterr().out == "matrix.html: 3 claims, 1 reports\n"
+    assert capsys.readouterr().out == "matrix.html: 3 claims, 1 report\n"
     assert {path.name for path in tmp_path.glob("matrix.*")} == {"matrix.html", "matrix.json", "matrix.md"}
 
 

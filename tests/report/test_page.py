@@ -36,7 +36,7 @@ from tests.report.planted import (
 
 
 def test_the_top_says_what_was_found_used_and_checked(written):
-    phases, density, overlap, seeds, hole = rows_of(written.read_text(), "Profile")
+    phases, density, overlap, seeds, hole = rows_of(written.read_text(), "Controls")
     assert "? INCONCLUSIVE EXPLORATORY SUPPORTED before its controls expected SUPPORTED one ● ●" in phases
     assert "2 of at most 5 1/2 recognised" in phases
     assert "Not testable at this profile: seen too seldom not testable at this profile above 0 2 of" in density
@@ -56,6 +56,7 @@ def test_the_top_says_what_was_found_used_and_checked(written):
         "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2, float32, with umap-learn of some",
     ):
         assert words in top
+    assert not re.search("0.05|falsely", shown(written.read_text().partition("<section")[0])), "no rate holds"
     overview = written.read_text().partition('<figure class="overview">')[2].partition("</figure>")[0]
     assert all(f"{claim}: " in overview for claim in ("phases", "density", "overlap", "seeds"))
     assert "hole: " not in overview
@@ -130,7 +131,7 @@ def test_the_page_of_a_users_subject_says_what_was_put_to_the_claims(foreign, wr
 
 
 def test_a_skipped_claim_stands_in_its_place_with_its_reason(foreign):
-    (row,) = (row for row in rows_of(foreign.read_text(), "Profile") if row.startswith("bottleneck"))
+    (row,) = (row for row in rows_of(foreign.read_text(), "Controls") if row.startswith("bottleneck"))
     assert f"- SKIPPED {HOSTILE}. {SHARE_KEPT} no verdict" in row
     section = shown(section_of(foreign, "bottleneck"))
     assert f"Why it was skipped. {HOSTILE}. {SHARE_KEPT}" in section

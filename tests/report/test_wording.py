@@ -1,5 +1,7 @@
 """How numbers, seeds, controls and error rates are put into words."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -120,19 +122,47 @@ def test_a_subject_is_named_with_its_arguments_and_its_roles():
 
 
 def test_controls_that_told_their_world_are_counted():
-    told, blind = control_of("c", "CONTRADICTED"), control_of("d", "INCONCLUSIVE", positive=True)
+    told, blind = control_of("c", "CONTRADICTED"), control_of("d", "INCONCLUSIVE", positive=True, seeds=5)
     outcomes = [wording.control_outcome(control) for control in (told, blind)]
     assert outcomes == [wording.RECOGNISED, wording.NOT_RECOGNISED]
     assert wording.controls_count(claim_of("density", controls=[told, blind])) == "1/2 recognised"
     assert wording.controls_count(OVERLAP) == "none needed"
 
 
+def test_a_control_of_few_seeds_is_not_said_to_have_failed():
+    undecided, decided = part_of(verdict="INCONCLUSIVE"), part_of(verdict="SUPPORTED")
+    few = control_of("c", "INCONCLUSIVE", seeds=4, parts=[undecided, part_of(judges=False)])
+    cases = [
+        (few, wording.TOO_FEW),
+        (replace(few, seeds=5), wording.NOT_RECOGNISED),
+        (replace(few, parts=[undecided, decided]), wording.NOT_RECOGNISED),
+        (replace(few, passed=True), wording.RECOGNISED),
+    ]
+    for control, outcome in cases:
+        assert wording.control_outcome(control) == outcome
+    counted = wording.controls_count(claim_of("density", controls=[control for control, _ in cases]))
+    assert counted == "1/4 recognised, 1 with too few seeds"
+
+
 def test_the_error_rate_says_what_each_claim_needs_and_who_spends_none():
     text = wording.error_rate(report_of(OVERLAP, ERROR, claim_of("phases"), looks=Looks(3, 14, 160.0)))
-    for words in ("The 8 claims", "evidence of 160", "1 in 160", "for overlap, which spends none"):
+    for words in ("at most 0.05", "The 8 claims", "evidence of 160", "1 in 160", "for overlap, which spends none"):
         assert words in text
     assert "hole" not in text, "it was not judged at all"
+    assert "compared" not in text
     assert "at random" not in wording.error_rate(report_of(claim_of("phases")))
+
+
+def test_the_error_rate_of_compared_conditions_is_that_of_no_effect_and_of_the_typical_seed():
+    text = wording.error_rate(report_of(claim_of("density", parts=[part_of(method="compared")])))
+    for words in ("1 in 180 sessions if they have no effect", "at most 3 in 180 sessions"):
+        assert words in text
+
+
+def test_no_error_rate_stands_beside_exploratory_verdicts():
+    text = wording.error_rate(report_of(OVERLAP, claim_of("phases", exploratory=True)))
+    assert not {"0.05", "Ville", "1 in 180", "falsely"} & set(re.findall(r"0\.05|Ville|1 in 180|falsely", text))
+    assert "evidence of 180" in text
 
 
 def test_exploratory_verdicts_are_said_to_have_no_error_rate():
@@ -141,9 +171,20 @@ def test_exploratory_verdicts_are_said_to_have_no_error_rate():
     assert wording.exploratory(report_of(claim_of("density"))) == ""
 
 
-def test_savings_are_silent_where_nothing_was_trained():
+def test_savings_are_silent_where_nothing_was_saved():
     nothing = Saved(runs_used=0, runs_at_last_look=0, steps_used=0, steps_at_last_look=0)
-    assert wording.savings(report_of(saved=nothing)) == wording.savings(report_of(saved=None)) == ""
+    at_the_last_look = replace(nothing, runs_used=9, runs_at_last_look=9, steps_used=90, steps_at_last_look=90)
+    for saved in (nothing, at_the_last_look, None):
+        assert wording.savings(report_of(claim_of("density"), saved=saved)) == "", saved
+
+
+def test_savings_are_told_only_where_a_part_was_settled():
+    open_part = part_of(settled=False)
+    undecided = claim_of("density", parts=[open_part, part_of(judges=False)])
+    assert wording.savings(report_of(OVERLAP, undecided)) == "", "overlap has no seeds to save"
+    told = control_of("c", "CONTRADICTED")
+    for claim in (claim_of("density"), replace(undecided, controls=[told])):
+        assert "saved 9 runs, 75 %" in wording.savings(report_of(claim))
 
 
 def test_a_surprise_is_a_verdict_that_was_not_expected():
