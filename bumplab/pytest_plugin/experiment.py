@@ -11,7 +11,7 @@ from bumplab.pytest_plugin import entries, expected
 from bumplab.pytest_plugin.expected import Expected, Outcome
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.obtained import MixedArithmetic, RunsOfForm
-from bumplab.pytest_plugin.session import ClaimsSession, judged_key
+from bumplab.pytest_plugin.session import ClaimsSession, judged_key, line_key
 from bumplab.runs.store import Unreadable, run_key
 from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, printable, warnings_as_usual
@@ -52,6 +52,8 @@ class Experiment:
             pytest.fail(line(f"{error}: python -m bumplab doctor says what to do"), pytrace=False)
         except (OSError, MixedArithmetic, SamplesNotFinite, Unreadable) as error:
             pytest.fail(line(f"run store {settings.store.root}: {error}. What was finished is kept."), pytrace=False)
+        if item.kind != "verdict":
+            self.node.stash[line_key] = line(f"{claim.id}, {item.name}: {message}")
         if outcome == "failed":
             pytest.fail(printable(message), pytrace=False)
         if outcome == "xfailed":

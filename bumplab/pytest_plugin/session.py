@@ -41,11 +41,13 @@ SUBJECT = "bumplab-subject"
 JUDGED = "bumplab"
 """The attribute of a test's report that carries its claim's `Judged` to the controller, as JSON.
 
-It is null for an item that judges a part or a control alone. It is no property of the report: properties end up in
-JUnit files.
+For an item that judges a part or a control alone it is one line on that item, and null where it ended otherwise. It is
+no property of the report: properties end up in JUnit files.
 """
 judged_key = pytest.StashKey[Judged]()
 """The key under which a claim's test stashes its `Judged` for `ClaimsSession`."""
+line_key = pytest.StashKey[str]()
+"""The key under which an item that judges a part or a control alone stashes one line on it."""
 
 
 class ClaimsSession:
@@ -67,8 +69,8 @@ class ClaimsSession:
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[tuple[Claim, list[Item]]] = []
         """Each claim of this process with its selected items."""
-        self.has_other_items = False
-        """Whether any part or control was judged alone."""
+        self.lines_of_items: list[str] = []
+        """A line for each part or control that was judged alone."""
         self.entries: dict[str, ClaimEntry] = {}
         """By claim, from the end of the session on in the paper's order."""
         self.steps_used: Steps = {}
@@ -161,7 +163,8 @@ class ClaimsSession:
         if which.kind == "verdict" and judged is None and call.excinfo and report.failed:
             judged = Judged(entries.error(entries.about(claim), printable(call.excinfo.exconly())))
         if report.when == "call" or report.failed:
-            setattr(report, JUDGED, msgspec.json.encode(judged).decode())
+            carried = item.stash.get(line_key, None) if judged is None else judged
+            setattr(report, JUDGED, msgspec.json.encode(carried).decode())
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -173,9 +176,9 @@ class ClaimsSession:
             yield
         if (text := getattr(report, JUDGED, None)) is None:
             return
-        judged = msgspec.json.decode(text, type=Judged | None)
-        if judged is None:
-            self.has_other_items = True
+        judged = msgspec.json.decode(text, type=Judged | str | None)
+        if not isinstance(judged, Judged):
+            self.lines_of_items.append(judged or printable(report.nodeid))
             return
         self.entries[judged.entry.claim] = judged.entry
         self.steps_used |= judged.steps_used
@@ -209,8 +212,9 @@ class ClaimsSession:
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
             self.entries = {entry.claim: entry for entry in suite.in_the_papers_order(self.entries.values())}
             if not self.entries:
-                if self.has_other_items:
-                    self.closing_lines.append("no report: no item that judges a whole claim was selected (verdict)")
+                if self.lines_of_items:
+                    no_report = "no report: no item that judges a whole claim was selected (verdict)"
+                    self.closing_lines += [*self.lines_of_items, no_report]
                 return
             try:
                 self._report(tried if stopped else set(self.entries), self.display.elapsed)

@@ -66,11 +66,14 @@ def test_a_part_alone_is_judged_on_its_own_runs_and_makes_no_report(suite):
     ended = suite.run("-k", "inside")
     assert ended.status == 0
     assert len(ended.lines("no report: ")) == 1, ended.printed
+    (told,) = ended.lines("hole, sigma inside: ")
+    assert "in 7 of 7 seeds" in told
     assert not (suite.folder / "report.html").exists()
     assert {label for label, _ in suite.trained()} == {f"d=0.5 seed {seed}" for seed in range(10, 17)}
     before = len(suite.trained())
     ended = suite.run("-k", "shuffled", "--controls")
     assert (ended.status, len(ended.lines("no report: "))) == (0, 1)
+    assert len(ended.lines("hole, shuffled: CONTRADICTED")) == 1
     assert [label for label, _ in suite.trained()[before:]] == [f"d=1 shuffled seed {seed}" for seed in range(10, 15)]
     ended = suite.run("-k", "right", "-n", "2")
     assert "3 passed, 1 xfailed" in ended.printed
