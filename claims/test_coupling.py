@@ -4,7 +4,7 @@ import numpy as np
 
 from bumplab.verdicts.claim import Claim, Compared, Control, Design, Part, Premise, Region, levels
 from bumplab.verdicts.curves import Undefined
-from bumplab.verdicts.effects import HALF, RIGHT, area_of, delayed, require_learned, under_every_name
+from bumplab.verdicts.effects import HALF, RIGHT, area_of, delayed, one_bump, require_learned, under_every_name
 from bumplab.verdicts.worlds import rise, run
 
 SLOWEST = 2.0
@@ -36,11 +36,6 @@ def with_sparse(profile, seed):
 def from_slowest(conditions):
     """Weights of the contrast: the distance of dy from `SLOWEST`, in pixels. x is slow near it and fast far from it."""
     return [abs(dy - SLOWEST) for dy in levels(conditions)]
-
-
-def one_bump(curves):
-    """The share of images with exactly one bump: ``[checkpoints]``."""
-    return curves[RIGHT] + curves["probe.single-wrong"]
 
 
 def pace_of_x(runs):

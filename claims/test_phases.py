@@ -7,10 +7,21 @@ import numpy as np
 
 from bumplab.verdicts.claim import Claim, Control, Design, Part, Region
 from bumplab.verdicts.curves import Undefined
-from bumplab.verdicts.effects import FLAT, FLATNESS, HALF, ORDERED, RIGHT, TOLD, log2_ratio, require_not_told
+from bumplab.verdicts.effects import (
+    FLAT,
+    FLATNESS,
+    HALF,
+    ORDERED,
+    RIGHT,
+    TOLD,
+    WRONG,
+    log2_ratio,
+    one_bump,
+    require_not_told,
+)
 from bumplab.verdicts.worlds import learning, ramp, run, steps_of
 
-SINGLE_WRONG, ERROR = "probe.single-wrong", "probe.error"
+ERROR = "probe.error"
 IN_B = 2
 """Fewest checkpoints in phase B. With fewer it is seen too coarsely to say what happens in it."""
 LONG = 0.5
@@ -35,7 +46,7 @@ def phase_b(curves):
 
     It begins when half of the images show one bump. It ends when half of them show it at the right place.
     """
-    begin = curves.crossing(curves[SINGLE_WRONG] + curves[RIGHT], HALF)
+    begin = curves.crossing(one_bump(curves), HALF)
     if math.isinf(begin[1]):
         raise Undefined(f"phase B is not reached in {begin[0]:g} steps")
     if begin[0] <= 0:
@@ -67,7 +78,7 @@ def wrong_place_in_b(runs):
     curves = only(runs)
     (begin, _), _ = phase_b(curves)
     at = curves.steps[in_b(curves)] if len(in_b(curves)) else np.array([begin])
-    wrong, right = (np.interp(at, curves.steps, curves[name]) for name in (SINGLE_WRONG, RIGHT))
+    wrong, right = (np.interp(at, curves.steps, curves[name]) for name in (WRONG, RIGHT))
     return float(np.mean(wrong / (1 - right)))
 
 
@@ -128,7 +139,7 @@ def another_spread(profile, seed):
 def right_at_once(runs):
     """The same runs, in which each single bump is at the right place."""
     ((condition, run),) = runs.items()
-    return {condition: run.replaced({RIGHT: run[RIGHT] + run[SINGLE_WRONG], SINGLE_WRONG: 0 * run.steps})}
+    return {condition: run.replaced({RIGHT: one_bump(run), WRONG: 0 * run.steps})}
 
 
 def without_a_phase(runs):
@@ -283,7 +294,7 @@ CLAIM = Claim(
     curves={
         "probe.none": "no bump",
         "probe.several": "several bumps",
-        SINGLE_WRONG: "one bump, wrong place",
+        WRONG: "one bump, wrong place",
         RIGHT: "one bump, right place",
         TOLD: "order O, as told",
         FLATNESS: "flatness F",

@@ -53,7 +53,7 @@ class PremiseEntry(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="What is measured.")]
     needs: Annotated[str, Meta(description="What is needed, in words.")]
     unit: Annotated[str, Meta(description="Unit of `numbers` and `median`.")]
-    region: Annotated[str, Meta(description="Where more than half of the seeds' numbers must lie.")]
+    region: Annotated[str, Meta(description="Where the numbers of at least half of the seeds must lie.")]
     numbers: Annotated[list[Number], Meta(description="One number for each seed; null where undefined.")]
     median: Annotated[Number, Meta(description="Median of the numbers.")]
     hits: Annotated[Count, Meta(description="Seeds whose number lies in the region.")]

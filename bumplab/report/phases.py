@@ -16,9 +16,8 @@ from bumplab.report import samples
 from bumplab.report.figures import STYLE
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.effects import FLATNESS, HALF, RIGHT, TOLD
+from bumplab.verdicts.effects import FLATNESS, HALF, RIGHT, TOLD, WRONG, one_bump
 
-WRONG = "probe.single-wrong"
 SHOWN_READING = ("layer4.order", "layer4.flatness")
 """Order and flatness of the activations whose manifold is shown: those of the last sampling step."""
 HUES = 260 / 360, 40 / 360
@@ -45,7 +44,7 @@ def phases_of(record: RunRecord) -> list[Phase]:
     by their middle checkpoint, and C by the last checkpoint of the run.
     """
     run = Curves.of(record)
-    single, _ = run.crossing(run[RIGHT] + run[WRONG], HALF)
+    single, _ = run.crossing(one_bump(run), HALF)
     right, _ = run.crossing(run[RIGHT], HALF)
     steps = run.steps[:-1]
     is_right = run[RIGHT][-1] > HALF

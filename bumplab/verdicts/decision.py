@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -183,18 +183,11 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
     decidable = most_support >= looks.needed or most_against >= looks.needed
     estimate, low, high = _description(marks)
-    return PartVerdict(
-        name=part.name,
-        reads=part.reads,
-        holds=part.holds,
-        unit=part.unit,
+    return _verdict_on(
+        part,
         verdict=verdict,
         reason=_reason(part, marks, support, against, looks.needed, premise if untestable else None),
-        region=str(part.region),
-        bounds=[_plain(part.region.low), _plain(part.region.high)],
         designed=part.design.effect if part.design else None,
-        why=part.why,
-        judges=part.judges,
         method="compared" if isinstance(part.effect, Compared) else "counted",
         seeds=marks,
         support=support,
@@ -214,16 +207,14 @@ def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
         if curves.failed:
             return SeedMark(seed, "neither", problem=f"the run {condition!r} failed: {curves.failed}")
     try:
-        effect = part.effect(runs)
+        low, high = _bounds(part.effect(runs))
     except Undefined as undefined:
         return SeedMark(seed, "neither", problem=str(undefined))
-    low, high = effect if isinstance(effect, tuple) else (effect, effect)
     if math.isnan(low) or math.isnan(high):
         return SeedMark(seed, "neither", problem="the effect is not a number")
     mark = side(part.region, (low, high))
-    return SeedMark(
-        seed, mark, _plain(low), _plain(high), "the effect is known too coarsely" if mark == "neither" else ""
-    )
+    problem = "the effect is known too coarsely" if mark == "neither" else ""
+    return SeedMark(seed, mark, _plain(low), _plain(high), problem)
 
 
 def side(region: Region, bounds: Bounds) -> Mark:
@@ -331,22 +322,12 @@ def _verdict(*, support: float, against: float, needed: float, judged_parts: int
 
 def _certain(part: Part) -> PartVerdict:
     """The verdict on a part in which nothing is drawn at random."""
-    effect = part.effect({})
-    value = effect[0] if isinstance(effect, tuple) else effect
-    mark = side(part.region, (value, value))
-    verdict: Verdict = "SUPPORTED" if mark == "in" else "CONTRADICTED"
-    return PartVerdict(
-        name=part.name,
-        reads=part.reads,
-        holds=part.holds,
-        unit=part.unit,
-        verdict=verdict,
+    value, _ = _bounds(part.effect({}))
+    return _verdict_on(
+        part,
+        verdict="SUPPORTED" if side(part.region, (value, value)) == "in" else "CONTRADICTED",
         reason=f"{value:.3g} {part.unit}, supported {part.region}",
-        region=str(part.region),
-        bounds=[_plain(part.region.low), _plain(part.region.high)],
         designed=None,
-        why=part.why,
-        judges=part.judges,
         method="certain",
         seeds=[],
         support=0.0,
@@ -359,6 +340,26 @@ def _certain(part: Part) -> PartVerdict:
     )
 
 
+def _verdict_on(part: Part, **found: Any) -> PartVerdict:
+    """The verdict with what the part says of itself, and with what was found."""
+    return PartVerdict(
+        name=part.name,
+        reads=part.reads,
+        holds=part.holds,
+        unit=part.unit,
+        region=str(part.region),
+        bounds=[_plain(part.region.low), _plain(part.region.high)],
+        why=part.why,
+        judges=part.judges,
+        **found,
+    )
+
+
+def _bounds(effect: float | Bounds) -> Bounds:
+    """The bounds of an effect. Those of a number are the number twice."""
+    return effect if isinstance(effect, tuple) else (effect, effect)
+
+
 def _premise(premise: Premise | None, seeds: Sequence[SeedRuns]) -> PremiseVerdict | None:
     if premise is None:
         return None
@@ -368,11 +369,10 @@ def _premise(premise: Premise | None, seeds: Sequence[SeedRuns]) -> PremiseVerdi
         try:
             if any(curves.failed for curves in runs.values()):
                 raise Undefined("a run failed")  # its rows end early, and may lack what the premise reads
-            effect = premise.effect(runs)
+            low, high = _bounds(premise.effect(runs))
         except Undefined:
             numbers.append(math.nan)
             continue
-        low, high = effect if isinstance(effect, tuple) else (effect, effect)
         numbers.append((low + high) / 2)
         hits += side(premise.region, (low, high)) == "in"
     known = [number for number in numbers if math.isfinite(number)]
@@ -435,7 +435,7 @@ def _reason(
     needed: float,
     untestable: PremiseVerdict | None,
 ) -> str:
-    """The verdict in words: "in 7 of 8 runs ..., evidence 26 of 180 needed"."""
+    """The verdict in words: "in 7 of 8 seeds ..., evidence 26 (needed 180)"."""
     if untestable is not None:
         number = "undefined" if untestable.median is None else f"{untestable.median:.3g}"
         measured = f"{untestable.name} is {number} {untestable.unit}, needed {untestable.region}"

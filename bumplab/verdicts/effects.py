@@ -13,8 +13,8 @@ from bumplab.verdicts.claim import Change, SeedRuns, levels
 from bumplab.verdicts.curves import Bounds, Curve, Curves, Undefined
 
 Read = TypeVar("Read")
-RIGHT, TOLD, FLATNESS = "probe.correct", "layer4.told", "layer4.told_flatness"
-"""Names of the curves that most claims read: right bumps, and order O and flatness F of one reading.
+RIGHT, WRONG, TOLD, FLATNESS = "probe.correct", "probe.single-wrong", "layer4.told", "layer4.told_flatness"
+"""Names of the curves that most claims read: right bumps, wrong bumps, and order O and flatness F of one reading.
 
 The reading is the first sampling step, where the network is told the label and there is no image. At the last step F
 cannot tell learning from its control: trained on shuffled labels, the layer is flat too, because it sees its own image
@@ -28,6 +28,11 @@ FLAT = 0.05
 """A manifold is flat when F is at most this. Noise has 0.16 to 0.19, a sheet 0.001 to 0.005."""
 PASSED_THROUGH = 0.9
 """Where O is above this before training, the tap holds the label itself, and O says nothing of learning."""
+
+
+def one_bump(run: Curves) -> Curve:
+    """The share of images with exactly one bump: ``[checkpoints]``."""
+    return run[RIGHT] + run[WRONG]
 
 
 def step_at(run: Curves, curve: Curve, level: float, what: str) -> float:
@@ -97,11 +102,6 @@ def areas_of_order(runs: SeedRuns) -> Sequence[float]:
     for run in runs.values():
         require_not_told(run)
     return area_of(TOLD)(runs)
-
-
-def stretched(run: Curves, factor: float) -> Curves:
-    """The same run with every step multiplied by ``factor``: a planted difference in pace."""
-    return run.replaced({"step": run.steps * factor})
 
 
 def one_for_all(pick: Callable[[Sequence[float]], float]) -> Change:

@@ -17,7 +17,6 @@ from bumplab.verdicts.effects import (
     paced,
     require_not_told,
     step_at,
-    stretched,
 )
 from tests.verdicts.seeds import SPEC
 
@@ -80,14 +79,6 @@ def test_order_that_was_there_before_training_is_not_learned():
         else:
             with pytest.raises(Undefined, match="holds the label before training"):
                 require_not_told(run)
-
-
-@given(factor=st.floats(0.1, 10))
-def test_a_stretched_run_takes_as_many_times_the_steps(factor):
-    before, after = learning(300), stretched(learning(300), factor)
-    assert list(after["v"]) == list(before["v"])
-    assert half_at(after) == pytest.approx(300 * factor)
-    assert before.steps[-1] == 1000
 
 
 @given(factor=st.floats(1, 3))
