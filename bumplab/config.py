@@ -45,6 +45,7 @@ MOST = {
     "timesteps": 100_000,
     "sampler_steps": 100_000,
     "steps": 100_000_000,
+    "warmup": 100_000_000,
     "batch_size": 100_000,
     "every": 100_000_000,
     "samples": 100_000,
@@ -240,6 +241,13 @@ class TrainingSpec(_Part):
     steps: int = 320_000
     batch_size: int = 16
     learning_rate: float = 3e-4
+    """The largest rate: that after the warm-up."""
+    warmup: int = 0
+    """Steps over which the rate rises from 0, in equal parts."""
+    decay: Literal["none", "linear"] = "none"
+    """How the rate goes on after the warm-up: it stays, or falls in equal parts, to 0 after the last step."""
+    beta2: float = 0.999
+    """AdamW's decay of the mean of squared gradients."""
     weight_decay: float = 0.01
     ema_decay: float = 0.0
     """Decay of the average of the weights, which is measured. 0 measures the weights themselves."""
@@ -250,6 +258,8 @@ class TrainingSpec(_Part):
         _count("steps", self.steps)
         _count("batch_size", self.batch_size)
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _count("warmup", self.warmup, least=0)
+        _require(0 <= self.beta2 < 1, "beta2", self.beta2, "at least 0 and below 1")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or above")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "at least 0 and below 1")
 
@@ -277,7 +287,7 @@ class MeasureSpec(_Part):
         _require(self.probe_high > self.probe_low, "probe_high", self.probe_high, allowed)
 
 
-RENDERED = ("nearest-label", "true", "fading")
+RENDERED = ("nearest-label", "half-way", "true", "fading")
 """Subjects that learn nothing, for controls: they show true images (`bumplab.subjects.rendered`)."""
 _HEX_DIGITS = set("0123456789abcdef")
 

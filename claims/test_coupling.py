@@ -18,8 +18,9 @@ HURTS = 0.02
 
 
 def dy_runs(profile, seed):
-    """The densest x with every increment of the profile as dy."""
-    return {f"dy={dy:g}": profile.run(seed, dy=dy) for dy in profile.increments}
+    """The dense x of the profile's imbalances with each of their dy, and with its own increment."""
+    dense = profile.imbalances[0][0]
+    return {f"dy={dy:g}": profile.run(seed, dx=dense, dy=dy) for dy in (dense, *(dy for _, dy in profile.imbalances))}
 
 
 def imbalance(profile, seed):

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from bumplab.config import TrainingSpec
 from bumplab.diffusion import speed
 
+BETA1 = 0.9
+"""AdamW's decay of the mean of gradients, torch's default."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's running means of the gradients and of their squares, by its names."""
 
@@ -69,20 +71,44 @@ def _is_dense(weight: Tensor) -> bool:
 
 
 def _optimizer(weights: Iterable[nn.Parameter], training: TrainingSpec, device: str) -> torch.optim.AdamW:
+    """AdamW. Where the rate changes, it is a scalar on the device that `_step` sets."""
+    changes = training.warmup > 0 or training.decay != "none"
     return torch.optim.AdamW(
         list(weights),
-        lr=training.learning_rate,
+        lr=torch.zeros((), device=device) if changes else training.learning_rate,
+        betas=(BETA1, training.beta2),
         weight_decay=training.weight_decay,
         fused=True,
         capturable=device != "cpu",
     )
 
 
+def _step(optimizer: torch.optim.AdamW, training: TrainingSpec, count: Tensor) -> None:
+    """One step of the optimizer after ``count`` finished ones."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].copy_(rate_at(training, count))
+    optimizer.step()
+
+
+def rate_at(training: TrainingSpec, step: Tensor) -> Tensor:
+    """The learning rate of the step that follows ``step`` finished ones. Both are scalars on one device.
+
+    It rises in equal parts over the warm-up. With linear decay it then falls in equal parts, to 0 after the last step.
+    """
+    share = torch.ones_like(step)
+    if training.warmup:
+        share = ((step + 1) / training.warmup).clamp(max=1)
+    if training.decay == "linear" and training.steps > training.warmup:
+        share = share * ((training.steps - step) / (training.steps - training.warmup)).clamp(max=1)
+    return training.learning_rate * share
+
+
 class FlatWeights:
     """All weights in one vector, and each moment in another, so that an optimizer step is a few operations."""
 
     def __init__(self, network: nn.Module, averaged: nn.Module, training: TrainingSpec, device: str):
-        self.network = network
+        self.network, self.training = network, training
         self.buffers: frozenset[str] = frozenset()
         weights = speed.flatten(network)
         self.vectors = {"weights": weights.detach(), **{moment: torch.zeros_like(weights) for moment in MOMENTS}}
@@ -95,7 +121,7 @@ class FlatWeights:
 
     def descend(self, loss: Tensor) -> None:
         speed.differentiate(loss, self.network, self.optimizer)
-        self.optimizer.step()
+        _step(self.optimizer, self.training, self.count)
 
     def follow(self, decay: Tensor) -> None:
         self.vectors["averaged"].lerp_(self.vectors["weights"], 1 - decay)
@@ -118,7 +144,7 @@ class PlainWeights:
     """Weights and buffers as the network has them. Buffers are averaged by copying them."""
 
     def __init__(self, network: nn.Module, averaged: nn.Module, training: TrainingSpec, device: str):
-        self.network, self.averaged = network, averaged
+        self.network, self.averaged, self.training = network, averaged, training
         names = [name for name, _ in network.named_buffers()]
         self.buffers = frozenset(f"{kind}.{name}" for kind in ("weights", "averaged") for name in names)
         self.trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
@@ -131,7 +157,7 @@ class PlainWeights:
     def descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()  # leaves out weights without a gradient
+        _step(self.optimizer, self.training, self.count)  # leaves out weights without a gradient
         self.count += 1
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Controls that learn nothing and show true images: of the asked labels, of the nearest, or under fading grain."""
+"""Controls that learn nothing and show true images: of asked labels, of the nearest, or under fading grain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bumplab.data.bumps import nearest_labels
 from bumplab.data.feed import Feed
 from bumplab.subjects.protocol import Drawn, Labels, Learner, State, Subject, Task, TrainingData
 
-How = Literal["nearest-label", "true", "fading"]
+How = Literal["nearest-label", "half-way", "true", "fading"]
 GRAIN = 255.0
 """Standard deviation of the grain of ``fading`` before training, in grey values. It falls linearly to 0."""
 
@@ -21,6 +21,7 @@ class Rendered(Subject):
     """Shows true images, whatever it was trained on.
 
     ``true`` shows the asked labels. ``nearest-label`` shows the nearest training labels, as a copying generator.
+    ``half-way`` shows the middle between the two: it interpolates, and not far enough.
     ``fading`` shows the asked labels under normal grain, which fades over the task's steps from `GRAIN` to none.
     """
 
@@ -44,8 +45,9 @@ class Renderer(Learner):
         return None
 
     def draw(self, labels: Labels, seed: int, recorded: int = 0) -> Drawn:
-        if self._how == "nearest-label":
-            labels = nearest_labels(torch.from_numpy(self._data.labels), torch.from_numpy(labels)).numpy()
+        if self._how in ("nearest-label", "half-way"):
+            nearest = nearest_labels(torch.from_numpy(self._data.labels), torch.from_numpy(labels)).numpy()
+            labels = nearest if self._how == "nearest-label" else (nearest + labels) / 2
         images = self._data.true_images(labels)
         if self._how == "fading":
             grain = np.random.default_rng(seed).standard_normal(images.shape, dtype=np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bumplab import profiles
+from bumplab.config import TrainingSpec
 from bumplab.data.label_sets import label_sets
 from bumplab.measure.measure import measure
 from bumplab.profiles import QUICK
@@ -20,6 +21,20 @@ from bumplab.verdicts.looks import Looks
 from bumplab.verdicts.suite import OURS, claims
 from bumplab.verdicts.worlds import design_of, drawn, plant, specs_of, world
 
+SCALE = replace(
+    QUICK,
+    name="scale of the tests",
+    base=replace(
+        QUICK.base,
+        training=TrainingSpec(steps=1_000, batch_size=16, learning_rate=2e-3),
+        measure=replace(QUICK.base.measure, every=100),
+    ),
+    increments=(0.1, 1.0, 4.0),
+    imbalances=((0.1, 1.0), (0.1, 4.0)),
+    holes=(5.0, 7.0),
+    sigmas=(0.5, 0.7, 1.0),
+)
+"""The profile of the tests. It stays where quick is chosen anew."""
 PROFILES = [profiles.get(name) for name in profiles.ALL]
 LOOKS = Looks(3, 14, needed=200.0)
 CONTROL_LOOKS = Looks(3, 5, needed=200.0)
@@ -30,7 +45,7 @@ def claim_of(id):
     return next(claim for claim in claims(OURS) if claim.id == id)
 
 
-def one_seed(claim, numbers=None, profile=QUICK):
+def one_seed(claim, numbers=None, profile=SCALE):
     """The planted runs of one seed by condition, and the numbers planted by part: those given, else as designed."""
     random = np.random.default_rng(0)
     designed = {part.name: drawn_of(claim, part, random, profile) for part in quiet(claim).judged_parts}
@@ -38,12 +53,12 @@ def one_seed(claim, numbers=None, profile=QUICK):
     return plant(claim, numbers, specs_of(claim, profile)), numbers
 
 
-def drawn_of(claim, part, random, profile=QUICK, effect=None):
+def drawn_of(claim, part, random, profile=SCALE, effect=None):
     conditions = list(claim.runs_of(part)(profile, FIRST_SEED))
     return drawn(part, conditions, random, design_of(part).effect if effect is None else effect)
 
 
-def runs_of(claim, part, runs, profile=QUICK):
+def runs_of(claim, part, runs, profile=SCALE):
     """The runs of one part, from those of all parts."""
     return {condition: runs[condition] for condition in claim.runs_of(part)(profile, FIRST_SEED)}
 
@@ -60,7 +75,7 @@ def quiet(claim):
     return replace(claim, parts=tuple(quieter(part) if part.judges else part for part in claim.parts))
 
 
-def check_planted(claim, profile=QUICK, within=1e-6, draws=25):
+def check_planted(claim, profile=SCALE, within=1e-6, draws=25):
     """Each judged part reads from a planted seed the number that was planted: as designed, and at its region's edges.
 
     A `Compared` part reads the order of the scores. ``within`` is how far off a number may be, in designed spreads.
@@ -87,14 +102,14 @@ def _check_read(claim, numbers, profile, within):
             assert mark.low == pytest.approx(planted, abs=within * design_of(part).spread), (part.name, mark.problem)
 
 
-def verdict_on(claim, effects=None, change=None, profile=QUICK):
+def verdict_on(claim, effects=None, change=None, profile=SCALE):
     """The verdict on the claim in its own quiet world, with these true effects and each seed's runs changed."""
     tried = quiet(claim)
     runs = world(tried, effects or {}, np.random.default_rng(len(claim.id)), LOOKS.last, profile)
     return decide(tried if change is None else tried.with_runs(None, change), runs, LOOKS)
 
 
-def check_verdicts(claim, broken=None, trained=None, profile=QUICK):
+def check_verdicts(claim, broken=None, trained=None, profile=SCALE):
     """Planted worlds have the verdicts that are known.
 
     As designed the claim is SUPPORTED. With one part beyond the edge of its region it is CONTRADICTED; ``broken`` gives
@@ -119,7 +134,7 @@ def _mirrored(part):
     return 2 * edge - effect
 
 
-def check_controls(claim, trained=None, profile=QUICK):
+def check_controls(claim, trained=None, profile=SCALE):
     """Each control tells its world by 5 seeds. One with a change is tried on the claim's own world.
 
     ``trained`` makes, for each control with runs of its own, what one seed of these would show:
@@ -133,7 +148,7 @@ def check_controls(claim, trained=None, profile=QUICK):
         _check_tells(claim, control, runs)
 
 
-def check_rendered(claim, name, profile=QUICK):
+def check_rendered(claim, name, profile=SCALE):
     """The control of this name, whose runs are rendered images, tells its world by what is measured of them."""
     few = replace(profile, base=replace(profile.base, measure=replace(profile.base.measure, samples=32)))
     control = next(control for control in claim.controls if control.name == name)
@@ -166,7 +181,7 @@ def _trained(control, made, profile):
     return lambda part, count: by_seed[:count]
 
 
-def check_reads(claim, reads, profile=QUICK):
+def check_reads(claim, reads, profile=SCALE):
     """Each part reads these numbers and no others: its effect, or whether it is defined, depends on them.
 
     ``reads`` gives by part the names that it reads of each of its conditions: a set for all conditions, or one set by

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bumplab.profiles import QUICK
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.decision import mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, rise, run
 from tests.claims.checks import (
     PROFILES,
+    SCALE,
     check_planted,
     check_reads,
     check_verdicts,
@@ -25,7 +25,7 @@ STEP = {"step"}
 def test_each_part_reads_its_own_axes_and_runs():
     both = {"probe.correct_x", "probe.correct_y"}
     area = {"probe.correct"} | STEP
-    first, *others = CLAIM.runs(QUICK, FIRST_SEED)
+    first, *others = CLAIM.runs(SCALE, FIRST_SEED)
     x = {"probe.correct", "probe.single-wrong", "probe.correct_x"}
     reads = {
         CROSS.name: {first: x | STEP} | dict.fromkeys(others, x),
@@ -87,7 +87,7 @@ def test_coupling_is_planted_in_a_slow_seed_too():
 
     (control,) = (control for control in CLAIM.controls if control.positive)
     for part in CLAIM.under(control).parts:
-        specs = CLAIM.runs_of(part)(QUICK, FIRST_SEED)
+        specs = CLAIM.runs_of(part)(SCALE, FIRST_SEED)
         slow = {c: run(spec, late(spec)) for c, spec in specs.items()}
         mark = mark_of(part, slow, FIRST_SEED)
         assert mark.mark == "in", (part.name, mark)
@@ -108,7 +108,8 @@ def test_a_seed_that_draws_no_bumps_is_neither():
 def test_its_runs_share_the_dense_x(profile):
     dense, sparse = profile.imbalances[0]
     by_dy = CLAIM.runs(profile, 10)
-    assert by_dy == {f"dy={dy:g}": profile.run(10, dx=profile.increments[0], dy=dy) for dy in profile.increments}
+    all_dy = (dense, *(dy for _, dy in profile.imbalances))
+    assert by_dy == {f"dy={dy:g}": profile.run(10, dx=dense, dy=dy) for dy in all_dy}
     pair = CLAIM.runs_of(HURT)(profile, 10)
     assert pair == {"balanced": profile.run(10, dx=dense), "imbalanced": profile.run(10, dx=dense, dy=sparse)}
     assert CLAIM.runs_of(BELOW_SPARSE)(profile, 10) == pair | {"sparse": profile.run(10, dx=sparse)}

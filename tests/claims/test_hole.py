@@ -9,7 +9,6 @@ import torch
 from bumplab import profiles
 from bumplab.data.bumps import is_left_out
 from bumplab.measure.names import MODES
-from bumplab.profiles import QUICK
 from bumplab.report import paper
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.claim import FIRST_SEED
@@ -17,6 +16,7 @@ from bumplab.verdicts.decision import mark_of
 from bumplab.verdicts.worlds import level, ramp, run, untrained
 from tests.claims.checks import (
     PROFILES,
+    SCALE,
     check_planted,
     check_reads,
     check_rendered,
@@ -49,7 +49,12 @@ def nothing(specs, random):
 
 def test_planted_worlds_and_controls_have_their_verdicts():
     check_planted(CLAIM)
-    trained = {"nearest training label": right_bumps(0.0), "untrained": nothing, "true images": right_bumps(1.0)}
+    trained = {
+        "nearest training label": right_bumps(0.0),
+        "half-way to the nearest label": right_bumps(0.64),
+        "untrained": nothing,
+        "true images": right_bumps(1.0),
+    }
     check_verdicts(CLAIM, trained=trained)
 
 
@@ -66,14 +71,14 @@ def test_planted_worlds_and_controls_have_their_verdicts():
     ],
 )
 def test_inside_is_held_to_outside_and_to_a_half(inside, outside, mark):
-    specs = CLAIM.runs_of(SMALL)(QUICK, FIRST_SEED)
+    specs = CLAIM.runs_of(SMALL)(SCALE, FIRST_SEED)
     runs = right_bumps(inside, outside)(specs)
     assert mark_of(SMALL, runs, FIRST_SEED).mark == mark
     assert (SMALL.premise.effect(runs) > SMALL.premise.region.low) == (outside > 0.5)
 
 
 def test_each_part_reads_its_own_runs():
-    small, large, stripe = "3.5 % hole", "10 % hole", "stripe"
+    small, large, stripe = "small hole", "large hole", "stripe"
     crossings = RIGHTS | {"step"}
     reads = {
         SMALL.name: {small: RIGHTS},
@@ -87,7 +92,7 @@ def test_each_part_reads_its_own_runs():
 
 
 def test_the_lag_is_in_doublings_and_a_hole_that_stays_empty_is_out():
-    (condition, spec), *_ = CLAIM.runs_of(LAG)(QUICK, FIRST_SEED).items()
+    (condition, spec), *_ = CLAIM.runs_of(LAG)(SCALE, FIRST_SEED).items()
     for inside, low, high, mark in (
         (ramp(spec, 300), 0.585, 0.585, "in"),
         (ramp(spec, 600), 1.585, 1.585, "out"),
@@ -111,7 +116,7 @@ def test_its_runs_leave_out_two_holes_and_a_stripe(profile):
     )
 
 
-@pytest.mark.parametrize("name", ["nearest training label", "true images"])
+@pytest.mark.parametrize("name", ["nearest training label", "half-way to the nearest label", "true images"])
 def test_its_rendered_controls_are_measured_as_they_are_planted(name):
     """Copies of the nearest training image, and the true images: no network is asked."""
     check_rendered(CLAIM, name)
@@ -122,9 +127,9 @@ def test_an_empty_large_hole_leaves_all_else():
     control = next(control for control in CLAIM.controls if control.name == "large hole empty")
     own = runs_of(CLAIM, BETWEEN, runs)
     changed = control.change(own)
-    assert changed["3.5 % hole"] is own["3.5 % hole"]
-    assert changed["10 % hole"].last("in_hole.correct") == 0
-    assert changed["10 % hole"].last("probe.correct") == own["10 % hole"].last("probe.correct")
+    assert changed["small hole"] is own["small hole"]
+    assert changed["large hole"].last("in_hole.correct") == 0
+    assert changed["large hole"].last("probe.correct") == own["large hole"].last("probe.correct")
 
 
 # --- its figure -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from bumplab.verdicts import evidence
 from bumplab.verdicts.decision import judge, mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
-from tests.claims.checks import LOOKS, check_planted, check_reads, check_verdicts, claim_of, one_seed
+from tests.claims.checks import SCALE, LOOKS, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("representation")
 PART = {part.name: part for part in CLAIM.parts}
@@ -30,7 +30,7 @@ def test_each_part_reads_its_own_numbers():
 
 def by_rank(told, right):
     """Runs whose areas have these ranks."""
-    specs = specs_of(CLAIM)
+    specs = specs_of(CLAIM, SCALE)
     return {
         condition: run(spec, {TOLD: level(spec, t / 10), **learning("probe", level(spec, r / 10))})
         for (condition, spec), t, r in zip(specs.items(), told, right, strict=True)
@@ -95,7 +95,7 @@ def test_it_is_undefined_where_the_label_is_held_or_nothing_is_right():
 
 
 def test_order_first_is_told_by_the_run_in_the_middle():
-    specs = list(specs_of(CLAIM).items())
+    specs = list(specs_of(CLAIM, SCALE).items())
     runs = {
         c: run(s, {TOLD: ramp(s, at), **learning("probe", ramp(s, 400))})
         for (c, s), at in zip(specs, (100, 200, 400), strict=True)

@@ -4,7 +4,7 @@ import pytest
 
 from bumplab.verdicts.decision import judge, mark_of
 from bumplab.verdicts.worlds import level, run, specs_of
-from tests.claims.checks import LOOKS, PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed
+from tests.claims.checks import SCALE, LOOKS, PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("seeds")
 PART = {part.name: part for part in CLAIM.parts}
@@ -36,7 +36,7 @@ def test_the_two_trainings_of_a_pair_differ_in_their_seed_alone():
 
 
 def ending(told):
-    return {c: run(spec, {}, {TOLD: end}) for (c, spec), end in zip(specs_of(CLAIM).items(), told, strict=True)}
+    return {c: run(spec, {}, {TOLD: end}) for (c, spec), end in zip(specs_of(CLAIM, SCALE).items(), told, strict=True)}
 
 
 def test_lower_order_at_larger_increments_is_no_spread():

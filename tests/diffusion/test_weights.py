@@ -139,6 +139,42 @@ def test_both_kinds_of_weights_take_the_same_steps(build, monkeypatch):
     assert float(flat.weights.count) == float(plain.weights.count) == 3
 
 
+SCHEDULED = replace(WITH_EMA, training=replace(WITH_EMA.training, warmup=4, decay="linear", beta2=0.95))
+
+
+@pytest.mark.parametrize(("warmup", "decay"), [(0, "linear"), (5, "none"), (5, "linear"), (11, "linear")])
+def test_the_rate_follows_the_schedules_of_torch(warmup, decay):
+    """Also in the step that ends the warm-up, and in the last one."""
+    training = replace(SPEC.training, warmup=warmup, decay=decay, steps=12)
+    weight = nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.AdamW([weight], lr=training.learning_rate)
+    rises = [torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)] if warmup else []
+    falls = [torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=12 - warmup)] if decay != "none" else []
+    both = [*rises, *(falls or [torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)])]
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, both, [warmup] if warmup else [])
+    for step in range(12):
+        expected = optimizer.param_groups[0]["lr"]
+        assert float(weights.rate_at(training, torch.tensor(float(step)))) == pytest.approx(expected, rel=1e-5), step
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("kind", ["flat", "plain"])
+def test_scheduled_training_goes_on_from_its_state_bit_for_bit(kind, monkeypatch):
+    """The rate and beta2 of the spec are used, and the rate depends on the step alone."""
+    if kind == "plain":
+        monkeypatch.setattr(weights, "is_flat", lambda network: False)
+    whole = arrays_of(trained(SCHEDULED, 12))
+    half = arrays_of(trained(SCHEDULED, 6))
+    resumed = start(SCHEDULED)
+    restore(resumed, half, 6)
+    train(resumed, 12)
+    assert_equal_bits(arrays_of(resumed), whole, kind)
+    for changed in ({"warmup": 0}, {"decay": "none"}, {"beta2": 0.9}):
+        other = arrays_of(trained(replace(SCHEDULED, training=replace(SCHEDULED.training, **changed)), 12))
+        assert any(other[name].tobytes() != array.tobytes() for name, array in whole.items()), changed
+
+
 def test_a_weight_without_a_gradient_is_not_moved_by_it():
     """In one vector it decays as all weights do. By itself the optimizer leaves it out, and counts no step of it."""
     for name in ("unused", "unused with buffers"):
