@@ -104,7 +104,7 @@ SMOKE = replace(
         QUICK.base,
         model=ModelSpec(width=4, encoding_dim=8, attention_heads=1, attention_max_size=4, norm_groups=4),
         diffusion=replace(QUICK.base.diffusion, sampler_steps=2),
-        training=replace(QUICK.base.training, steps=12, batch_size=8, warmup=2),
+        training=TrainingSpec(steps=12, batch_size=8, learning_rate=2e-3),
         measure=replace(QUICK.base.measure, every=12, samples=24),
     ),
     increments=(0.5, 4.0),

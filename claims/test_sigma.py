@@ -9,6 +9,7 @@ from bumplab.verdicts.effects import HALF, RIGHT, TOLD, last_of, one_for_all, st
 from bumplab.verdicts.evidence import correlation
 from bumplab.verdicts.worlds import learning, ramp, run
 
+POSSIBLE = "probe.ceiling_correct"
 STRONG = 0.1
 """Share of the images, for each doubling of sigma."""
 TIMES_ITS_OWN = 3.0
@@ -22,31 +23,47 @@ def slope_at_end(name):
     return lambda runs: float(np.polyfit(np.log2(levels(list(runs))), last_of(name)(runs), 1)[0])
 
 
+def of_possible(runs):
+    """The same runs with right bumps as a share of those that true images show.
+
+    Raises `Undefined` where true images show their bump in less than half of all: it hides between the pixels.
+    """
+    changed = {}
+    for condition, curves in runs.items():
+        possible = curves.last(POSSIBLE)
+        if possible < HALF:
+            raise Undefined(f"true images show their bump in {possible:.2f} of all at {condition}")
+        changed[condition] = curves.replaced({RIGHT: curves[RIGHT] / possible})
+    return changed
+
+
 def slope_of_performance(runs):
-    """The right bumps at the end gained for each doubling of sigma.
+    """The right bumps at the end, of those that true images show, gained for each doubling of sigma.
 
     Raises `Undefined` where no run has learned: then nothing depends on sigma.
     """
-    if max(last_of(RIGHT)(runs)) <= HALF:
+    possible = of_possible(runs)
+    if max(last_of(RIGHT)(possible)) <= HALF:
         raise Undefined("no run has learned: none ends with half of its bumps right")
-    return slope_at_end(RIGHT)(runs)
+    return slope_at_end(RIGHT)(possible)
 
 
 def slope_of_time(runs):
     """Slope of log2 of the steps to half of right bumps over log2 of sigma."""
-    times = [step_at(run, run[RIGHT], HALF, f"half of right bumps at {c}") for c, run in runs.items()]
+    of_runs = of_possible(runs).items()
+    times = [step_at(run, run[RIGHT], HALF, f"half of right bumps at {c}") for c, run in of_runs]
     return float(np.polyfit(np.log2(levels(list(runs))), np.log2(times), 1)[0])
 
 
 def rank_correlation(runs):
     """Rank correlation of the right bumps at the end with sigma."""
-    return correlation(last_of(RIGHT)(runs), rising(list(runs)))
+    return correlation(last_of(RIGHT)(of_possible(runs)), rising(list(runs)))
 
 
 def least_training(runs):
     """Bounds of the steps of training in times of the run's own time to half. The run with the least counts."""
     of_runs = []
-    for curves in runs.values():
+    for curves in of_possible(runs).values():
         low, high = curves.crossing(curves[RIGHT], HALF)
         if low <= 0:
             raise Undefined("the untrained network already draws right bumps")

@@ -59,7 +59,7 @@ def measure(spec: RunSpec, step: int, sets: Mapping[str, Asked], drawn: Sample) 
     images = dict(zip(sets, np.split(drawn.images, ends[:-1]), strict=True))
     detections = {name: detect(images[name], spec.data.sigma) for name in sets}
     for name, asked in sets.items():
-        _add_label_set(measurement, name=name, asked=asked, images=images[name], detections=detections[name])
+        _add_label_set(measurement, spec=spec, name=name, asked=asked, images=images[name], detections=detections[name])
     labels = sets["probe"].labels.astype(np.float64)
     measurement.row["image.order"] = _order(images["probe"].reshape(len(labels), -1), labels)["order"]
     embedding = _embedding(drawn.activations.get(FOLLOWED), spec, 0, len(labels))
@@ -73,13 +73,15 @@ def measure(spec: RunSpec, step: int, sets: Mapping[str, Asked], drawn: Sample) 
     return measurement
 
 
-def _add_label_set(measurement: Measurement, *, name: str, asked: Asked, images: Image, detections: Detections) -> None:
+def _add_label_set(
+    measurement: Measurement, *, spec: RunSpec, name: str, asked: Asked, images: Image, detections: Detections
+) -> None:
     """Adds the numbers of a label set, and the first `SHOWN` images with what was detected in them."""
     labels = asked.labels.astype(np.float64)
     row = placement(detections, labels) | {"samples": float(len(labels))}
     if name in OF_EQ_1:
         row |= accuracy(positions_of_eq_1(images), labels)
-        row |= {key.replace("accuracy", "ceiling"): share for key, share in _ceiling(asked).items()}
+        row |= _ceilings(asked, spec.data.sigma)
     measurement.row |= {f"{name}.{key}": value for key, value in row.items()}
     measurement.evidence |= {
         f"{name}.images": images[:SHOWN],
@@ -90,10 +92,13 @@ def _add_label_set(measurement: Measurement, *, name: str, asked: Asked, images:
 
 
 @lru_cache(maxsize=16)
-def _ceiling(asked: Asked) -> dict[str, float]:
-    """The accuracy of eq. 1 on the true images of a label set. It is the same at every checkpoint of a run."""
+def _ceilings(asked: Asked, sigma: float) -> dict[str, float]:
+    """What the true images of a label set show (`CEILINGS`). It is the same at every checkpoint of a run."""
     truth, _ = quantise(asked.truth)
-    return accuracy(positions_of_eq_1(truth), asked.labels.astype(np.float64))
+    labels = asked.labels.astype(np.float64)
+    of_eq_1 = accuracy(positions_of_eq_1(truth), labels)
+    correct = placement(detect(truth, sigma), labels)["correct"]
+    return {key.replace("accuracy", "ceiling"): share for key, share in of_eq_1.items()} | {"ceiling_correct": correct}
 
 
 def _add_followed(

@@ -9,7 +9,7 @@ import math
 
 from bumplab.config import FOLLOWED, LAST_ROLES, ROLES, Role, RunSpec
 
-MEASUREMENT = 2
+MEASUREMENT = 3
 """Version of what is measured. Raise it when code changes a number of equal draws: stored draws are measured again."""
 
 MODES = ("none", "several", "single-wrong", "correct")
@@ -22,8 +22,8 @@ PLACEMENT = (*MODES, "correct_x", "correct_y", *ERRORS)
 """Measures of a label set (`bumplab.measure.accuracy.placement`)."""
 SHARES = ("accuracy", "accuracy_x", "accuracy_y")
 """Shares of images whose position by Algorithm 1 is right: on both axes (eq. 1), in x, in y."""
-CEILINGS = tuple(share.replace("accuracy", "ceiling") for share in SHARES)
-"""The same shares, measured on true images of the same labels: what a perfect generator reaches."""
+CEILINGS = (*(share.replace("accuracy", "ceiling") for share in SHARES), "ceiling_correct")
+"""The same shares, and that of one bump at the right place, on true images of the labels: a perfect generator's."""
 OF_EQ_1 = ("probe", "on_grid")
 """Label sets that eq. 1 is computed for."""
 AT_EACH = (

@@ -26,7 +26,7 @@ from bumplab.subjects.state import to_bytes
 
 TRAINING = 3
 """Part of every key. Raise it when code changes what a run draws: older results are then never mixed in."""
-RESULTS_FORMAT = 4
+RESULTS_FORMAT = 5
 """The form of rows.json. Older forms are not read: they belong to other keys."""
 
 FILES = {"spec.json": 1 << 16, "rows.json": 1 << 23, "evidence.safetensors": 1 << 28, "weights.safetensors": 1 << 30}

@@ -25,6 +25,7 @@ UNTRAINED = {
     **{
         "accuracy": 0.02,
         "ceiling": 0.9,
+        "ceiling_correct": 1.0,
         "flatness": 0.17,
         "told_flatness": 0.17,
         "canvas": 0.02,

@@ -6,7 +6,7 @@ import pytest
 from bumplab.verdicts import evidence
 from bumplab.verdicts.decision import judge, mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
-from tests.claims.checks import SCALE, LOOKS, check_planted, check_reads, check_verdicts, claim_of, one_seed
+from tests.claims.checks import LOOKS, SCALE, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("representation")
 PART = {part.name: part for part in CLAIM.parts}

@@ -4,7 +4,7 @@ import pytest
 
 from bumplab.verdicts.decision import judge, mark_of
 from bumplab.verdicts.worlds import level, run, specs_of
-from tests.claims.checks import SCALE, LOOKS, PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed
+from tests.claims.checks import LOOKS, PROFILES, SCALE, check_planted, check_reads, check_verdicts, claim_of, one_seed
 
 CLAIM = claim_of("seeds")
 PART = {part.name: part for part in CLAIM.parts}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bumplab.verdicts.decision import judge, mark_of
-from bumplab.verdicts.worlds import learning, ramp, run, specs_of, untrained
-from tests.claims.checks import SCALE, LOOKS, check_planted, check_reads, check_verdicts, claim_of
+from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of, untrained
+from tests.claims.checks import LOOKS, SCALE, check_planted, check_reads, check_verdicts, claim_of
 
 CLAIM = claim_of("sigma")
 PART = {part.name: part for part in CLAIM.parts}
@@ -32,7 +32,13 @@ def learning_at(steps):
 
 
 def test_each_part_reads_its_own_numbers():
-    reads = {"performance": {RIGHT}, "rank correlation": {RIGHT}, "order": {TOLD}, "rate": {RIGHT, "step"}}
+    of_possible = {RIGHT, "probe.ceiling_correct"}
+    reads = {
+        "performance": of_possible,
+        "rank correlation": of_possible,
+        "order": {TOLD},
+        "rate": of_possible | {"step"},
+    }
     check_reads(CLAIM, reads)
 
 
@@ -46,6 +52,18 @@ def test_it_is_not_testable_where_one_spread_had_too_little_training():
     verdict = judge(PART["performance"], [never] * 3, LOOKS, 1)
     assert not verdict.premise.holds
     assert "is 0.5 times" in verdict.reason  # between 0 and 1
+
+
+def test_right_bumps_are_counted_among_those_that_true_images_show():
+    """At a spread of 0.1 most bumps hide between the pixels, so that a perfect generator is right in few images."""
+    runs = CLAIM.plant(specs_of(CLAIM, SCALE), performance=0.0)
+    for ceiling, mark in ((0.6, "in"), (0.4, "neither")):
+        hidden = {
+            c: r.replaced({RIGHT: ceiling * r[RIGHT], "probe.ceiling_correct": level(r.spec, ceiling)})
+            for c, r in runs.items()
+            if c == "sigma=0.5"
+        }
+        assert mark_of(PART["performance"], runs | hidden, 0).mark == mark, ceiling
 
 
 def test_where_nothing_is_learned_nothing_is_shown():

@@ -265,9 +265,9 @@ def test_the_measures_of_a_role_or_reading_that_is_missing_or_broken_are_unknown
 def strict(monkeypatch):
     """A tolerance so small that label sets differ in their ceilings. The cache keeps none of these ceilings."""
     monkeypatch.setattr(accuracy_module, "TOLERANCE", 0.1)
-    module._ceiling.cache_clear()
+    module._ceilings.cache_clear()
     yield
-    module._ceiling.cache_clear()
+    module._ceilings.cache_clear()
 
 
 def test_the_row_holds_the_ceilings_of_the_asked_labels(strict, no_umap):
@@ -292,4 +292,4 @@ def test_a_run_computes_the_ceiling_of_a_label_set_twice(strict, no_umap):
     label_sets.cache_clear()
     for step in (0, 2, 4, 6, LAST):
         measured(Perfect(HOLE), HOLE, step)
-    assert module._ceiling.cache_info().misses == 3
+    assert module._ceilings.cache_info().misses == 3

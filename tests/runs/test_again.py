@@ -125,7 +125,7 @@ def test_the_planner_measures_again_and_trains_nothing(copy, newer, monkeypatch)
     assert [row["probe.ceiling"] for row in found.rows] == [row["probe.ceiling"] for row in before.rows]
     monkeypatch.setattr(again, "measure", no_training)
     assert [row["probe.accuracy"] for row in obtained(copy).rows] == [0.25, 0.25]
-    assert found.arithmetic == before.arithmetic.replace(", measured as in version 2", "")
+    assert found.arithmetic == before.arithmetic.replace(f", measured as in version {MEASUREMENT}", "")
     assert found.arithmetic != before.arithmetic, "one claim never mixes two measurements"
 
 

@@ -48,7 +48,8 @@ def with_leaf(part, path, value):
 # another valid value for each field whose double is not valid
 OTHER = {
     "image_size": 40, "hole": 3.0, "attention_heads": 2, "norm_groups": 2, "schedule": "cosine", "prediction": "v",
-    "sampler": "ancestral", "precision": "bf16", "ema_decay": 0.5, "weight_decay": 0.5, "timesteps": 2000,
+    "sampler": "ancestral", "precision": "bf16", "ema_decay": 0.5, "warmup": 5, "decay": "linear",
+    "beta2": 0.5, "weight_decay": 0.5, "timesteps": 2000,
     "pairing": "shuffled", "stripe": 4.0, "probe_low": 4.0, "probe_high": 28.0, "seed": 1,
     "factorized": True, "name": "my.py:other",
     "arguments": (("a", "2"),), "source": 64 * "1", "versions": (("torch", "3"),),

@@ -32,7 +32,9 @@ def test_another_seed_draws_other_grain():
 
 def test_a_bump_is_at_its_place_as_soon_as_it_is_found():
     """While grain fades, the share of single bumps goes from few to all, and hardly any is at a wrong place."""
-    rows = [measured(trained(SPEC, step), SPEC, step).row for step in (600, 700, 800)]
+    rows = [
+        measured(trained(SPEC, step), SPEC, step).row for step in (6 * STEPS // 10, 7 * STEPS // 10, 8 * STEPS // 10)
+    ]
     single = [row["probe.correct"] + row["probe.single-wrong"] for row in rows]
     assert single[0] < 0.3
     assert single[-1] > 0.9

@@ -71,7 +71,7 @@ def test_what_makes_no_sense_is_refused_in_one_line():
         ("sampler_steps=5000", "sampler_steps = 5000: must be at most timesteps"),
         ("prediction=v", "prediction=v: is what the profile does anyway"),
         ("attention_max_size=7", "attention_max_size=7: changes nothing, because attention follows the same maps"),
-        ("learning_rate=0.002", "is what the profile does anyway"),
+        (f"learning_rate={BASE.training.learning_rate}", "is what the profile does anyway"),
         ("tap=layer4-injected", "unknown choice 'tap'"),
     ]:
         with pytest.raises(ValueError, match=message) as refused:
