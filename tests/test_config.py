@@ -309,7 +309,7 @@ def test_the_paper_profile_is_the_papers():
 
 def test_the_error_of_an_unknown_profile_names_the_known_ones():
     assert error_of(profiles.get, "huge").endswith(f": choose one of {', '.join(profiles.ALL)}")
-    assert list(profiles.ALL) == ["quick", "nightly", "paper", "smoke"]
+    assert list(profiles.ALL) == ["quick", "lite", "nightly", "paper", "smoke"]
 
 
 def test_the_short_names_of_different_subjects_differ_and_are_names_of_files():

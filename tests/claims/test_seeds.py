@@ -26,7 +26,7 @@ def test_each_part_reads_its_own_numbers():
 def test_the_two_trainings_of_a_pair_differ_in_their_seed_alone():
     for profile in PROFILES:
         specs = CLAIM.runs(profile, 10)
-        assert len(specs) == 2 * len(profile.increments), profile.name
+        assert len(specs) == 2 * min(3, len(profile.increments)), profile.name
         for d in profile.increments:
             first, again = specs[f"d={d:g}"], specs[f"d={d:g} again"]
             assert first == profile.run(10, dx=d), profile.name
