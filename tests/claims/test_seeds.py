@@ -27,7 +27,8 @@ def test_the_two_trainings_of_a_pair_differ_in_their_seed_alone():
     for profile in PROFILES:
         specs = CLAIM.runs(profile, 10)
         assert len(specs) == 2 * min(3, len(profile.increments)), profile.name
-        for d in profile.increments:
+        increments = profile.increments
+        for d in {increments[0], increments[len(increments) // 2], increments[-1]}:
             first, again = specs[f"d={d:g}"], specs[f"d={d:g} again"]
             assert first == profile.run(10, dx=d), profile.name
             assert (again.seed != first.seed, again.data, again.training) == (True, first.data, first.training)
