@@ -2,7 +2,8 @@
 
 A step of batch 16 cannot fill a GPU. Runs of equal shape can be trained by worker processes (what ``pytest claims -n``
 does), by one process that replays each run's captured step on a stream of its own, or as one stacked network through
-torch.func. Prints the runs each would finish in an hour, at 1, 4, 8 and 16 runs.
+torch.func. Prints the runs each would finish in an hour, at 1, 4, 8 and 16 runs. First it prints how much of the
+workers' time is training, by runs that are planted (`benchmarks/waiting.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.func import grad_and_value, vmap
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import waiting
 from benchmarks.learners import started, train
 from benchmarks.plain import PlainUNet, draw_batch
 from bumplab import profiles
@@ -132,12 +134,16 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--profile", default=None, help="whose run (quick; with --gpu: nightly)")
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 4, 8, 16])
-    parser.add_argument("--ways", choices=list(WAYS), nargs="+", default=list(WAYS))
+    parser.add_argument("--ways", choices=list(WAYS), nargs="*", default=list(WAYS))
+    parser.add_argument("--workers", type=int, nargs="*", default=[2, 8], help="of the sessions with planted runs")
     parser.add_argument("--steps", type=int, default=None, help="timed, of each run (10; with --gpu: 500)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.gpu and not torch.cuda.is_available():
         parser.error("--gpu: torch finds no GPU here; leave --gpu away to measure the CPU")
+    waiting.show(options.workers)
+    if not options.ways:
+        return
     device = "cuda:0" if options.gpu else "cpu"
     spec = profiles.get(options.profile or ("nightly" if options.gpu else "quick")).base
     speed.configure(device)

@@ -422,6 +422,11 @@ class RunSpec(_Part):
         early = {every * quarters // 4 for quarters in (1, 2, 3, 6)}
         return sorted({step for step in early if step < steps} | {*range(0, steps, every), steps})
 
+    @property
+    def network_steps(self) -> int:
+        """Training steps of all its networks. A factorized run has two."""
+        return self.training.steps * (2 if self.subject.factorized else 1)
+
     def label(self) -> str:
         """A short name for progress lines and plots, such as ``d=0.1 hole=3 seed 2``. It is not unique."""
         d = self.data

@@ -28,6 +28,13 @@ def cell(text: object, style: str = "") -> Text:
     return Text(line(text), style)
 
 
+def duration(seconds: float) -> str:
+    """A time in words, such as ``89 s``, ``12 min`` or ``1.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 class Steady:
     """A text stream whose `write` and `flush` raise no error.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from bumplab.verdicts import suite, variation
 from bumplab.verdicts.claim import EXPLORING_BELOW, exploring
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks, needed_of
 from bumplab.verdicts.variation import Variation
+
+MOST_MINUTES = 10_080
+"""Longest session with ``--minutes``: a week."""
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -80,6 +84,7 @@ def settings_of(config: pytest.Config) -> Settings:
         report=report,
         report_named=named_report is not None,
         figures=figures,
+        minutes=_minutes(value(config, "minutes")),
     )
 
 
@@ -228,6 +233,16 @@ def _number(name: str, text: str | None) -> int | None:
     if text not in allowed:
         raise usage_error(f"{name} {text}: must be a whole number from {MIN_SEEDS} to {MAX_SEEDS}")
     return allowed[text]
+
+
+def _minutes(text: str | None) -> float | None:
+    """A number of minutes; None without the option. Raises `pytest.UsageError` for all but plain digits and a point."""
+    if text is None:
+        return None
+    is_plain = re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text)
+    if not is_plain or not 0 < float(text) <= MOST_MINUTES:
+        raise usage_error(f"--minutes {text}: must be a number above 0 and up to {MOST_MINUTES}, such as 11 or 0.5")
+    return float(text)
 
 
 def _device(gpu: bool, exact: bool) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from bumplab.runs.board import Board
 from bumplab.runs.progress import Progress, running
 from bumplab.runs.store import RunStore, run_key
-from bumplab.terminal import cell, line, uncaptured_stdout
+from bumplab.terminal import cell, duration, line, uncaptured_stdout
 
 REFRESH = 1.0
 """Seconds between two looks at the store."""
@@ -95,12 +95,8 @@ class ProgressDisplay:
         steps_since = sum(done.values()) - sum(self._steps_at_first.values())
         steps_left = sum(wanted.values()) - sum(done.values())
         rate = steps_since / max(time.time() - self._began, 1e-9)
-        remaining = f", about {_minutes(steps_left / rate)} for the others" if rate > 0 else ""
+        remaining = f", about {duration(steps_left / rate)} for the others" if rate > 0 else ""
         return f"{len(stored)} of {len(wanted)} runs done{remaining}"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _table(runs: list[Progress], status: str) -> Table:

@@ -50,9 +50,9 @@ def error(about_claim: Mapping[str, str], reason: str) -> ClaimEntry:
     return msgspec.convert({**about_claim, "verdict": "ERROR", "reason": reason}, ClaimEntry)
 
 
-def skipped(about_claim: Mapping[str, str], reason: str) -> ClaimEntry:
-    """The entry of a claim that needs a role which the subject lacks."""
-    return msgspec.convert({**about_claim, "verdict": "SKIPPED", "reason": reason}, ClaimEntry)
+def skipped(about_claim: Mapping[str, str], reason: str, stopped: bool = False) -> ClaimEntry:
+    """The entry of a claim that was not tried: the subject lacks a role, or the session lacked the time."""
+    return msgspec.convert({**about_claim, "verdict": "SKIPPED", "reason": reason, "stopped": stopped}, ClaimEntry)
 
 
 def judged(
@@ -94,6 +94,7 @@ def judged(
         prediction=claim.prediction,
         expected=None if accepted is None else msgspec.convert(accepted, Expected, from_attributes=True),
         needed=verdict.needed,
+        stopped=verdict.stopped,
         exploratory=settings.exploratory(claim),
         controls=controls,
         variations=variations,
@@ -164,9 +165,8 @@ def _seeds_of(parts: Sequence[PartVerdict]) -> dict[str, int]:
 def _steps(runs_of_conditions: Mapping[str, Sequence[RunSpec]]) -> Steps:
     steps = {}
     for run in chain.from_iterable(runs_of_conditions.values()):
-        networks = 2 if run.subject.factorized else 1
         if run.training.steps > 1:
-            steps[run_key(run)] = run.training.steps * networks
+            steps[run_key(run)] = run.network_steps
     return steps
 
 

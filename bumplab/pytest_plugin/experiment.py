@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 import pytest
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import SamplesNotFinite
-from bumplab.pytest_plugin import entries, expected
+from bumplab.pytest_plugin import entries, expected, forms
 from bumplab.pytest_plugin.expected import Expected, Outcome
+from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.items import Item
-from bumplab.pytest_plugin.obtained import MixedArithmetic, RunsOfForm
+from bumplab.pytest_plugin.obtained import STOPPED, MixedArithmetic, RunsOfForm
 from bumplab.pytest_plugin.session import ClaimsSession, judged_key, line_key
 from bumplab.runs.store import Unreadable, run_key
 from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, printable, warnings_as_usual
-from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.decision import ClaimVerdict, decide, decide_control, part_in_looks, with_controls
+from bumplab.verdicts.claim import Claim, Control
+from bumplab.verdicts.decision import (
+    ClaimVerdict,
+    ControlVerdict,
+    RunsMissing,
+    decide,
+    decide_control,
+    part_in_looks,
+    with_controls,
+    without_controls,
+)
 
 
 class Experiment:
@@ -26,6 +38,7 @@ class Experiment:
         session = request.config.pluginmanager.get_plugin(ClaimsSession.NAME)
         assert isinstance(session, ClaimsSession)
         self.settings, self.obtained, self.node = session.settings, session.obtained, request.node
+        self.workers: int = getattr(request.config, "workerinput", {}).get("workercount", 1)
         self._used: dict[RunSpec, None] = {}
         """The runs behind all forms of the claim that this item judges."""
 
@@ -46,6 +59,8 @@ class Experiment:
         try:
             with warnings_as_usual():
                 outcome, message = self._judged(settings.judged_form(claim), item)
+        except RunsMissing:
+            self._end_without_runs(claim, item)
         except SubjectError as error:
             pytest.fail(line(f"--subject: {error}"), pytrace=False)
         except ImportError as error:
@@ -68,20 +83,33 @@ class Experiment:
                 pytest.fail(line(f"SKIPPED in place of {accepted.verdict}, as accepted: {reason}"), pytrace=False)
         pytest.skip(reason)
 
+    def _end_without_runs(self, claim: Claim, item: Item) -> None:
+        """Skips an item whose first look lacks runs, for lack of time. It has no verdict, and none has moved."""
+        __tracebackhide__ = True
+        settings, deadline, board = self.settings, self.obtained.deadline, self.obtained.board
+        first_look = forms.first_look(claim, item, settings)
+        missing = deadline.missing(first_look, store=settings.store, board=board, workers=self.workers)
+        reason = f"{deadline} are over: {missing}"
+        if item.kind == "verdict":
+            self.node.stash[judged_key] = entries.Judged(entries.skipped(entries.about(claim), reason, stopped=True))
+        pytest.skip(reason)
+
     def _judged(self, claim: Claim, item: Item) -> tuple[Outcome, str]:
-        """The outcome of an item, and its message."""
+        """The outcome of an item, and its message. Raises `RunsMissing` where its first look lacks runs."""
         settings, exploratory = self.settings, self.settings.exploratory(claim)
         if item.kind == "control":
             control = next(control for control in claim.controls if control.name == item.name)
-            tried = decide_control(claim, control, self._runs(claim.under(control)), settings.looks)
-            return expected.control_outcome(tried, settings.problem_of_control(claim, control))
+            tried = self._control(claim, control)
+            problem = STOPPED if tried.stopped else settings.problem_of_control(claim, control)
+            return expected.control_outcome(tried, problem)
         if item.kind == "part":
             part = next(part for part in claim.judged_parts if part.name == item.name)
-            reached = part_in_looks(claim, part, self._runs(claim), settings.looks)
+            with self._runs(forms.form_of(claim.only([part.name]), settings)) as runs:
+                reached = part_in_looks(claim, part, runs, settings.looks)
             accepted = self._accepted(claim, reached.verdict)
             return expected.part_outcome(reached.verdict, reached.reason, accepted, exploratory)
         verdict = self._verdict(claim)
-        accepted = self._accepted(claim, verdict.verdict)
+        accepted = None if verdict.stopped else self._accepted(claim, verdict.verdict)
         return expected.outcome(verdict.verdict, verdict.reason, accepted, exploratory)
 
     def _accepted(self, claim: Claim, verdict: str) -> Expected | None:
@@ -92,19 +120,20 @@ class Experiment:
         return accepted
 
     def _verdict(self, claim: Claim) -> ClaimVerdict:
-        """The verdict after the controls. Stashes the claim's entry for `ClaimsSession`."""
+        """The verdict after the controls. Stashes the claim's entry for `ClaimsSession`.
+
+        Leaves out variations whose first look lacks runs.
+        """
         settings = self.settings
-        verdict = decide(claim, self._runs(claim), settings.looks)
+        with self._runs(forms.form_of(claim, settings)) as runs:
+            verdict = decide(claim, runs, settings.looks)
         if settings.controls:
-            controls = []
-            for control in claim.controls:
-                runs = self._runs(claim.under(control))
-                controls.append(decide_control(claim, control, runs, settings.looks))
-            verdict = with_controls(verdict, controls)
+            verdict = self._with_controls(claim, verdict)
         varied = []
         for variation in settings.variations if not claim.certain else ():
-            form = variation.of(claim)
-            varied.append((variation.name, form, decide(form, self._runs(form), settings.looks)))
+            form = forms.varied(claim, variation, settings)
+            with suppress(RunsMissing), self._runs(form) as runs:
+                varied.append((variation.name, form.claim, decide(form.claim, runs, settings.looks)))
         steps_used, steps_at_last_look = entries.costs(claim, verdict, settings)
         seconds = {run_key(run): self.obtained.seconds[run] for run in self._used}
         entry = entries.judged(
@@ -123,7 +152,21 @@ class Experiment:
             pytest.fail(line(f"claim {claim.id!r} cannot stand in a report: {error}"), pytrace=False)
         return verdict
 
-    def _runs(self, form: Claim) -> RunsOfForm:
+    def _with_controls(self, claim: Claim, verdict: ClaimVerdict) -> ClaimVerdict:
+        """The verdict on the claim, checked by its controls as far as these have their runs."""
+        tried: list[ControlVerdict] = []
+        try:
+            for control in claim.controls:
+                tried.append(self._control(claim, control))
+        except RunsMissing as missing:
+            return without_controls(verdict, tried, missing)
+        return with_controls(verdict, tried)
+
+    def _control(self, claim: Claim, control: Control) -> ControlVerdict:
+        with self._runs(forms.under(claim, control)) as runs:
+            return decide_control(claim, control, runs, self.settings.looks)
+
+    def _runs(self, form: Form) -> RunsOfForm:
         """The runs of a form of the claim, which count as runs behind the claim."""
         return RunsOfForm(self.obtained, form, self._used)
 

@@ -61,22 +61,6 @@ def claims_of(nodes: Sequence[pytest.Item]) -> list[tuple[Claim, list[Item]]]:
     return list(claims.values())
 
 
-def forms(claim: Claim, item: Item, settings: Settings) -> list[Claim]:
-    """What an item judges: parts of the claim, the claim under a control, or the claim in all its forms.
-
-    Empty where the claim is skipped.
-    """
-    if settings.lacking(claim):
-        return []
-    claim = settings.judged_form(claim)
-    if item.kind == "part":
-        return [claim.only([item.name])]
-    if item.kind == "control":
-        return [claim.under(control) for control in claim.controls if control.name == item.name]
-    controls = [claim.under(control) for control in claim.controls] if settings.controls else []
-    return [claim, *controls, *(variation.of(claim) for variation in settings.variations)]
-
-
 @contextmanager
 def selected_by_their_own_claim(nodes: Sequence[pytest.Item], ids: Collection[str]) -> Iterator[None]:
     """While pytest selects tests by ``-k``, no item has the id of another claim in its name.

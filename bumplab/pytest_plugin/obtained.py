@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bumplab.config import RunSpec
+from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
-from bumplab.runs.planner import Trainer, obtain
+from bumplab.runs.deadline import Deadline
+from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
 from bumplab.runs.store import run_key
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, SeedRuns
+from bumplab.verdicts.claim import FIRST_SEED, Part, SeedRuns
 from bumplab.verdicts.curves import Curves
+from bumplab.verdicts.decision import RunsMissing
+
+STOPPED = "stopped by --minutes"
 
 
 class MixedArithmetic(ValueError):
@@ -20,8 +25,8 @@ class MixedArithmetic(ValueError):
 class Obtained:
     """The runs of a session, by spec. All items of its claims in this process share them."""
 
-    def __init__(self, settings: Settings, board: Board, train: Trainer):
-        self.settings, self.board = settings, board
+    def __init__(self, settings: Settings, board: Board, deadline: Deadline, train: Trainer):
+        self.settings, self.board, self.deadline = settings, board, deadline
         self.train = train
         """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
         self.curves: dict[RunSpec, Curves] = {}
@@ -30,34 +35,74 @@ class Obtained:
         self.arithmetics: dict[RunSpec, str] = {}
 
     def add(self, runs: Iterable[RunSpec]) -> None:
-        """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does."""
+        """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does.
+
+        Raises `OutOfTime` where the deadline leaves too little time.
+        """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
-        for record in obtain(missing, self.board, settings.store, settings.device, train=self.train):
+        records = obtain(
+            missing, board=self.board, store=settings.store, device=settings.device, train=self.train,
+            deadline=self.deadline,
+        )  # fmt: skip
+        for record in records:
             self.curves[record.spec] = Curves.of(record)
             self.seconds[record.spec] = sum(record.seconds.values())
             self.arithmetics[record.spec] = record.arithmetic
+
+    def help_others(self) -> None:
+        """For a worker that has no claim left: trains what the others need."""
+        settings = self.settings
+        help_others(
+            board=self.board, store=settings.store, device=settings.device, train=self.train, deadline=self.deadline
+        )
 
 
 class RunsOfForm:
     """The runs of one form of a claim, as `bumplab.verdicts.decision.decide` asks for them.
 
-    ``behind`` collects the runs behind all forms of the claim.
+    ``behind`` collects the runs behind all forms of the claim. `decide` asks for one part after the other. So a part is
+    settled when it asks for another one.
     """
 
-    def __init__(self, obtained: Obtained, claim: Claim, behind: dict[RunSpec, None]):
-        self.obtained, self.claim, self.behind = obtained, claim, behind
+    def __init__(self, obtained: Obtained, form: Form, behind: dict[RunSpec, None]):
+        self.obtained, self.form, self.behind = obtained, form, behind
         self.used: dict[RunSpec, None] = {}
+        self._part: Part | None = None
+        """The judged part that is open."""
 
     def __call__(self, part: Part, seeds: int) -> list[SeedRuns]:
-        """The runs of a part for a number of seeds. Raises `MixedArithmetic` where the form's runs differ in it."""
-        obtained, runs_of = self.obtained, self.claim.runs_of(part)
+        """The runs of a part for a number of seeds. Raises `MixedArithmetic` where the form's runs differ in it.
+
+        Raises `RunsMissing` where the deadline leaves too little time for one of them.
+        """
+        obtained, runs_of = self.obtained, self.form.claim.runs_of(part)
+        self._note(part, seeds)
         specs = [runs_of(obtained.settings.profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
-        for runs in specs:
-            self.used.update(dict.fromkeys(runs.values()))
-        obtained.add(self.used)
-        self.behind.update(self.used)
+        asked = dict.fromkeys(run for runs in specs for run in runs.values())
+        try:
+            obtained.add(asked)
+        except OutOfTime as error:
+            raise RunsMissing(STOPPED) from error
+        self.used.update(asked)
+        self.behind.update(asked)
         self._require_one_arithmetic()
         return [{condition: obtained.curves[run] for condition, run in runs.items()} for runs in specs]
+
+    def __enter__(self) -> RunsOfForm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No part of the form needs a further run, also where it ended by an error."""
+        self.obtained.board.settle(self.form.questions())
+
+    def _note(self, part: Part, seeds: int) -> None:
+        """Tells the other workers what the part may need, and that the part before it is settled."""
+        board = self.obtained.board
+        if self._part is not None and self._part.name != part.name:
+            board.settle([self.form.question(self._part)])
+        if part.judges:
+            self._part = part
+            board.expect(self.form.question(part), self.form.may_need(part, self.obtained.settings, seeds))
 
     def _require_one_arithmetic(self) -> None:
         computed = {self.obtained.arithmetics[run]: run for run in self.used}

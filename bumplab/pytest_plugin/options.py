@@ -58,6 +58,12 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--expected", f"the file of accepted verdicts ({expected.FILE}; none for a --subject)", metavar="FILE")
     option("--power", "print the power of each claim; train nothing", action="store_true")
     option("--plan", "print the runs that are missing and their cost; train nothing", action="store_true")
+    option(
+        "--minutes",
+        "train what ends within N minutes, the longest runs first; then judge what is there. Give the command again to "
+        "go on",
+        metavar="N",
+    )
     option("--gpu", "train on the GPU; with several, each worker takes the next one", action="store_true")
     option("--exact", "with --gpu: slower runs that repeat bit for bit, stored in DIR/exact", action="store_true")
     option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from bumplab import machine
 from bumplab.config import RunSpec
-from bumplab.pytest_plugin import entries, items, summary
+from bumplab.pytest_plugin import entries, summary
+from bumplab.pytest_plugin.forms import forms
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.estimate import trial
-from bumplab.terminal import cell
+from bumplab.terminal import cell, duration
 from bumplab.verdicts.claim import Claim
 
 
@@ -50,7 +51,7 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     low, high = (cost.seconds(missing[look]) / parallel_runs + cost.once for look in (looks.first, looks.last))
     console.print(
         f"missing: {len(missing[looks.first])} to {len(missing[looks.last])} runs. With {workers} "
-        f"worker{'s' if workers > 1 else ''} on {settings.device} about {_duration(low)} to {_duration(high)}, and "
+        f"worker{'s' if workers > 1 else ''} on {settings.device} about {duration(low)} to {duration(high)}, and "
         f"{cost.memory / 1e9:.1f} GB of main memory a worker"
     )
     most = settings.store.draws_bytes
@@ -65,8 +66,8 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
 def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
     """The runs of the claim in all its forms, each once."""
     runs: dict[RunSpec, None] = {}
-    for form in items.forms(claim, Item("verdict"), settings):
-        for of_condition in entries.planned(form, settings.profile, seeds).values():
+    for form in forms(claim, Item("verdict"), settings):
+        for of_condition in entries.planned(form.claim, settings.profile, seeds).values():
             runs.update(dict.fromkeys(of_condition))
     return list(runs)
 
@@ -76,9 +77,3 @@ def _counts(runs_by_look: Mapping[int, Collection[RunSpec]], settings: Settings)
     first, last = runs_by_look[settings.looks.first], runs_by_look[settings.looks.last]
     stored = sum(settings.store.has(run) for run in last)
     return str(len(first)), str(len(last)), str(stored)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bumplab.config import SubjectSpec
-from bumplab.pytest_plugin import entries, expected, items, summary
+from bumplab.config import RunSpec, SubjectSpec
+from bumplab.pytest_plugin import entries, expected, forms, items, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
 from bumplab.pytest_plugin.items import Item
@@ -26,8 +26,10 @@ from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.version import code_of
 from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
+from bumplab.runs.deadline import Deadline
 from bumplab.runs.locks import require_locks
-from bumplab.runs.planner import help_others, train_here
+from bumplab.runs.planner import train_here
+from bumplab.runs.stopping import StopsOfSession
 from bumplab.subjects.registry import described
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import suite
@@ -38,6 +40,8 @@ SESSION = "bumplab-session"
 """The key under which xdist's controller sends its workers the name of their session."""
 SUBJECT = "bumplab-subject"
 """The key under which it sends them the subject that it found."""
+ENDS = "bumplab-ends"
+"""The key under which it sends them the end of a session with ``--minutes``, in seconds since the epoch."""
 JUDGED = "bumplab"
 """The attribute of a test's report that carries its claim's `Judged` to the controller, as JSON.
 
@@ -65,7 +69,10 @@ class ClaimsSession:
         self.is_controller = not workerinput
         name = workerinput.get(SESSION, uuid.uuid4().hex[:12])
         self.board = Board(settings.store.root, name, workerinput.get("workerid", "main"))
-        self.obtained = Obtained(settings, self.board, partial(train_here, users=settings.subject.users))
+        self.deadline = Deadline(settings.minutes, workerinput.get(ENDS))
+        stops = StopsOfSession(self.board, self.deadline)
+        train = partial(train_here, users=settings.subject.users, stops=stops)
+        self.obtained = Obtained(settings, self.board, self.deadline, train)
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[tuple[Claim, list[Item]]] = []
         """Each claim of this process with its selected items."""
@@ -86,6 +93,7 @@ class ClaimsSession:
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[SESSION] = self.board.folder.name
         node.workerinput[SUBJECT] = self.settings.profile.base.subject.to_dict()
+        node.workerinput[ENDS] = self.deadline.ends
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         here, controllers = self.settings.profile.base.subject, self.controllers_subject
@@ -142,14 +150,19 @@ class ClaimsSession:
         self.display.start()
 
     def _begin(self) -> None:
-        """Asks on the board for the runs of each item's first look, in the order of the items."""
-        settings, plan = self.settings, []
+        """Asks on the board for the runs of each item's first look, in the order of the items.
+
+        Runs of later looks are on the board as well, for workers that would wait.
+        """
+        settings = self.settings
+        plan: list[RunSpec] = []
+        later: dict[str, list[RunSpec]] = {}
         for claim, selected in self.claims:
-            for form in (form for item in selected for form in items.forms(claim, item, settings)):
-                for runs in entries.planned(form, settings.profile, settings.looks.first).values():
-                    plan += runs
+            for item in selected:
+                plan += forms.first_look(claim, item, settings)
+                later |= forms.later_looks(claim, item, settings)
         judged = [claim for claim, selected in self.claims if any(item.kind == "verdict" for item in selected)]
-        self.board.begin([entries.about(claim) for claim in judged], plan)
+        self.board.begin([entries.about(claim) for claim in judged], plan, later)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -193,7 +206,7 @@ class ClaimsSession:
                 self._finish(session, exitstatus)
             elif self.claims and not self.is_controller and exitstatus in (0, pytest.ExitCode.TESTS_FAILED):
                 with suppress(Exception):  # the claim that needs the run meets the same error and reports it
-                    help_others(self.board, self.settings.store, self.settings.device, train=self.obtained.train)
+                    self.obtained.help_others()
 
     def pytest_unconfigure(self) -> None:
         """Restores the handler of SIGHUP, the signal of a terminal that closes."""
@@ -205,8 +218,11 @@ class ClaimsSession:
         self.display.stop()
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         stopped = not ended or bool(session.shouldfail or session.shouldstop)
-        tried = set(self.entries)
+        tried = {claim for claim, entry in self.entries.items() if entry.judged or not entry.stopped}
         with closing(self.board):  # until then no other process may remove runs: the report needs them
+            out_of_time = any(not entry.judged and entry.stopped for entry in self.entries.values())
+            if missing := self._missing():
+                self.closing_lines.append(f"{self.deadline} are over: {missing}: give the command again")
             for claim in self.board.claims():
                 reason = "no verdict: its worker died or the session was stopped"
                 self.entries.setdefault(claim["claim"], entries.error(claim, reason))
@@ -217,12 +233,19 @@ class ClaimsSession:
                     self.closing_lines += [*self.lines_of_items, no_report]
                 return
             try:
-                self._report(tried if stopped else set(self.entries), self.display.elapsed)
+                self._report(tried if stopped or out_of_time else set(self.entries), self.display.elapsed)
                 if self.settings.accept is not None and not stopped:
                     self._accept(self.settings.accept)
             except (ImportError, OSError, ValueError) as error:  # the summary must still be printed
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
                 self.closing_lines.append(line(error))
+
+    def _missing(self) -> str:
+        """Which runs the workers wanted and had no time for, in words; empty where there are none."""
+        if not self.deadline.is_set:
+            return ""
+        workers = self.config.getoption("numprocesses", None) or 1
+        return self.deadline.missing(self.board.wanted(), store=self.settings.store, board=self.board, workers=workers)
 
     def _report(self, tried: set[str], elapsed: float) -> None:
         """Writes the report. A report without a verdict never replaces one with verdicts."""
@@ -261,7 +284,8 @@ class ClaimsSession:
         """Writes the verdicts that have moved into the file of accepted verdicts, and adds a closing line for each."""
         settings, path = self.settings, self.settings.expected_file
         assert path is not None  # `options` requires it with --accept
-        reached = {claim: entry.verdict for claim, entry in self.entries.items() if entry.judged}
+        complete = {claim: entry for claim, entry in self.entries.items() if entry.judged and not entry.stopped}
+        reached = {claim: entry.verdict for claim, entry in complete.items()}
         moved = expected.moved(settings.profile.name, reached, settings.expected)
         try:
             if moved:

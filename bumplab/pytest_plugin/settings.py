@@ -51,6 +51,8 @@ class Settings:
     """Whether ``--report`` named the file."""
     figures: Path | None
     """The folder for figures as files; None without ``--figures``."""
+    minutes: float | None = None
+    """How long the session trains; None without ``--minutes``."""
 
     @property
     def claim_ids(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Difference:
     """One claim, or one part of it, in two reports: None where it is not in one of them.
 
     ``part`` is empty for the claim. ``moved``: the verdict changed, or the new mean lies outside the old t interval.
+    What ``--minutes`` stopped has not moved by its verdict.
     """
 
     claim: str
@@ -83,12 +84,13 @@ def differences(old: Report, new: Report) -> Iterator[Difference]:
     old_claims, new_claims = ({claim.claim: claim for claim in report.claims} for report in (old, new))
     for name in (claim.claim for claim in claims_in([new, old])):
         before, after = old_claims.get(name), new_claims.get(name)
-        moved = before is None or after is None or before.verdict != after.verdict
+        moved = before is None or after is None or _verdict_moved(before, after)
         yield Difference(name, "", before, after, moved)
+        untried = any(entry is not None and entry.stopped and not entry.judged for entry in (before, after))
         old_parts, new_parts = _judged_parts(before), _judged_parts(after)
         for part in dict.fromkeys([*old_parts, *new_parts]):
             part_before, part_after = old_parts.get(part), new_parts.get(part)
-            yield Difference(name, part, part_before, part_after, _moved(part_before, part_after))
+            yield Difference(name, part, part_before, part_after, not untried and _moved(part_before, part_after))
 
 
 def claims_in(reports: Sequence[Report]) -> list[ClaimEntry]:
@@ -101,8 +103,13 @@ def _judged_parts(claim: ClaimEntry | None) -> dict[str, PartEntry]:
     return {part.name: part for part in claim.parts if part.judges} if claim else {}
 
 
+def _verdict_moved(old: ClaimEntry | PartEntry, new: ClaimEntry | PartEntry) -> bool:
+    """Whether the verdict changed. One that was stopped for lack of time has not: the next session goes on with it."""
+    return old.verdict != new.verdict and not (old.stopped or new.stopped)
+
+
 def _moved(old: PartEntry | None, new: PartEntry | None) -> bool:
-    if old is None or new is None or old.verdict != new.verdict:
+    if old is None or new is None or _verdict_moved(old, new):
         return True
     if old.estimate is None or new.estimate is None:
         return old.estimate is not new.estimate

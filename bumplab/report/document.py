@@ -91,6 +91,7 @@ class PartEntry(Struct, frozen=True, kw_only=True):
     premise: Annotated[
         PremiseEntry | None, Meta(description="What must hold for the part to be testable; null where nothing must.")
     ] = None
+    stopped: Annotated[bool, Meta(description="Whether the runs of its next look are missing.")] = False
 
     @property
     def hits(self) -> int:
@@ -145,7 +146,8 @@ class Expected(Struct, frozen=True):
 class ClaimEntry(_Judged, frozen=True):
     """A claim and its verdict. ERROR and SKIPPED are no verdicts: such an entry has a reason and no parts.
 
-    A claim is skipped where it needs a role that the subject lacks.
+    A claim is skipped where it needs a role that the subject lacks, or where the session lacked the time for its first
+    look.
     """
 
     claim: Annotated[str, Meta(description="The claim's id.")]
@@ -158,6 +160,9 @@ class ClaimEntry(_Judged, frozen=True):
     prediction: Annotated[str, Meta(description="What the statement predicts for the runs.")] = ""
     expected: Annotated[Expected | None, Meta(description="Null where no verdict was accepted.")] = None
     needed: Annotated[Evidence, Meta(description="The evidence that a verdict needs.")] = 0.0
+    stopped: Annotated[
+        bool, Meta(description="Whether it is open only because runs are missing: `--minutes` ended the session.")
+    ] = False
     exploratory: Annotated[
         bool, Meta(description="Whether its seeds were looked at while claims and profiles were chosen.")
     ] = False

@@ -208,8 +208,8 @@ def unjudged(report: Report) -> str:
 
 
 def surprise(entry: Entry) -> str:
-    """The accepted verdict, where the claim has another one; else empty."""
-    expected = entry.expected if isinstance(entry, ClaimEntry) else None
+    """The accepted verdict, where the claim has another one; else empty. A claim that was stopped has not moved."""
+    expected = entry.expected if isinstance(entry, ClaimEntry) and not entry.stopped else None
     return expected.verdict if expected is not None and expected.verdict != entry.verdict else ""
 
 

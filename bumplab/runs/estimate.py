@@ -47,7 +47,7 @@ class Trial:
             networks = 2 if run.subject.factorized else 1
             steps = run.measured_steps()
             images = sum(sum(sample_counts(run, step).values()) - run.measure.samples for step in steps)
-            total += networks * run.training.steps * self.step
+            total += run.network_steps * self.step
             total += (len(steps) + LAST_MORE) * self.measurement
             total += networks * images * self.image
         return total

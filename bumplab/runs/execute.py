@@ -21,6 +21,7 @@ from bumplab.measure.sample import Sample
 from bumplab.runs import draws, learners
 from bumplab.runs.progress import ProgressFile
 from bumplab.runs.record import TEXT_BYTES, RunRecord, Unreadable, require_room_in_files
+from bumplab.runs.stopping import Stopped, Stops, never
 from bumplab.runs.store import RunStore
 from bumplab.subjects import state as states
 from bumplab.subjects.protocol import Diverged, Learner, Subject
@@ -35,7 +36,7 @@ BEFORE = "before"
 """Key under which a resumed run keeps the environments of earlier machines."""
 
 
-def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = None) -> None:
+def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = None, stops: Stops = never) -> None:
     """Trains, measures and publishes ``spec``. Only for the holder of its lock.
 
     Every measurement is a checkpoint. The process may be killed at any moment. The next call repeats at most the steps
@@ -44,7 +45,7 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
     A run is published as failed if it diverged, or if after some training its samples or rows cannot be stored. Raises
     `SamplesNotFinite` or `Unreadable` where that happens before any training: then the program is broken, not the seed.
     Raises `SubjectError` where ``users``, the user's subject, is not the run's or breaks its contract. Raises OSError
-    where the disk is full.
+    where the disk is full. Raises `Stopped` after a step where ``stops`` says so.
     """
     require_room_in_files(spec)
     subject = resolve(spec.subject, users)
@@ -59,11 +60,17 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
     record.environment = _current_environment(record, device)
     first = int(record.rows[-1]["step"]) if record.rows else 0
     with ProgressFile(store.root, record.key, spec.label(), first, spec.training.steps) as progress:
+
+        def on_step(step: int) -> None:
+            progress.update(step)
+            if stops(spec):
+                raise Stopped
+
         for step in spec.measured_steps()[len(record.rows) :]:
             speed.configure(device)  # UMAP has reset torch's threads
             try:
                 with _timed(record, "training"), blaming(users):
-                    loss = learner.train(step, progress.update)
+                    loss = learner.train(step, on_step)
                 with _timed(record, "drawing"):
                     drawn = learners.draw(learner, spec, step, subject, users)
                 with _timed(record, "measuring"):

@@ -27,8 +27,8 @@ from bumplab.config import RunSpec
 from bumplab.measure.libraries import versions
 from bumplab.measure.names import MEASUREMENT
 from bumplab.runs import draws
-from bumplab.runs.record import FILES, RESULTS_FORMAT, RunRecord, Unreadable, from_files, run_key, to_files
-from bumplab.runs.sealed import Damaged, discard, move, seal, sweep, unseal
+from bumplab.runs.record import FILES, RESULTS_FORMAT, RunRecord, Unreadable, from_files, run_key, seconds_in, to_files
+from bumplab.runs.sealed import Damaged, discard, move, read_file, seal, sweep, unseal
 from bumplab.terminal import line
 
 __all__ = ["FILES", "RESULTS_FORMAT", "RunRecord", "RunStore", "Unreadable", "require_real_folders", "run_key"]
@@ -90,6 +90,13 @@ class RunStore:
         if record is None or self.is_current(record):
             return record
         return self.load_measured(record) or record
+
+    def seconds(self, spec: RunSpec) -> float | None:
+        """Wall time of the finished run in seconds. None where there is none, where it failed, or cannot be read."""
+        try:
+            return seconds_in(read_file(self.path(run_key(spec)) / "rows.json", FILES["rows.json"]))
+        except (OSError, Damaged):
+            return None
 
     def is_current(self, record: RunRecord) -> bool:
         """Whether today's measurement would give the same numbers. So it is where nothing can be measured here."""

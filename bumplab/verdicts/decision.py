@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -30,6 +31,10 @@ A premise that holds for 80 % of seeds is given up after 3 seeds in 1 % of sessi
 """
 CONFIDENCE = 0.95
 """Of the t interval that describes a part's effects. It decides nothing."""
+
+
+class RunsMissing(Exception):
+    """Raised by a `RunsOfPart` that cannot give the runs of a look. The text completes "judged on 5 seeds, ..."."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class PartVerdict:
 
     ``support`` is the evidence for the part, ``against`` that for its contrary. ``needed`` is what either needs.
     ``estimate``, ``low`` and ``high`` are mean and t interval of the known effects: a description. ``settled`` tells
-    that more seeds up to the last look cannot change the verdict, or need not.
+    that more seeds up to the last look cannot change the verdict, or need not. ``stopped`` tells that the runs of the
+    next look are missing.
     """
 
     name: str
@@ -90,6 +96,7 @@ class PartVerdict:
     high: float | None
     settled: bool
     premise: PremiseVerdict | None = None
+    stopped: bool = False
 
     @property
     def hits(self) -> int:
@@ -114,6 +121,11 @@ class ControlVerdict:
         """Whether the claim's code tells this world for what it is."""
         return self.verdict == ("SUPPORTED" if self.positive else "CONTRADICTED")
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it is open only because runs are missing."""
+        return not self.passed and any(part.stopped for part in self.parts)
+
 
 @dataclass(frozen=True)
 class ClaimVerdict:
@@ -121,6 +133,7 @@ class ClaimVerdict:
 
     ``seeds`` is the largest number of seeds behind a judged part, ``needed`` the evidence that the verdict needs.
     ``unchecked`` is the verdict without the controls. It differs from ``verdict`` where a control cannot tell.
+    ``stopped`` tells that the claim or a control of it is open only because runs are missing.
     """
 
     claim: str
@@ -131,6 +144,7 @@ class ClaimVerdict:
     parts: list[PartVerdict]
     unchecked: Verdict
     controls: list[ControlVerdict] = field(default_factory=list)
+    stopped: bool = False
 
 
 def decide(claim: Claim, runs: RunsOfPart, looks: Looks) -> ClaimVerdict:
@@ -138,7 +152,8 @@ def decide(claim: Claim, runs: RunsOfPart, looks: Looks) -> ClaimVerdict:
 
     The claim is SUPPORTED when every judged part is. It is CONTRADICTED when the mean over its judged parts of the
     evidence against them is enough. Otherwise it is INCONCLUSIVE. ``runs`` is called for one look at a time, so that no
-    seed is trained in vain. A part that is only shown has as many seeds as the judged part with the fewest.
+    seed is trained in vain. A part that is only shown has as many seeds as the judged part with the fewest, or fewer
+    where runs are missing. Raises `RunsMissing` where those of a part's first look are.
     """
     judged = {part.name: part_in_looks(claim, part, runs, looks) for part in claim.judged_parts}
     fewest = min(len(verdict.seeds) for verdict in judged.values())
@@ -147,20 +162,37 @@ def decide(claim: Claim, runs: RunsOfPart, looks: Looks) -> ClaimVerdict:
         if part.judges:
             parts.append(judged[part.name])
         else:
-            shown = _certain(part) if claim.certain else judge(part, runs(part, fewest), looks, len(judged))
-            parts.append(shown)
+            seeds_of_part = [] if claim.certain else _as_many_as_there_are(part, runs, fewest, looks.first)
+            parts.append(_certain(part) if claim.certain else judge(part, seeds_of_part, looks, len(judged)))
     return _summary(claim, parts, looks.needed)
 
 
 def part_in_looks(claim: Claim, part: Part, runs: RunsOfPart, looks: Looks) -> PartVerdict:
-    """The verdict on one judged part of the claim at the first look that settles it, otherwise at the last look."""
+    """The verdict on one judged part of the claim at the first look that settles it, otherwise at the last look.
+
+    Where runs are missing, it is that of the last look that has all its runs. Raises `RunsMissing` where there is none.
+    """
     if claim.certain:
         return _certain(part)
-    for seeds in looks:
-        verdict = judge(part, runs(part, seeds), looks, len(claim.judged_parts))
+    first, *others = looks
+    verdict = judge(part, runs(part, first), looks, len(claim.judged_parts))
+    for seeds in others:
         if verdict.settled:
             break
+        try:
+            of_seeds = runs(part, seeds)
+        except RunsMissing as missing:
+            return replace(verdict, stopped=True, reason=f"{verdict.reason}, {missing}")
+        verdict = judge(part, of_seeds, looks, len(claim.judged_parts))
     return verdict
+
+
+def _as_many_as_there_are(part: Part, runs: RunsOfPart, most: int, least: int) -> Sequence[SeedRuns]:
+    """The part's runs for as many seeds as have all of them. Raises `RunsMissing` where these are below ``least``."""
+    for seeds in range(most, least, -1):
+        with suppress(RunsMissing):
+            return runs(part, seeds)
+    return runs(part, least)
 
 
 def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int) -> PartVerdict:
@@ -238,9 +270,22 @@ def with_controls(verdict: ClaimVerdict, controls: Sequence[ControlVerdict]) -> 
     checked = replace(verdict, controls=list(controls))
     if not blind or verdict.verdict == "INCONCLUSIVE":
         return checked
+    only_stopped = all(control.stopped or control.passed for control in controls)
     names = ", ".join(map(repr, blind))
     reason = f"its controls cannot tell: {names} did not come out as known; without them {verdict.verdict}: "
-    return replace(checked, verdict="INCONCLUSIVE", reason=reason + verdict.reason)
+    return replace(checked, verdict="INCONCLUSIVE", reason=reason + verdict.reason, stopped=only_stopped)
+
+
+def without_controls(verdict: ClaimVerdict, tried: Sequence[ControlVerdict], missing: RunsMissing) -> ClaimVerdict:
+    """The verdict on a claim of which controls could not be tried because runs are missing: it is INCONCLUSIVE.
+
+    ``tried`` are the controls before the first that lacks runs. One of them that cannot tell decides all the same.
+    """
+    checked = with_controls(verdict, tried)
+    if checked.verdict == "INCONCLUSIVE":
+        return checked
+    reason = f"not all controls were tried, {missing}; without them {verdict.verdict}: {verdict.reason}"
+    return replace(checked, verdict="INCONCLUSIVE", reason=reason, stopped=True)
 
 
 def decide_control(claim: Claim, control: Control, runs: RunsOfPart, looks: Looks) -> ControlVerdict:
@@ -407,7 +452,14 @@ def _summary(claim: Claim, parts: list[PartVerdict], needed: float) -> ClaimVerd
     reason = "; ".join(f"{part.name}: {part.reason}" for part in deciding)
     seeds = max(len(part.seeds) for part in judged)
     return ClaimVerdict(
-        claim=claim.id, verdict=verdict, reason=reason, seeds=seeds, needed=needed, parts=parts, unchecked=verdict
+        claim=claim.id,
+        verdict=verdict,
+        reason=reason,
+        seeds=seeds,
+        needed=needed,
+        parts=parts,
+        unchecked=verdict,
+        stopped=verdict == "INCONCLUSIVE" and any(part.stopped for part in judged),
     )
 
 

@@ -42,7 +42,7 @@ def plant(config):
 def train(spec, store, device):
     """Publishes rows of 1, and of 1.2 at the second seed. Logs the run's worker.
 
-    The environment changes it: SECONDS of training, NO_IMAGES, BF16, and SEED_ON_GPU.
+    The environment changes it: SECONDS of training, NOTED seconds in the record, NO_IMAGES, BF16, and SEED_ON_GPU.
     """
     if "NO_IMAGES" in os.environ:
         raise SamplesNotFinite(f"{spec.label()}: none is an image")
@@ -56,7 +56,8 @@ def train(spec, store, device):
     if os.environ.get("SEED_ON_GPU") == str(spec.seed):
         environment["instructions"] = "cuda"
     rows = [row | {"image.order": value} for row in rows_of(spec)]
-    store.publish(RunRecord(spec, rows, environment=environment), b"")
+    seconds = {"training": float(os.environ.get("NOTED", "0"))}
+    store.publish(RunRecord(spec, rows, seconds=seconds, environment=environment), b"")
 
 
 CLAIM = """

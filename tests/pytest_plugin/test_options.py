@@ -11,6 +11,7 @@ from bumplab import machine, profiles
 from bumplab.pytest_plugin import command_line, options, plan, plugin
 from bumplab.runs.estimate import Trial
 from bumplab.runs.store import RunRecord, RunStore
+from bumplab.terminal import duration
 from bumplab.verdicts import suite as suite_module
 from bumplab.verdicts.looks import MAX_SEEDS, MIN_SEEDS
 from tests.pytest_plugin.inside import ROOT, pytest_here, pytest_inside
@@ -34,6 +35,10 @@ MISTAKES = [
     (["--figures", ""], "--figures", ["must name a folder"]),
     (["--report", "~nobody-of-this-name/a.html"], "--report", ["~nobody-of-this-name/a.html"]),
     (["--exact"], "--exact", ["--gpu"]),
+    *(
+        (["--minutes", text], f"--minutes {text}: ", ["above 0", "10080"])
+        for text in ("0", "0.0", "-1", "nan", "1e9", "x", "10080.1", "٣")
+    ),
 ]
 ACCEPTED = [
     # of registered seeds
@@ -188,7 +193,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
                 store.publish(RunRecord(spec, rows_of(spec)), b"")
     assert "nothing is missing" in suite.run(*ask).printed
     assert (trained, suite.trained(), (suite.folder / "report.html").exists()) == ({}, [], False)
-    assert [plan._duration(seconds) for seconds in (89, 90, 5399, 5400)] == ["89 s", "2 min", "90 min", "1.5 h"]
+    assert [duration(seconds) for seconds in (89, 90, 5399, 5400)] == ["89 s", "2 min", "90 min", "1.5 h"]
 
 
 @pytest.mark.slow

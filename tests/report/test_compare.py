@@ -67,6 +67,20 @@ def test_a_part_has_moved_when_its_verdict_is_another_or_its_mean_outside_the_ol
     assert [change.moved for change in compare.differences(undefined, undefined)] == [False, False]
 
 
+def test_what_was_stopped_for_lack_of_time_has_not_moved():
+    """A claim that is open after five seeds, and one whose first look lacks runs."""
+    before = report(part())
+    stopped = claim_of("density", "INCONCLUSIVE", parts=[part(verdict="INCONCLUSIVE", stopped=True)])
+    untried = replace(planted.SKIPPED, claim="density")
+    for entry in (stopped, untried):
+        for is_stopped in (True, False):
+            after = report_of(replace(entry, stopped=is_stopped))
+            claim, _ = changes = list(compare.differences(before, after))
+            assert claim.moved is not is_stopped
+            if is_stopped:
+                assert not any(change.moved for change in changes), entry.verdict
+
+
 def test_claims_and_parts_that_come_and_go_have_moved():
     old, new = report(part("a")), report(part("b"), part("shown", judges=False), claim="hole")
     changes = list(compare.differences(old, new))

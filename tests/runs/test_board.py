@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -30,6 +31,27 @@ def test_claims_that_need_no_run_are_on_the_board_too(tmp_path):
     Board(tmp_path, "session").begin(CLAIMS, [])
     reader = Board(tmp_path, "session", "reader")
     assert (reader.claims(), reader.wanted()) == (CLAIMS, [])
+
+
+def test_runs_for_later_come_by_seed_and_the_longest_first_while_a_question_is_open(tmp_path):
+    """Two workers have collected the same questions, and share a run between two of them."""
+    one, two, reader = (Board(tmp_path, "session", worker) for worker in ("gw0", "gw1", "main"))
+    longer = replace(SPECS[0], training=replace(SPECS[0].training, steps=99))
+    for worker in (one, two):
+        worker.begin([], [], {"a": [SPECS[2], SPECS[0]], "b": [SPECS[0], longer]})
+    assert reader.later() == [longer, SPECS[0], SPECS[2]]
+    two.settle(["a"])
+    assert reader.later() == one.later() == [longer, SPECS[0]], "what one worker has settled is open for none"
+    assert [one.is_in_vain(spec) for spec in (SPECS[2], SPECS[0], SPECS[1])] == [True, False, False]
+    one.expect("b", [SPECS[1]])
+    two.expect("b", [])
+    assert reader.later() == [SPECS[1]]
+    one.settle(["b"])
+    assert reader.later() == []
+    assert reader.is_in_vain(SPECS[1])
+    two.ask([SPECS[1]])
+    assert not reader.is_in_vain(SPECS[1]), "a worker waits for it"
+    assert reader.wanted() == [SPECS[1]]
 
 
 def test_asking_again_writes_nothing(tmp_path):

@@ -23,6 +23,7 @@ from bumplab.runs.execute import execute
 from bumplab.runs.planner import obtain
 from bumplab.runs.progress import ProgressFile, running
 from bumplab.runs.record import Unreadable, arithmetic
+from bumplab.runs.stopping import Stopped
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.subjects.diffusion import Unet
 from bumplab.subjects.registry import resolve
@@ -142,6 +143,24 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, whole):
     assert 2 <= len(record.rows) < len(STEPS)
 
     execute(SPEC, store, "cpu")
+    assert_same_run(store, whole)
+
+
+def test_a_run_that_is_stopped_after_a_step_keeps_its_checkpoint_and_ends_the_same(tmp_path, whole):
+    """It is stopped between two checkpoints, as by ``--minutes``, and leaves no sign that it is training."""
+    store, steps = RunStore(tmp_path), []
+
+    def stops(spec):
+        steps.append(spec)
+        return len(steps) == 6
+
+    with pytest.raises(Stopped):
+        execute(SPEC, store, "cpu", stops=stops)
+    assert (len(steps), store.has(SPEC), running(store.root)) == (6, False, [])
+    record, _ = store.load_partial(SPEC)
+    assert [row["step"] for row in record.rows] == [0, 4]
+    execute(SPEC, store, "cpu", stops=stops)
+    assert steps == [SPEC] * (6 + 8), "it went on from step 4"
     assert_same_run(store, whole)
 
 

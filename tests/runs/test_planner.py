@@ -14,12 +14,14 @@ import pytest
 from bumplab import profiles
 from bumplab.runs import planner
 from bumplab.runs.board import Board
-from bumplab.runs.planner import help_others, obtain, train_if_free
+from bumplab.runs.deadline import Deadline, now
+from bumplab.runs.planner import OutOfTime, help_others, obtain, train_if_free
+from bumplab.runs.stopping import Stopped
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from tests.rows import rows_of
 
 ROOT = Path(__file__).parents[2]
-SPECS = [profiles.get("smoke").run(seed) for seed in range(3)]
+SPECS = [profiles.get("smoke").run(seed) for seed in range(5)]
 
 # A worker process. Its `train` logs begin and end, waits for the file "release", and publishes a record made by hand.
 WORKER = """
@@ -170,6 +172,83 @@ def test_a_waiting_worker_helps_with_what_others_want(tmp_path, start_worker, bo
     assert [(event, seed) for event, seed, _ in log(tmp_path)] == [("begin", "0"), ("end", "0")]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_worker_with_nothing_to_do_trains_runs_of_later_looks(
+    tmp_path, start_worker, board, store, trainer, monkeypatch, waits
+):
+    """One waits for a run that another trains; one has no claim left. A look of another claim comes first."""
+    holder = holding(tmp_path, start_worker)
+    other = Board(tmp_path, "session", "other")
+    other.begin([], [SPECS[3]], {"open": [SPECS[2], SPECS[1], SPECS[0]], "settled": [SPECS[4]]})
+    Board(tmp_path, "session", "third").settle(["settled"])
+
+    def release(seconds):
+        assert trainer.seeds == [3, 1, 2], "it waits only when nothing is left to train"
+        (tmp_path / "release").touch()
+        other.finish()
+
+    planner_sleeps(monkeypatch, release)
+    if waits:
+        obtain(SPECS[:1], board, store, "cpu", train=trainer)
+    else:
+        help_others(board, store, "cpu", train=trainer)
+    assert holder.wait(timeout=60) == 0
+    assert trainer.seeds == [3, 1, 2], "seed 0 is the other's, and no open question asks for seed 4"
+
+
+def test_a_run_trained_for_a_later_look_is_not_trained_again(tmp_path, start_worker, board, store, trainer):
+    """Its own worker comes to the look, and asks for it."""
+    other = Board(tmp_path, "session", "other")
+    other.begin([], [], {"open": SPECS[:2]})
+
+    def train_and_finish(spec, store, device):
+        trainer(spec, store, device)
+        other.finish()
+
+    help_others(board, store, "cpu", train=train_and_finish)
+    obtain(SPECS[:2], other, store, "cpu", train=trainer)
+    assert trainer.seeds == [0, 1]
+
+
+def test_a_stopped_run_goes_on_later_and_frees_its_lock(board, store, trainer):
+    """The trainer stops it twice."""
+    stops = iter([True, True, False])
+
+    def train(spec, store, device):
+        if next(stops):
+            raise Stopped
+        trainer(spec, store, device)
+
+    assert [record.spec for record in obtain(SPECS[:1], board, store, "cpu", train=train)] == SPECS[:1]
+    assert (trainer.seeds, list(stops)) == ([0], [])
+
+
+def test_where_nothing_fits_before_the_deadline_what_is_missing_is_raised(
+    tmp_path, start_worker, board, store, trainer, monkeypatch
+):
+    """Seed 1 is stored. While another process trains seed 0, the worker waits for it."""
+    store.publish(replace(by_hand(SPECS[1]), seconds={"training": 200.0}), b"")
+    holder = holding(tmp_path, start_worker, plan="01")
+    waits = []
+
+    def release(seconds):
+        waits.append(seconds)
+        (tmp_path / "release").touch()
+        holder.wait(timeout=60)
+
+    planner_sleeps(monkeypatch, release)
+    deadline = Deadline(10.0, now() + 60.0)
+    with pytest.raises(OutOfTime) as raised:
+        obtain(SPECS[:3], board, store, "cpu", train=trainer, deadline=deadline)
+    assert raised.value.missing == [SPECS[2]]
+    assert (trainer.seeds, waits) == ([], [planner.POLL])
+    other = Board(tmp_path, "session", "other")
+    other.begin([], SPECS)
+    help_others(board, store, "cpu", train=trainer, deadline=Deadline(10.0, now() - 1))
+    assert board.others_at_work()
+    assert trainer.seeds == [], "a helper leaves when the time is over"
+
+
 def test_the_lock_of_a_killed_worker_does_not_block(tmp_path, start_worker, board, store, trainer):
     victim = holding(tmp_path, start_worker)
     assert not train_if_free(SPECS[0], store, "cpu", train=trainer), "trained what another process is training"
@@ -197,10 +276,10 @@ def test_what_is_stored_is_neither_trained_nor_waited_for(board, store, trainer)
     """A failed run counts as stored."""
     whole = by_hand(SPECS[0])
     store.publish(replace(whole, rows=whole.rows[:1], failed="the loss is nan"), b"")
-    for spec in SPECS[1:]:
+    for spec in SPECS[1:3]:
         store.publish(by_hand(spec), b"")
     with store.lock(run_key(SPECS[0])):
-        records = obtain(SPECS, board, store, "cpu", train=trainer)
+        records = obtain(SPECS[:3], board, store, "cpu", train=trainer)
     assert [record.failed for record in records] == ["the loss is nan", None, None]
     assert not train_if_free(SPECS[0], store, "cpu", train=trainer)
     assert trainer.seeds == []
@@ -219,21 +298,21 @@ def test_what_another_published_before_the_lock_was_had_is_not_trained_again(sto
 
 
 def test_a_plan_is_not_trained_for_a_worker_that_needs_nothing(board, store, trainer):
-    board.ask(SPECS)
+    board.ask(SPECS[:3])
     assert obtain([], board, store, "cpu", train=trainer) == []
     assert trainer.seeds == []
 
 
 def test_a_damaged_result_is_left_to_the_worker_that_needs_it_and_trained_again(board, store, trainer):
     """A helper could not publish the run: something lies at its path. Its reader moves that aside."""
-    for spec in SPECS:
+    for spec in SPECS[:3]:
         store.publish(by_hand(spec), b"")
     (store.path(run_key(SPECS[1])) / "rows.json").write_bytes(b"{}")
     shutil.rmtree(store.path(run_key(SPECS[2])))
     store.path(run_key(SPECS[2])).write_text("no folder")
-    assert not any(train_if_free(spec, store, "cpu", train=trainer) for spec in SPECS)
+    assert not any(train_if_free(spec, store, "cpu", train=trainer) for spec in SPECS[:3])
     with pytest.warns(UserWarning, match="moved to"):
-        records = obtain(SPECS, board, store, "cpu", train=trainer)
+        records = obtain(SPECS[:3], board, store, "cpu", train=trainer)
     assert [record.spec.seed for record in records] == [0, 1, 2]
     assert trainer.seeds == [1, 2]
 
@@ -256,15 +335,15 @@ def test_what_is_needed_is_on_the_board_before_it_is_trained(tmp_path, board, st
         trainer(spec, store, device)
 
     for _ in range(2):
-        obtain(SPECS[1:], board, store, "cpu", train=look_and_train)
-    assert seen == [SPECS[1:]] * 2
+        obtain(SPECS[1:3], board, store, "cpu", train=look_and_train)
+    assert seen == [SPECS[1:3]] * 2
 
 
 def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, store, monkeypatch, trainer):
     """While the helper sleeps, another worker does nothing, wants a run, does nothing, wants two, and is done."""
     other = Board(tmp_path, "session", "other")
     other.begin([], [])
-    life = iter([lambda: None, lambda: other.ask(SPECS[:1]), lambda: None, lambda: other.ask(SPECS[1:]), other.finish])
+    life = iter([lambda: None, lambda: other.ask(SPECS[:1]), lambda: None, lambda: other.ask(SPECS[1:3]), other.finish])
     planner_sleeps(monkeypatch, lambda seconds: next(life)())
     help_others(board, store, "cpu", train=trainer)
     assert trainer.seeds == [0, 1, 2]
@@ -274,7 +353,7 @@ def test_a_helper_stays_while_another_may_ask_and_then_leaves(tmp_path, board, s
 def test_a_helper_leaves_what_no_claim_will_ask_for(tmp_path, board, store, trainer):
     """With `-x` the other worker stopped before it came to the claims of its first plan."""
     other = Board(tmp_path, "session", "other")
-    other.begin([], SPECS)
+    other.begin([], SPECS[:3])
     other.finish()
     help_others(board, store, "cpu", train=trainer)
     assert trainer.seeds == []
@@ -304,7 +383,7 @@ def test_a_trainer_gets_the_device(tmp_path, board, store, monkeypatch):
 
     obtain(SPECS[:2], board, store, "cuda:1", train)
     other = Board(tmp_path, "session", "other")
-    other.begin([], SPECS)
+    other.begin([], SPECS[:3])
     planner_sleeps(monkeypatch, lambda seconds: other.finish())
     help_others(board, store, "cuda:1", train)
     assert trained == [(0, "cuda:1"), (1, "cuda:1"), (2, "cuda:1")]
