@@ -70,14 +70,15 @@ class Experiment:
 
     def _judged(self, claim: Claim, item: Item) -> tuple[Outcome, str]:
         """The outcome of an item, and its message."""
-        settings, exploratory = self.settings, self.settings.exploratory(claim)
+        settings, looks = self.settings, self.settings.looks_of(claim)
+        exploratory = bool(settings.exploring(claim))
         if item.kind == "control":
             control = next(control for control in claim.controls if control.name == item.name)
-            tried = decide_control(claim, control, self._runs(claim.under(control)), settings.looks)
+            tried = decide_control(claim, control, self._runs(claim.under(control)), looks)
             return expected.control_outcome(tried, settings.problem_of_control(claim, control))
         if item.kind == "part":
             part = next(part for part in claim.judged_parts if part.name == item.name)
-            reached = part_in_looks(claim, part, self._runs(claim), settings.looks)
+            reached = part_in_looks(claim, part, self._runs(claim), looks)
             accepted = self._accepted(claim, reached.verdict)
             return expected.part_outcome(reached.verdict, reached.reason, accepted, exploratory)
         verdict = self._verdict(claim)
@@ -93,18 +94,18 @@ class Experiment:
 
     def _verdict(self, claim: Claim) -> ClaimVerdict:
         """The verdict after the controls. Stashes the claim's entry for `ClaimsSession`."""
-        settings = self.settings
-        verdict = decide(claim, self._runs(claim), settings.looks)
+        settings, looks = self.settings, self.settings.looks_of(claim)
+        verdict = decide(claim, self._runs(claim), looks)
         if settings.controls:
             controls = []
             for control in claim.controls:
                 runs = self._runs(claim.under(control))
-                controls.append(decide_control(claim, control, runs, settings.looks))
+                controls.append(decide_control(claim, control, runs, looks))
             verdict = with_controls(verdict, controls)
         varied = []
         for variation in settings.variations if not claim.certain else ():
             form = variation.of(claim)
-            varied.append((variation.name, form, decide(form, self._runs(form), settings.looks)))
+            varied.append((variation.name, form, decide(form, self._runs(form), looks)))
         steps_used, steps_at_last_look = entries.costs(claim, verdict, settings)
         seconds = {run_key(run): self.obtained.seconds[run] for run in self._used}
         entry = entries.judged(

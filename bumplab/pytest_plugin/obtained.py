@@ -9,7 +9,7 @@ from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.planner import Trainer, obtain
 from bumplab.runs.store import run_key
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, SeedRuns
+from bumplab.verdicts.claim import Claim, Part, SeedRuns
 from bumplab.verdicts.curves import Curves
 
 
@@ -51,7 +51,8 @@ class RunsOfForm:
     def __call__(self, part: Part, seeds: int) -> list[SeedRuns]:
         """The runs of a part for a number of seeds. Raises `MixedArithmetic` where the form's runs differ in it."""
         obtained, runs_of = self.obtained, self.claim.runs_of(part)
-        specs = [runs_of(obtained.settings.profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+        first = obtained.settings.looks_of(self.claim).first_seed
+        specs = [runs_of(obtained.settings.profile, seed) for seed in range(first, first + seeds)]
         for runs in specs:
             self.used.update(dict.fromkeys(runs.values()))
         obtained.add(self.used)

@@ -167,7 +167,7 @@ def test_no_error_rate_stands_beside_exploratory_verdicts():
 
 def test_exploratory_verdicts_are_said_to_have_no_error_rate():
     explored = claim_of("phases", exploratory=True)
-    assert "below 1000" in wording.exploratory(report_of(claim_of("density"), explored))
+    assert "EXPLORATORY" in wording.exploratory(report_of(claim_of("density"), explored))
     assert wording.exploratory(report_of(claim_of("density"))) == ""
 
 
