@@ -110,14 +110,14 @@ def standing(ledger: Ledger, claim: str, profile: str, now: Callable[[], Fixed |
     latest, current = registrations_of(ledger, claim, profile)[-1], now()
     if current is None:
         return Standing(0)
-    pairs = zip(Fixed._fields, registered, current, strict=True)
-    changed = tuple(name for name, before, after in pairs if before != after)
+    changed = changes(registered, current)
     return Standing(0 if changed else latest, latest, changed)
 
 
-def standing_now(ledger: Ledger, claim: Claim, profile: str) -> Standing:
-    """How a claim stands as it is. It is hashed where the ledger's end names it."""
-    return standing(ledger, claim.id, profile, lambda: fixed_at(profile, rule_hash(), hashes_of(claim)))
+def changes(before: Fixed, after: Fixed) -> tuple[str, ...]:
+    """What differs: some of rule, design, behaviour and runs."""
+    pairs = zip(Fixed._fields, before, after, strict=True)
+    return tuple(name for name, old, new in pairs if old != new)
 
 
 def load(path: Path) -> tuple[Registration, ...]:
