@@ -247,7 +247,11 @@ class Report(Struct, frozen=True, kw_only=True):
         Meta(description="What was put to the claims; null for the built-in UNet."),
     ] = None
     looks: Annotated[
-        Looks, Meta(description="The numbers of seeds at which parts are looked at, and the evidence that each needs.")
+        Looks,
+        Meta(
+            description="The numbers of seeds at which parts are looked at, and the evidence that each needs. "
+            "`first_seed` is that of claims that are not registered."
+        ),
     ]
     controls: Annotated[bool, Meta(description="Whether controls were tried.")] = False
     saved: Annotated[Saved | None, Meta(description="What ending at the first settled look saved.")] = None
