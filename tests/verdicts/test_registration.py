@@ -279,8 +279,11 @@ def test_a_ledger_that_was_edited_is_one_line(written, tmp_path):
     text = written.read_text()
     head, (first, second, third) = entries_of(text)
     swapped = [entry.replace("number = 2", "number = 1").replace("number = 1", "number = 2", 1) for entry in (first,)]
+    register(tmp_path / "other.toml", [CLAIM], "another first entry")
+    _, (of_another,) = entries_of((tmp_path / "other.toml").read_text())
     path = tmp_path / "registered.toml"
     for edited, words in (
+        (head + of_another + second + third, "registration 2 was changed"),
         (text.replace(HASHES.design, HASHES.design[::-1]), "registration 1 was changed"),
         (text.replace(HASHES.runs["quick"], "0" * 16, 1), "registration 1 was changed"),
         (text.replace('entry \\"2\\"', "another"), "registration 2 was changed"),
