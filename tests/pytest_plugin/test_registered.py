@@ -81,6 +81,7 @@ def test_a_registered_claim_can_be_explored_from_another_seed(suite):
     assert ended.status == 0, ended.printed
     assert ended.lines("EXPLORATORY (") == ["EXPLORATORY (--from-seed was given): seeds from 200"]
     assert seeds_of(suite) == {"density": list(range(200, 207))}
+    assert {label for label, _ in suite.trained()} == {f"d=4 seed {seed}" for seed in range(200, 207)}
     for first in (FIRST, 986):
         assert suite.run("-k", "density", f"--from-seed={first}", "--seeds=3", "--max-seeds=14").status == 0, first
         assert seeds_of(suite)["density"][0] == first
