@@ -79,6 +79,11 @@ def _main(arguments: list[str] | None) -> int:
         "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
     )
     doctor.set_defaults(run=_doctor)
+    register = commands.add_parser("register", help="fix the claims as they are, before any judged run is looked at")
+    of_register = register.add_mutually_exclusive_group(required=True)
+    of_register.add_argument("--why", metavar="TEXT", help="add an entry to claims/registered.toml with this reason")
+    of_register.add_argument("--show", action="store_true", help="print the entries, and how each claim stands")
+    register.set_defaults(run=_register)
     for command in (train, runs, measure, prune, doctor):
         default = argparse.SUPPRESS if command is measure else Path(".runs")  # it has what `runs` was given
         command.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
@@ -191,6 +196,15 @@ def _doctor(options: argparse.Namespace) -> int:
             if not (options.quiet and finding.state == "ok"):
                 print(line(f"{finding.state:<8} {finding.check:<10} {finding.message}"))
     return int(any(finding.state == "failure" for finding in findings))
+
+
+def _register(options: argparse.Namespace) -> None:
+    from bumplab import registering
+
+    if options.show:
+        registering.show(Console())
+    else:
+        registering.register(options.why, Console())
 
 
 def _runs(options: argparse.Namespace) -> None:

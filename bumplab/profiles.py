@@ -1,4 +1,4 @@
-"""Profiles, the scales at which claims are judged: smoke (for tests), quick (a CPU), lite and nightly (one GPU), paper."""
+"""Profiles, the scales at which claims are judged: quick (a CPU), lite and nightly (one GPU), paper, smoke (tests)."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ SMOKE = replace(
     decides=False,
 )
 
-# Lite has the paper's canvas, prediction, schedule and increments, and its network at half the width. Its verdicts speak of
-# the paper. A run is to take some 3 minutes of one GPU: 40,000 steps of batch 64 at nightly's pace, and 15 checkpoints.
+# Lite has the paper's canvas, prediction, schedule and increments, and its network at half the width. So its verdicts
+# speak of the paper. A run is to take 3 minutes of one GPU: 40,000 steps of batch 64 at nightly's pace.
 # - 40,000 steps: epsilon with the linear schedule is still at chance after 2,500 (nightly).
 # - Batch 64, as for nightly. So the densest set is seen 25 times, and the data tell the increments apart.
 # - A warm-up and a linear decay, so that the last checkpoint shows what was learned and not the last steps' noise.

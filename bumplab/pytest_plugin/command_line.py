@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,10 @@ from bumplab.pytest_plugin.subject import SubjectOfSession
 from bumplab.runs.draws import MEGABYTES
 from bumplab.runs.store import RunStore
 from bumplab.subjects.sources import SubjectError
-from bumplab.verdicts import suite, variation
-from bumplab.verdicts.claim import EXPLORING_BELOW, exploring
+from bumplab.verdicts import registration, suite, variation
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK, MAX_SEEDS, MIN_SEEDS, Looks, needed_of
+from bumplab.verdicts.registration import SEEDS_A_REGISTRATION, Registration
+from bumplab.verdicts.toml_files import require_reason, text_of
 from bumplab.verdicts.variation import Variation
 
 MOST_MINUTES = 10_080
@@ -53,12 +54,16 @@ def settings_of(config: pytest.Config) -> Settings:
     accepted = {} if expected_file is None else accepted_in_project
     if value(config, "expected") is not None and expected_file is not None:
         accepted = _accepted(expected_file, value(config, "expected"), known_ids)
+    ledger = _ledger(project)
     runs_dir, named_report, figures = (_path_of(config, name) for name in ("--runs-dir", "--report", "--figures"))
     short_name = "" if subject.users is None else f"{subject.users.spec.short_name}-"
     report = named_report or project / f"reports/claims-{short_name}{profile.name}.html"
     _require_report_files(report)
     exact = value(config, "exact")
     looks = _looks(value(config, "seeds"), value(config, "max_seeds"), _needed(config, project))
+    from_seed = _from_seed(value(config, "from_seed"), looks)
+    if asks_for_claims(config, project):
+        _require_registered(value(config, "expected") or str(expected.FILE), accepted, ledger, project)
     accept = value(config, "accept")
     if accept is not None:
         if expected_file is None:
@@ -85,6 +90,8 @@ def settings_of(config: pytest.Config) -> Settings:
         report_named=named_report is not None,
         figures=figures,
         minutes=_minutes(value(config, "minutes")),
+        from_seed=from_seed,
+        ledger=ledger,
     )
 
 
@@ -126,6 +133,44 @@ def _accepted(path: Path, name: str, known_ids: Collection[str]) -> dict[tuple[s
         raise usage_error(f"{name}: {error}") from error
 
 
+def _ledger(project: Path) -> tuple[Registration, ...]:
+    """The project's registrations."""
+    try:
+        return registration.load(project / registration.FILE)
+    except ValueError as error:
+        raise usage_error(f"{registration.FILE}: {error}") from error
+
+
+def _require_registered(
+    name: str,
+    accepted: Mapping[tuple[str, str], Expected],
+    ledger: Collection[Registration],
+    project: Path,
+) -> None:
+    """Raises `pytest.UsageError` where an accepted verdict names no registration. ``name`` is that of their file."""
+    certain = {claim.id for claim in suite.claims(project / "claims") if claim.certain}
+    try:
+        expected.require_registered(accepted, tuple(ledger), certain)
+    except ValueError as error:
+        raise usage_error(f"{name}: {error}") from error
+
+
+def _from_seed(text: str | None, looks: Looks) -> int | None:
+    """The first seed to judge on. `Settings.problem` compares one from `SEEDS_A_REGISTRATION` on with the ledger."""
+    if text is None:
+        return None
+    last = SEEDS_A_REGISTRATION - looks.last
+    allowed = (
+        f"must be a whole number from 0 to {last}, so that all {looks.last} seeds are below {SEEDS_A_REGISTRATION}"
+    )
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise usage_error(f"--from-seed {text}: {allowed}")
+    first = int(text)
+    if last < first < SEEDS_A_REGISTRATION:
+        raise usage_error(f"--from-seed {text}: {allowed}")
+    return first
+
+
 def _draws_bytes(config: pytest.Config) -> int:
     """Most bytes of draws that a run keeps."""
     text = value(config, "draws")
@@ -161,15 +206,10 @@ def _require_report_files(report: Path) -> None:
 
 def _require_acceptable(why: str, profile: Profile, looks: Looks, variations: Collection[Variation]) -> None:
     """Raises `pytest.UsageError` where verdicts of such a session cannot be accepted."""
-    if exploring():
-        raise usage_error(
-            f"--accept: goes with registered seeds only, from {EXPLORING_BELOW} on: those of this version are for "
-            "exploring, so leave --accept away"
-        )
     if not profile.decides:
         raise usage_error(f"--accept: does not go with --profile {profile.name}, which decides nothing: choose another")
     try:
-        expected.require_reason(why)
+        require_reason(why)
     except ValueError as error:
         raise usage_error(f"--accept: {error}") from error
     if variations:
@@ -183,11 +223,9 @@ def _require_acceptable(why: str, profile: Profile, looks: Looks, variations: Co
 
 def _require_addable(path: Path, profile: str, known_ids: tuple[str, ...]) -> None:
     """Tries now what `expected.accept` does after hours of training. Some TOML can be read but not extended."""
-    verdicts = dict.fromkeys(known_ids, "SUPPORTED")
+    verdicts = dict.fromkeys(known_ids, Expected("SUPPORTED", "a trial", 1))
     try:
-        expected.with_accepted(
-            text=expected.text_of(path), profile=profile, verdicts=verdicts, why="a trial", known_ids=known_ids
-        )
+        expected.with_accepted(text_of(path), profile, verdicts, known_ids)
     except ValueError as error:
         advice = "write its tables as [profile.claim]"
         raise usage_error(f"--accept: {expected.FILE} cannot be added to ({error}): {advice}") from error

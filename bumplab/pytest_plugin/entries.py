@@ -11,7 +11,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bumplab.config import RunSpec
-from bumplab.profiles import Profile
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.report.document import (
     ClaimEntry,
@@ -23,7 +22,7 @@ from bumplab.report.document import (
     VariationEntry,
 )
 from bumplab.runs.store import run_key
-from bumplab.verdicts.claim import FIRST_SEED, Claim
+from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.decision import ClaimVerdict, PartVerdict
 
 Steps = dict[str, int]
@@ -70,11 +69,11 @@ def judged(
     ``varied`` has each variation's name, the claim in that form and its verdict. The numbers of runs are those of
     `costs`. ``seconds`` is the process time of all runs behind the claim, whenever they were trained.
     """
-    profile, accepted = settings.profile, settings.accepted(claim)
+    accepted, exploring = settings.accepted(claim), settings.exploring(claim)
     controls = []
     for control, tried in zip(claim.controls, verdict.controls, strict=False):
         control_entry = msgspec.convert(tried, ControlEntry, from_attributes=True)
-        controls.append(replace(control_entry, conditions=conditions(claim.under(control), profile, tried.parts)))
+        controls.append(replace(control_entry, conditions=conditions(claim.under(control), settings, tried.parts)))
     variations = [
         VariationEntry(
             name=name,
@@ -83,7 +82,7 @@ def judged(
             reason=varied_verdict.reason,
             seeds=varied_verdict.seeds,
             parts=_parts(varied_verdict),
-            conditions=conditions(form, profile, varied_verdict.parts),
+            conditions=conditions(form, settings, varied_verdict.parts),
         )
         for name, form, varied_verdict in varied
     ]
@@ -95,7 +94,9 @@ def judged(
         expected=None if accepted is None else msgspec.convert(accepted, Expected, from_attributes=True),
         needed=verdict.needed,
         stopped=verdict.stopped,
-        exploratory=settings.exploratory(claim),
+        exploratory=bool(exploring),
+        exploring=exploring,
+        registration=settings.registration_of(claim),
         controls=controls,
         variations=variations,
         curves=dict(claim.curves),
@@ -105,7 +106,7 @@ def judged(
         reason=verdict.reason,
         seeds=verdict.seeds,
         parts=_parts(verdict),
-        conditions=conditions(claim, profile, verdict.parts),
+        conditions=conditions(claim, settings, verdict.parts),
     )
 
 
@@ -122,9 +123,9 @@ def _known_effects(verdict: ClaimVerdict) -> list[tuple[str, int, float | None, 
     return effects
 
 
-def conditions(claim: Claim, profile: Profile, parts: Sequence[PartVerdict]) -> dict[str, list[RunReference]]:
+def conditions(claim: Claim, settings: Settings, parts: Sequence[PartVerdict]) -> dict[str, list[RunReference]]:
     """The runs of each condition of all parts, one a seed. Each part has the seeds that it was judged on."""
-    runs_of_conditions = planned(claim, profile, _seeds_of(parts))
+    runs_of_conditions = planned(claim, settings, _seeds_of(parts))
     return {
         condition: [RunReference(run_key(run), json.loads(run.to_json())) for run in runs]
         for condition, runs in runs_of_conditions.items()
@@ -137,23 +138,24 @@ def costs(claim: Claim, verdict: ClaimVerdict, settings: Settings) -> tuple[Step
     A run of a single step leaves its network untrained and is not counted. A run of two networks counts its steps
     twice.
     """
-    profile, last = settings.profile, settings.looks.last
-    used = _steps(planned(claim, profile, _seeds_of(verdict.parts)))
-    at_last_look = _steps(planned(claim, profile, last))
+    last = settings.looks.last
+    used = _steps(planned(claim, settings, _seeds_of(verdict.parts)))
+    at_last_look = _steps(planned(claim, settings, last))
     for control, tried in zip(claim.controls, verdict.controls, strict=False):
         form = claim.under(control)
-        used |= _steps(planned(form, profile, _seeds_of(tried.parts)))
-        at_last_look |= _steps(planned(form, profile, last))
+        used |= _steps(planned(form, settings, _seeds_of(tried.parts)))
+        at_last_look |= _steps(planned(form, settings, last))
     return used, at_last_look
 
 
-def planned(claim: Claim, profile: Profile, seeds: int | Mapping[str, int]) -> dict[str, list[RunSpec]]:
+def planned(claim: Claim, settings: Settings, seeds: int | Mapping[str, int]) -> dict[str, list[RunSpec]]:
     """The runs of each condition of all parts, one a seed. ``seeds`` are those of all parts, or of each by its name."""
+    first = settings.looks_of(claim).first_seed
     runs: dict[str, dict[int, RunSpec]] = {}
     for part in claim.parts:
         count = seeds if isinstance(seeds, int) else seeds[part.name]
-        for seed in range(FIRST_SEED, FIRST_SEED + count):
-            for condition, run in claim.runs_of(part)(profile, seed).items():
+        for seed in range(first, first + count):
+            for condition, run in claim.runs_of(part)(settings.profile, seed).items():
                 runs.setdefault(condition, {})[seed] = run
     return {condition: [run for _, run in sorted(of_seeds.items())] for condition, of_seeds in runs.items()}
 

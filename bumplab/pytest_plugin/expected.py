@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,12 @@ from tomlkit.exceptions import TOMLKitError
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
 from bumplab.verdicts.decision import ControlVerdict, Verdict
+from bumplab.verdicts.registration import Ledger, registrations_of
+from bumplab.verdicts.toml_files import require_reason, tables_in, text_of
 
 VERDICTS = get_args(Verdict)
 FILE = Path("claims") / "expected.toml"
 """Path from the project's folder."""
-LONGEST_REASON = 500
-"""Most characters of a reason."""
-LARGEST_FILE = 1 << 20
-"""Most bytes of the file."""
 
 Outcome = Literal["passed", "xfailed", "failed"]
 
@@ -32,6 +29,8 @@ class Expected:
 
     verdict: str
     why: str
+    registration: int | None = None
+    """The registration whose seeds gave it; None where nothing is drawn at random."""
 
 
 def load(path: Path, known_ids: Collection[str]) -> dict[tuple[str, str], Expected]:
@@ -42,28 +41,9 @@ def load(path: Path, known_ids: Collection[str]) -> dict[tuple[str, str], Expect
     return _read(text_of(path), known_ids)
 
 
-def text_of(path: Path) -> str:
-    """The file's text with its line ends as they are; empty where there is no file.
-
-    Raises ValueError for a folder, a pipe or a file that is too large.
-    """
-    if not path.exists():
-        return ""
-    try:
-        if not path.is_file() or path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"is no file of at most {LARGEST_FILE} bytes")
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read ({' '.join(str(error).split())})") from error
-
-
 def _read(text: str, known_ids: Collection[str]) -> dict[tuple[str, str], Expected]:
-    try:
-        tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also TOMLDecodeError
-        raise ValueError(f"cannot be read as TOML: {' '.join(str(error).split())}") from error
     accepted = {}
-    for profile, claims in tables.items():
+    for profile, claims in tables_in(text).items():
         if profile not in profiles.ALL or not isinstance(claims, dict):
             raise ValueError(f"[{profile}]: tables must be named <profile>.<claim>, profiles {', '.join(profiles.ALL)}")
         for claim, entry in claims.items():
@@ -76,8 +56,8 @@ def _read(text: str, known_ids: Collection[str]) -> dict[tuple[str, str], Expect
 
 def _expected(name: str, entry: object) -> Expected:
     """The accepted verdict in the table of this name."""
-    if not isinstance(entry, dict) or set(entry) != {"verdict", "why"}:
-        raise ValueError(f"{name}: must have verdict and why, and nothing else")
+    if not isinstance(entry, dict) or set(entry) | {"registration"} != {"verdict", "why", "registration"}:
+        raise ValueError(f"{name}: must have verdict, why and the number of its registration, and nothing else")
     if entry["verdict"] not in VERDICTS:
         raise ValueError(f"{name}: verdict = {entry['verdict']!r}: must be one of {', '.join(VERDICTS)}")
     why = entry["why"]
@@ -87,7 +67,26 @@ def _expected(name: str, entry: object) -> Expected:
         require_reason(why)
     except ValueError as error:
         raise ValueError(f"{name}: why = {error}") from error
-    return Expected(entry["verdict"], why)
+    registration = entry.get("registration")
+    if "registration" in entry and (type(registration) is not int or registration < 1):
+        raise ValueError(f"{name}: registration = {registration!r:.60}: must be a whole number from 1 on")
+    return Expected(entry["verdict"], why, registration)
+
+
+def require_registered(accepted: Mapping[tuple[str, str], Expected], ledger: Ledger, certain: Collection[str]) -> None:
+    """Raises ValueError, in one line, for a verdict that names no registration of its claim at its profile.
+
+    ``certain`` are the claims in which nothing is drawn at random. They need no registration.
+    """
+    for (profile, claim), entry in accepted.items():
+        numbers = registrations_of(ledger, claim, profile)
+        if claim not in certain and entry.registration not in numbers:
+            named = "no registration" if entry.registration is None else f"registration {entry.registration}"
+            there_are = f"in {', '.join(map(str, numbers))} alone" if numbers else "in none"
+            raise ValueError(
+                f"[{profile}.{claim}]: names {named}, and the claim was registered at this profile {there_are}: "
+                "remove its table, and accept the verdict again with --accept"
+            )
 
 
 def outcome(verdict: str, reason: str, accepted: Expected | None, exploratory: bool = False) -> tuple[Outcome, str]:
@@ -129,38 +128,40 @@ def control_outcome(control: ControlVerdict, problem: str) -> tuple[Outcome, str
     return ("xfailed", f"cannot tell: {problem}; {message}") if problem else ("failed", message)
 
 
-def moved(profile: str, verdicts: Mapping[str, str], accepted: Mapping[tuple[str, str], Expected]) -> dict[str, str]:
-    """The verdicts, by claim, that differ from the accepted ones or have no accepted one."""
-    known = {claim: entry.verdict for (name, claim), entry in accepted.items() if name == profile}
-    return {claim: verdict for claim, verdict in verdicts.items() if known.get(claim) != verdict}
+def moved(
+    profile: str, reached: Mapping[str, Expected], accepted: Mapping[tuple[str, str], Expected]
+) -> dict[str, Expected]:
+    """Those of the reached verdicts, by claim, whose verdict or registration is not the accepted one."""
+    known = {claim: entry for (name, claim), entry in accepted.items() if name == profile}
+    return {
+        claim: entry
+        for claim, entry in reached.items()
+        if claim not in known
+        or (known[claim].verdict, known[claim].registration) != (entry.verdict, entry.registration)
+    }
 
 
-def require_reason(why: str) -> None:
-    """Raises ValueError unless the text is one printable line that is not too long."""
-    if not why.strip() or not why.isprintable() or len(why) > LONGEST_REASON:
-        raise ValueError(f"{why[:60]!r}: must say why in one line of 1 to {LONGEST_REASON} characters")
+def accept(path: Path, profile: str, verdicts: Mapping[str, Expected], known_ids: Collection[str]) -> None:
+    """Writes these verdicts, by claim, into a profile's tables. The rest of the file stays.
 
-
-def accept(path: Path, profile: str, verdicts: Mapping[str, str], why: str, known_ids: Collection[str]) -> None:
-    """Writes these verdicts, by claim, with their reason into a profile's tables. The rest of the file stays.
-
-    Raises ValueError where the reason or the file does not allow it, OSError where the file cannot be written.
+    Raises ValueError where a reason or the file does not allow it, OSError where the file cannot be written.
     """
-    text = with_accepted(text=text_of(path), profile=profile, verdicts=verdicts, why=why, known_ids=known_ids)
-    replace_text(path.resolve(), text)
+    replace_text(path.resolve(), with_accepted(text_of(path), profile, verdicts, known_ids))
 
 
-def with_accepted(text: str, profile: str, verdicts: Mapping[str, str], why: str, known_ids: Collection[str]) -> str:
+def with_accepted(text: str, profile: str, verdicts: Mapping[str, Expected], known_ids: Collection[str]) -> str:
     """The text of such a file with these verdicts added. Raises ValueError where they cannot be added."""
-    require_reason(why)
+    for entry in verdicts.values():
+        require_reason(entry.why)
     try:
         document = tomlkit.parse(text)
         if profile not in document:
             document[profile] = tomlkit.table(is_super_table=True)
-        for claim, verdict in verdicts.items():
+        for claim, entry in verdicts.items():
             if claim not in document[profile]:
                 document[profile][claim] = tomlkit.table()
-            document[profile][claim].update({"verdict": verdict, "why": why})
+            fields = {"verdict": entry.verdict, "why": entry.why, "registration": entry.registration}
+            document[profile][claim].update({name: field for name, field in fields.items() if field is not None})
         new_text = tomlkit.dumps(document)
     except (TOMLKitError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from error

@@ -96,7 +96,8 @@ class Experiment:
 
     def _judged(self, claim: Claim, item: Item) -> tuple[Outcome, str]:
         """The outcome of an item, and its message. Raises `RunsMissing` where its first look lacks runs."""
-        settings, exploratory = self.settings, self.settings.exploratory(claim)
+        settings, looks = self.settings, self.settings.looks_of(claim)
+        exploratory = bool(settings.exploring(claim))
         if item.kind == "control":
             control = next(control for control in claim.controls if control.name == item.name)
             tried = self._control(claim, control)
@@ -105,7 +106,7 @@ class Experiment:
         if item.kind == "part":
             part = next(part for part in claim.judged_parts if part.name == item.name)
             with self._runs(forms.form_of(claim.only([part.name]), settings)) as runs:
-                reached = part_in_looks(claim, part, runs, settings.looks)
+                reached = part_in_looks(claim, part, runs, looks)
             accepted = self._accepted(claim, reached.verdict)
             return expected.part_outcome(reached.verdict, reached.reason, accepted, exploratory)
         verdict = self._verdict(claim)
@@ -124,16 +125,16 @@ class Experiment:
 
         Leaves out variations whose first look lacks runs.
         """
-        settings = self.settings
+        settings, looks = self.settings, self.settings.looks_of(claim)
         with self._runs(forms.form_of(claim, settings)) as runs:
-            verdict = decide(claim, runs, settings.looks)
+            verdict = decide(claim, runs, looks)
         if settings.controls:
             verdict = self._with_controls(claim, verdict)
         varied = []
         for variation in settings.variations if not claim.certain else ():
             form = forms.varied(claim, variation, settings)
             with suppress(RunsMissing), self._runs(form) as runs:
-                varied.append((variation.name, form.claim, decide(form.claim, runs, settings.looks)))
+                varied.append((variation.name, form.claim, decide(form.claim, runs, looks)))
         steps_used, steps_at_last_look = entries.costs(claim, verdict, settings)
         seconds = {run_key(run): self.obtained.seconds[run] for run in self._used}
         entry = entries.judged(
@@ -164,7 +165,7 @@ class Experiment:
 
     def _control(self, claim: Claim, control: Control) -> ControlVerdict:
         with self._runs(forms.under(claim, control)) as runs:
-            return decide_control(claim, control, runs, self.settings.looks)
+            return decide_control(claim, control, runs, self.settings.looks_of(claim))
 
     def _runs(self, form: Form) -> RunsOfForm:
         """The runs of a form of the claim, which count as runs behind the claim."""

@@ -9,7 +9,7 @@ from bumplab.config import RunSpec
 from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.settings import Settings
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, Part
+from bumplab.verdicts.claim import Claim, Control, Part
 from bumplab.verdicts.decision import fewest_seeds
 from bumplab.verdicts.evidence import CONTROL_NEEDED
 from bumplab.verdicts.variation import Variation
@@ -38,13 +38,13 @@ class Form:
         They reach to the fewest seeds that can decide the part. From there on they reach to one seed more than the look
         has. So at most one seed is trained in vain, except where the part ends before the fewest seeds.
         """
-        runs_of, looks = self.claim.runs_of(part), settings.looks
-        conditions = list(runs_of(settings.profile, FIRST_SEED))
+        runs_of, looks = self.claim.runs_of(part), settings.looks_of(self.claim)
+        conditions = list(runs_of(settings.profile, looks.first_seed))
         if not conditions:
             return []
         fewest = fewest_seeds(part, conditions, self.needed) or looks.first
         most = min(looks.last, fewest if seeds <= fewest else seeds + 1)
-        of_seeds = [runs_of(settings.profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + most)]
+        of_seeds = [runs_of(settings.profile, seed) for seed in range(looks.first_seed, looks.first_seed + most)]
         return [run for runs in of_seeds for run in runs.values()]
 
 
@@ -52,7 +52,7 @@ def first_look(claim: Claim, item: Item, settings: Settings) -> list[RunSpec]:
     """The runs of an item's first look, of all its forms."""
     runs: list[RunSpec] = []
     for form in forms(claim, item, settings):
-        for of_condition in entries.planned(form.claim, settings.profile, settings.looks.first).values():
+        for of_condition in entries.planned(form.claim, settings, settings.looks.first).values():
             runs += of_condition
     return runs
 
@@ -68,7 +68,7 @@ def later_looks(claim: Claim, item: Item, settings: Settings) -> dict[str, list[
 
 def form_of(claim: Claim, settings: Settings) -> Form:
     """The claim as it is."""
-    return Form("", claim, settings.looks.needed)
+    return Form("", claim, settings.looks_of(claim).needed)
 
 
 def under(claim: Claim, control: Control) -> Form:
@@ -78,7 +78,7 @@ def under(claim: Claim, control: Control) -> Form:
 
 def varied(claim: Claim, variation: Variation, settings: Settings) -> Form:
     """The claim with one choice changed."""
-    return Form(variation.name, variation.of(claim), settings.looks.needed)
+    return Form(variation.name, variation.of(claim), settings.looks_of(claim).needed)
 
 
 def forms(claim: Claim, item: Item, settings: Settings) -> Sequence[Form]:

@@ -11,7 +11,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
 from bumplab.runs.store import run_key
-from bumplab.verdicts.claim import FIRST_SEED, Part, SeedRuns
+from bumplab.verdicts.claim import Part, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import RunsMissing
 
@@ -77,7 +77,8 @@ class RunsOfForm:
         """
         obtained, runs_of = self.obtained, self.form.claim.runs_of(part)
         self._note(part, seeds)
-        specs = [runs_of(obtained.settings.profile, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+        first = obtained.settings.looks_of(self.form.claim).first_seed
+        specs = [runs_of(obtained.settings.profile, seed) for seed in range(first, first + seeds)]
         asked = dict.fromkeys(run for runs in specs for run in runs.values())
         try:
             obtained.add(asked)

@@ -42,6 +42,7 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--pace", "with --check: also train one run until half of its bumps are right", action="store_true")
     option("--seeds", f"training runs of each condition at a part's first look ({FIRST_LOOK})", metavar="N")
     option("--max-seeds", f"the most training runs: an open part gets one more at each look ({LAST_LOOK})", metavar="M")
+    option("--from-seed", "explore the claims on seeds from N on; their verdicts are EXPLORATORY", metavar="N")
     option("--controls", "also judge each claim in worlds where its truth is known", action="store_true")
     option(
         "--vary",

@@ -67,7 +67,7 @@ def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
     """The runs of the claim in all its forms, each once."""
     runs: dict[RunSpec, None] = {}
     for form in forms(claim, Item("verdict"), settings):
-        for of_condition in entries.planned(form.claim, settings.profile, seeds).values():
+        for of_condition in entries.planned(form.claim, settings, seeds).values():
             runs.update(dict.fromkeys(of_condition))
     return list(runs)
 

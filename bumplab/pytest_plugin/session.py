@@ -19,6 +19,7 @@ from bumplab.config import RunSpec, SubjectSpec
 from bumplab.pytest_plugin import entries, expected, forms, items, summary
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
+from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.obtained import Obtained
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, usage_error
@@ -234,6 +235,7 @@ class ClaimsSession:
                 return
             try:
                 self._report(tried if stopped or out_of_time else set(self.entries), self.display.elapsed)
+                self._name_outdated()
                 if self.settings.accept is not None and not stopped:
                     self._accept(self.settings.accept)
             except (ImportError, OSError, ValueError) as error:  # the summary must still be printed
@@ -280,24 +282,35 @@ class ClaimsSession:
             raise ValueError(f"report not written: {error}") from error
         self.closing_lines.append(f"report: {path} (.json and .md beside it)")
 
+    def _name_outdated(self) -> None:
+        """Adds a closing line for each accepted verdict that was compared with none: one of another registration."""
+        for claim, entry in self.entries.items():
+            accepted = self.settings.expected.get((self.settings.profile.name, claim))
+            if accepted and entry.registration and accepted.registration != entry.registration:
+                was = f"{claim} was accepted as {accepted.verdict} in registration {accepted.registration}"
+                self.closing_lines.append(f"not compared: {was}, and is in registration {entry.registration} now")
+
     def _accept(self, why: str) -> None:
         """Writes the verdicts that have moved into the file of accepted verdicts, and adds a closing line for each."""
         settings, path = self.settings, self.settings.expected_file
         assert path is not None  # `options` requires it with --accept
-        complete = {claim: entry for claim, entry in self.entries.items() if entry.judged and not entry.stopped}
-        reached = {claim: entry.verdict for claim, entry in complete.items()}
+        reached = {
+            claim: Expected(entry.verdict, why, entry.registration or None)
+            for claim, entry in self.entries.items()
+            if entry.judged and not entry.exploratory and not entry.stopped
+        }
         moved = expected.moved(settings.profile.name, reached, settings.expected)
         try:
             if moved:
-                expected.accept(
-                    path, profile=settings.profile.name, verdicts=moved, why=why, known_ids=settings.claim_ids
-                )
+                expected.accept(path, settings.profile.name, moved, settings.claim_ids)
         except (OSError, ValueError) as error:
             raise OSError(f"accepted nothing: {path} cannot be written ({error})") from error
-        for claim, verdict in moved.items():
+        for claim, accepted in moved.items():
             earlier = settings.expected.get((settings.profile.name, claim))
             replaced = earlier.verdict if earlier else "no verdict"
-            self.closing_lines.append(f"accepted: {settings.profile.name}.{claim}, {verdict} in place of {replaced}")
+            self.closing_lines.append(
+                f"accepted: {settings.profile.name}.{claim}, {accepted.verdict} in place of {replaced}"
+            )
         if not moved:
             self.closing_lines.append(f"accepted: nothing, as no verdict has moved from {path}")
 
@@ -310,7 +323,8 @@ class ClaimsSession:
         terminalreporter.section(line(f"claims, {name}profile {settings.profile.name}, {settings.seeds}"))
         if self.entries:
             saved = entries.saved(self.steps_used, self.steps_at_last_look)
-            summary.write(terminalreporter, list(self.entries.values()), saved, self.seconds)
+            judged = list(self.entries.values())
+            summary.write(terminalreporter, judged, saved, self.seconds, settings.looks.needed)
         subject = settings.profile.base.subject
         for note in (summary.passed_over(settings.store.root), summary.of_another_source(settings.store.root, subject)):
             if note:

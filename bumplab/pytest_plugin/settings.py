@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bumplab.profiles import Profile
@@ -11,10 +11,19 @@ from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.subject import SubjectOfSession
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import needs, suite
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Control, exploring
+from bumplab.verdicts.claim import FIRST_SEED, Claim, Control
 from bumplab.verdicts.decision import problem_at
 from bumplab.verdicts.evidence import CONTROL_NEEDED, fewest_seeds
+from bumplab.verdicts.hashes import Fixed, hashes_of, rule_hash
 from bumplab.verdicts.looks import MAX_SEEDS, MIN_SEEDS, Looks
+from bumplab.verdicts.registration import (
+    SEEDS_A_REGISTRATION,
+    Registration,
+    Standing,
+    fixed_at,
+    registrations_of,
+    standing,
+)
 from bumplab.verdicts.variation import Variation
 
 
@@ -29,6 +38,7 @@ class Settings:
     """
     profile: Profile
     looks: Looks
+    """Those of a claim that is not registered. `looks_of` gives those of each claim."""
     controls: bool
     """Whether the controls of each claim are judged, too."""
     variations: tuple[Variation, ...]
@@ -53,6 +63,12 @@ class Settings:
     """The folder for figures as files; None without ``--figures``."""
     minutes: float | None = None
     """How long the session trains; None without ``--minutes``."""
+    from_seed: int | None = None
+    """The first seed that ``--from-seed`` names."""
+    ledger: tuple[Registration, ...] = ()
+    """The project's registrations."""
+    _standings: dict[str, Standing] = field(default_factory=dict, repr=False, compare=False)
+    """How each claim stands, once it was asked for: it takes up to half a second a claim."""
 
     @property
     def claim_ids(self) -> tuple[str, ...]:
@@ -66,9 +82,13 @@ class Settings:
         return f"{looks.first} seeds" if looks.first == looks.last else f"{looks.first} to {looks.last} seeds"
 
     def accepted(self, claim: Claim) -> Expected | None:
-        """The verdict accepted for the claim at this profile, if any."""
+        """The accepted verdict on the claim at this profile, if there is one of the claim's own registration."""
         key = (self.profile.name, claim.id)
-        return self.expected.get(key) or (self.expected_of_project.get(key) if claim.certain else None)
+        if claim.certain:
+            return self.expected.get(key) or self.expected_of_project.get(key)
+        accepted = self.expected.get(key)
+        is_current = accepted and not self.exploring(claim) and accepted.registration == self.registration_of(claim)
+        return accepted if is_current else None
 
     def report_of(self, judged: Collection[str]) -> Path:
         """The file of the report on these claims.
@@ -87,17 +107,74 @@ class Settings:
         """The claim without the shown parts that the subject lacks a role or a reading for."""
         return claim if self.subject.users is None else needs.without_missing(claim, self.subject.delivers)
 
-    def exploratory(self, claim: Claim) -> bool:
-        """Whether verdicts on the claim are EXPLORATORY, so that none is accepted and none fails a test."""
-        return not claim.certain and (exploring() or not self.profile.decides)
+    def exploring(self, claim: Claim) -> str:
+        """Why verdicts on the claim are EXPLORATORY: none is accepted and none fails a test. Empty where they count."""
+        if claim.certain:
+            return ""
+        if not self.profile.decides:
+            return f"the profile {self.profile.name} decides nothing"
+        if self.from_seed is not None and self.from_seed < SEEDS_A_REGISTRATION:
+            return "--from-seed was given"
+        return self._standing(claim).problem
+
+    def registration_of(self, claim: Claim) -> int:
+        """The registration whose seeds judge the claim; 0 where it is explored, or nothing is drawn at random."""
+        return 0 if claim.certain or self.exploring(claim) else self._standing(claim).registration
+
+    def looks_of(self, claim: Claim) -> Looks:
+        """The seeds on which the claim is judged, also under its controls and variations, and the evidence it needs."""
+        if claim.certain:
+            return self.looks
+        first = FIRST_SEED if self.from_seed is None else self.from_seed
+        registered = self.registration_of(claim)
+        first = self._standing(claim).first_seed if registered else first
+        return replace(self.looks, first_seed=first, needed=self.needed(claim))
+
+    def needed(self, claim: Claim) -> float:
+        """The evidence that the claim needs. Each registration with other hashes raises it."""
+        times = len(registrations_of(self.ledger, claim.id, self.profile.name))
+        return self.looks.needed if times < 2 else suite.needed(self.project / "claims", times)
+
+    def _standing(self, claim: Claim) -> Standing:
+        """How the project's claim of this id stands at the project's profile, with the built-in subject."""
+
+        def now() -> Fixed | None:
+            of_project = {own.id: own for own in suite.claims(self.project / "claims")}
+            return fixed_at(self.profile.name, rule_hash(), hashes_of(of_project.get(claim.id, claim)))
+
+        if claim.id not in self._standings:
+            self._standings[claim.id] = standing(self.ledger, claim.id, self.profile.name, now)
+        return self._standings[claim.id]
 
     def problem(self, claim: Claim) -> str:
-        """Why the claim can never be decided with these settings, in one line; empty where it can."""
+        """Why the claim cannot be judged with these settings, in one line; empty where it can."""
         if self.lacking(claim):
             return ""
-        looks = self.looks if self.profile.decides else replace(self.looks, first=MIN_SEEDS, last=MAX_SEEDS)
+        if problem := self._problem_of_registration(claim):
+            return problem
+        looks = replace(self.looks, needed=self.needed(claim))
+        if not self.profile.decides:
+            looks = replace(looks, first=MIN_SEEDS, last=MAX_SEEDS)
         problem = needs.unreadable(claim, self.profile) or problem_at(claim, looks, self.conditions(claim))
         return problem and f"claim {claim.id!r} at the profile {self.profile.name}: {problem}"
+
+    def _problem_of_registration(self, claim: Claim) -> str:
+        """Why ``--from-seed`` or ``--accept`` does not go with the claim's registration; empty where they do."""
+        if claim.certain:
+            return ""
+        first = self.from_seed or 0
+        if first >= SEEDS_A_REGISTRATION and first != SEEDS_A_REGISTRATION * self.registration_of(claim):
+            stands = self.exploring(claim) or f"in registration {self.registration_of(claim)}"
+            return (
+                f"--from-seed {first}: seeds from {first} belong to registration {first // SEEDS_A_REGISTRATION}, and "
+                f"{claim.id} is {stands}: leave --from-seed away"
+            )
+        if self.accept is not None and self.exploring(claim):
+            return (
+                f"--accept: the verdict on {claim.id} is EXPLORATORY ({self.exploring(claim)}): register the claims "
+                "first (python -m bumplab register), or leave this one out with -k"
+            )
+        return ""
 
     def problem_of_control(self, claim: Claim, control: Control) -> str:
         """Why no run can show whether the control tells its world, in one line; empty where runs can."""

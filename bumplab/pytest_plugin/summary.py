@@ -21,8 +21,7 @@ from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
 from bumplab.subjects.registry import described
 from bumplab.terminal import cell, line, paper, printable, text_on
-from bumplab.verdicts.claim import EXPLORING_BELOW
-from bumplab.verdicts.evidence import FAMILY_ALPHA
+from bumplab.verdicts.evidence import FAMILY_ALPHA, LATER_ALPHA
 
 COLOURS = {"SKIPPED": "dim", "SUPPORTED": "green", "CONTRADICTED": "red", "ERROR": "red", "INCONCLUSIVE": "yellow"}
 COLUMNS = ("claim", "verdict", "part that decides", "seeds", "controls", "time")
@@ -31,13 +30,16 @@ LEAST_WIDTH = 80
 
 
 def write(
-    terminal: pytest.TerminalReporter, entries: Sequence[ClaimEntry], saved: Saved, seconds: Mapping[str, float]
+    terminal: pytest.TerminalReporter,
+    entries: Sequence[ClaimEntry],
+    saved: Saved,
+    seconds: Mapping[str, float],
+    needed: float,
 ) -> None:
     """Writes a table of the claims, each with its variations below it; then reasons, error rate, time and savings.
 
-    A verdict on exploring seeds is called EXPLORATORY.
-
-    ``seconds``: process time by run key, of all runs behind the claims.
+    A verdict for which no error rate holds is called EXPLORATORY. ``seconds`` is the process time by run key, of all
+    runs behind the claims. ``needed`` is the evidence that a claim of one registration needs.
     """
     width = max(LEAST_WIDTH, terminal._tw.fullwidth)
     with paper(getattr(sys.stdout, "encoding", None)) as text:
@@ -48,7 +50,9 @@ def write(
     for entry in entries:
         if entry.verdict not in ("SUPPORTED", "CONTRADICTED") and entry.reason != _decides(entry):
             terminal.write_line(printable(f"{entry.claim}: {entry.reason}"))
-    terminal.write_line(_count(entries))
+    terminal.write_line(_count(entries, needed))
+    for seeds in wording.seeds_from(entries):
+        terminal.write_line(printable(seeds))
     if seconds:
         terminal.write_line(
             f"a claim's time is the process time of all its runs, which other claims may share: the {len(seconds)} "
@@ -62,17 +66,15 @@ def write(
         )
 
 
-def _count(entries: Sequence[ClaimEntry]) -> str:
+def _count(entries: Sequence[ClaimEntry], needed: float) -> str:
     """How many claims are SUPPORTED, and how often that is wrong."""
     judged = [entry for entry in entries if entry.judged]
     supported = sum(entry.verdict == "SUPPORTED" for entry in judged)
     count = f"SUPPORTED: {supported} of {len(judged)} claims judged"
     if any(entry.exploratory for entry in judged):
-        return (
-            f"{count}; EXPLORATORY: seeds below {EXPLORING_BELOW} were looked at while claims and profiles were "
-            "chosen, so no error rate holds and no verdict can be accepted"
-        )
-    return f"{count}; the suite falsely supports any claim with a chance of at most {FAMILY_ALPHA:.0%}"
+        return f"{count}; no error rate holds for EXPLORATORY verdicts, and none of them can be accepted"
+    chance = FAMILY_ALPHA + (LATER_ALPHA if wording.anew(entries, needed) else 0.0)
+    return f"{count}; the suite falsely supports any claim with a chance of at most {100 * chance:g}%"
 
 
 def passed_over(root: Path) -> str:

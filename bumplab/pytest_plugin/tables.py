@@ -47,7 +47,8 @@ class Tables:
     def _print_power(self, claims: Sequence[Claim]) -> None:
         from bumplab.verdicts.power import table
 
-        text = table(claims, self.settings.looks)
+        needed = {claim.id: self.settings.needed(claim) for claim in claims}
+        text = table(claims, self.settings.looks, needed=needed)
         self._print_section("power of the claims", text)
 
     def _print_plan(self, claims: Sequence[Claim]) -> None:

@@ -141,6 +141,9 @@ class Expected(Struct, frozen=True):
 
     verdict: Annotated[Verdict, Meta(description="The accepted verdict.")]
     why: Annotated[str, Meta(description="Why it was accepted.")]
+    registration: Annotated[
+        Count | None, Meta(description="The registration whose seeds gave it; null where nothing is drawn at random.")
+    ] = None
 
 
 class ClaimEntry(_Judged, frozen=True):
@@ -163,9 +166,12 @@ class ClaimEntry(_Judged, frozen=True):
     stopped: Annotated[
         bool, Meta(description="Whether it is open only because runs are missing: `--minutes` ended the session.")
     ] = False
-    exploratory: Annotated[
-        bool, Meta(description="Whether its seeds were looked at while claims and profiles were chosen.")
-    ] = False
+    exploratory: Annotated[bool, Meta(description="Whether the error rate does not hold for the verdict.")] = False
+    exploring: Annotated[str, Meta(description="Why the verdict is exploratory; empty where it is not.")] = ""
+    registration: Annotated[
+        Count,
+        Meta(description="The registration whose seeds judged it; 0 where it is exploratory or nothing is drawn."),
+    ] = 0
     controls: Annotated[list[ControlEntry], Meta(description="The controls that were tried.")] = []
     variations: Annotated[list[VariationEntry], Meta(description="The variations that were tried.")] = []
     curves: Annotated[dict[str, str], Meta(description="Titles of its learning curves, by their names.")] = {}
@@ -174,6 +180,11 @@ class ClaimEntry(_Judged, frozen=True):
     process_seconds: Annotated[
         Seconds, Meta(description="Process time of all runs behind the claim, whenever they were trained.")
     ] = 0.0
+
+    @property
+    def first_seed(self) -> int | None:
+        """The first seed that it was judged on; None where there is none."""
+        return min((part.seeds[0].seed for part in self.parts if part.seeds), default=None)
 
     @property
     def id(self) -> str:
@@ -241,7 +252,11 @@ class Report(Struct, frozen=True, kw_only=True):
         Meta(description="What was put to the claims; null for the built-in UNet."),
     ] = None
     looks: Annotated[
-        Looks, Meta(description="The numbers of seeds at which parts are looked at, and the evidence that each needs.")
+        Looks,
+        Meta(
+            description="The numbers of seeds at which parts are looked at, and the evidence that each needs. "
+            "`first_seed` is that of claims that are not registered."
+        ),
     ]
     controls: Annotated[bool, Meta(description="Whether controls were tried.")] = False
     saved: Annotated[Saved | None, Meta(description="What ending at the first settled look saved.")] = None

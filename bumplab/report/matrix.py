@@ -149,7 +149,7 @@ def of_reports(reports: Sequence[Report], links: Sequence[str]) -> Matrix:
             subject=report.subject,
             profile=report.profile,
             looks=report.looks,
-            family_alpha=report.family_alpha,
+            family_alpha=wording.chance(report),
             code=report.code,
             written=report.written,
             supported=sum(claim.verdict == "SUPPORTED" for claim in judged),

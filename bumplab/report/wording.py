@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bumplab.config import ROLES
 from bumplab.report.document import (
@@ -15,8 +16,7 @@ from bumplab.report.document import (
     SeedEntry,
     SubjectEntry,
 )
-from bumplab.verdicts.claim import EXPLORING_BELOW
-from bumplab.verdicts.evidence import CONTROL_NEEDED, fewest_seeds
+from bumplab.verdicts.evidence import CONTROL_NEEDED, LATER_ALPHA, fewest_seeds
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "SKIPPED": "-"}
 MARKS = {"in": "●", "out": "✕", "neither": "○"}
@@ -235,6 +235,12 @@ def error_rate(report: Report) -> str:
             f"1 in {needed:.3g} sessions if they have no effect. If at most half of all seeds lie in the region,",
             f"they are supported in at most 3 in {needed:.3g} sessions.",
         ]
+    if registered_anew := anew(report.claims, needed):
+        names = ", ".join(f"{claim.claim} {claim.needed:.4g}" for claim in registered_anew)
+        sentences += [
+            f"Claims that changed and were registered anew need more evidence: {names}.",
+            f"All later registrations together add at most {LATER_ALPHA:g} to these probabilities.",
+        ]
     if certain:
         sentences.append(f"Nothing is drawn at random for {', '.join(certain)}, which spends none of the rate.")
     return " ".join([*sentences, guards])
@@ -245,9 +251,36 @@ def exploratory(report: Report) -> str:
     if not any(claim.exploratory for claim in report.claims):
         return ""
     return (
-        f"Seeds below {EXPLORING_BELOW} were looked at while claims and profiles were chosen. The error rate does not "
-        "hold for verdicts on them."
+        "The error rate holds for registered claims on the seeds of their registration. It does not hold for "
+        "EXPLORATORY verdicts, and none of these can be accepted."
     )
+
+
+def seeds_from(claims: Sequence[ClaimEntry]) -> list[str]:
+    """The first seed of claims and why it is that one, such as ``registration 1: seeds from 1000``.
+
+    Where there are several such texts, each names its claims.
+    """
+    names: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.first_seed is not None:
+            kind = f"registration {claim.registration}"
+            if claim.exploratory:
+                kind = f"EXPLORATORY ({claim.exploring})" if claim.exploring else "EXPLORATORY"
+            names.setdefault(f"{kind}: seeds from {claim.first_seed}", []).append(claim.claim)
+    if len(names) == 1:
+        return list(names)
+    return [f"{text} ({', '.join(of_text)})" for text, of_text in names.items()]
+
+
+def anew(claims: Sequence[ClaimEntry], needed: float) -> list[ClaimEntry]:
+    """The claims that need more evidence than ``needed``, as they changed and were registered anew."""
+    return [claim for claim in claims if claim.judged and claim.needed > needed]
+
+
+def chance(report: Report) -> float:
+    """Upper bound of the chance that any claim is falsely SUPPORTED, over all registrations."""
+    return report.family_alpha + (LATER_ALPHA if anew(report.claims, report.looks.needed) else 0.0)
 
 
 def savings(report: Report) -> str:
@@ -294,6 +327,7 @@ FUNCTIONS = {
         surprise,
         error_rate,
         exploratory,
+        seeds_from,
         savings,
         counted_reports,
         subject_name,

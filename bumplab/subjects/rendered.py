@@ -47,7 +47,8 @@ class Renderer(Learner):
     def draw(self, labels: Labels, seed: int, recorded: int = 0) -> Drawn:
         if self._how in ("nearest-label", "half-way"):
             nearest = nearest_labels(torch.from_numpy(self._data.labels), torch.from_numpy(labels)).numpy()
-            labels = nearest if self._how == "nearest-label" else (nearest + labels) / 2
+            share = np.float32(1.0 if self._how == "nearest-label" else 0.5)
+            labels = labels + share * (nearest - labels)
         images = self._data.true_images(labels)
         if self._how == "fading":
             grain = np.random.default_rng(seed).standard_normal(images.shape, dtype=np.float32)

@@ -169,14 +169,7 @@ class PaperFigure:
 
 
 FIRST_SEED = 10
-"""First seed of the runs that claims are judged on. Seeds below 1000 are for exploring."""
-EXPLORING_BELOW = 1_000
-"""Verdicts on seeds below this are EXPLORATORY: they were looked at while claims and profiles were chosen."""
-
-
-def exploring() -> bool:
-    """Whether claims are judged on exploring seeds."""
-    return FIRST_SEED < EXPLORING_BELOW
+"""First seed of the runs that a claim is explored on. A registered claim has seeds of its own."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,8 +50,16 @@ class Curves:
 
     def replaced(self, curves: Mapping[str, Curve]) -> Curves:
         """The same run with these curves in place of its own."""
-        rows = [{**row, **{name: float(c[i]) for name, c in curves.items()}} for i, row in enumerate(self.rows)]
+        rows = []
+        for i, row in enumerate(self.rows):
+            new = {name: float(curve[i]) for name, curve in curves.items()}
+            rows.append(ChainMap(new, row))  # type: ignore[arg-type]  # it reads a row, and writes none
         return Curves(rows, self.spec, self.failed)
+
+    def delayed(self, factor: float) -> Curves:
+        """The same run at a pace ``factor`` times as slow, 1 or above: each curve is read at ``step / factor``."""
+        names = [name for name in self.rows[-1] if name != "step" and all(name in row for row in self.rows)]
+        return self.replaced({name: np.interp(self.steps / factor, self.steps, self[name]) for name in names})
 
     def area(self, name: str) -> float:
         """Mean of the curve over the logarithm of the steps, from the first step after 0 to the last.

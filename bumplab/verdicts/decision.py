@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from bumplab.verdicts import evidence
-from bumplab.verdicts.claim import FIRST_SEED, Claim, Compared, Control, Part, Premise, Region, SeedRuns
+from bumplab.verdicts.claim import Claim, Compared, Control, Part, Premise, Region, SeedRuns
 from bumplab.verdicts.curves import Bounds, Undefined
 from bumplab.verdicts.evidence import CONTROL_NEEDED
 from bumplab.verdicts.looks import Looks
@@ -23,7 +23,7 @@ Mark = Literal["in", "out", "neither"]
 Method = Literal["counted", "compared", "certain"]
 """How a part is supported: by counted seeds, by conditions compared within a seed too, or without any chance."""
 RunsOfPart = Callable[[Part, int], Sequence[SeedRuns]]
-"""The runs of a part for a number of seeds, one item a seed from `FIRST_SEED` on."""
+"""The runs of a part for a number of seeds, one item a seed from `Looks.first_seed` on."""
 PREMISE_SEEDS = 3
 """Fewest seeds on which a premise is found not to hold: none of 3, or fewer than half of twice as many or more.
 
@@ -201,7 +201,7 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     It is SUPPORTED by evidence of ``looks.needed``. It is CONTRADICTED by ``judged_parts`` times that, so that one such
     part is enough to contradict its claim. Where its premise does not hold it is INCONCLUSIVE.
     """
-    marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, FIRST_SEED)]
+    marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, looks.first_seed)]
     support, most_support = _support(part, seeds, marks, looks.last)
     outs = sum(mark.mark == "out" for mark in marks)
     against = evidence.counted(outs, len(marks) - outs)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-import numpy as np
-
 from bumplab.verdicts.claim import Change, SeedRuns, levels
 from bumplab.verdicts.curves import Bounds, Curve, Curves, Undefined
 
@@ -131,16 +129,14 @@ def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
         factors = [(level / of_chosen) ** slope for level in levels(list(runs))]
         fastest = min(factors)
         alike = under_every_name(runs[chosen], runs)
-        return {c: delayed(run, factor / fastest) for (c, run), factor in zip(alike.items(), factors, strict=True)}
+        return {c: run.delayed(factor / fastest) for (c, run), factor in zip(alike.items(), factors, strict=True)}
 
     return change
 
 
 def delayed(run: Curves, factor: float) -> Curves:
-    """The same run at a pace ``factor`` times as slow, 1 or above: each curve is read at ``step / factor``."""
-    at = run.steps / factor
-    names = [name for name in run.rows[-1] if name != "step" and all(name in row for row in run.rows)]
-    return run.replaced({name: np.interp(at, run.steps, run[name]) for name in names})
+    """`Curves.delayed`, as a function."""
+    return run.delayed(factor)
 
 
 def _condition_at(runs: SeedRuns, pick: Callable[[Sequence[float]], float]) -> str:

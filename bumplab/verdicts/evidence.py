@@ -18,6 +18,8 @@ from scipy.stats import rankdata
 
 FAMILY_ALPHA = 0.05
 """Upper bound of the chance that any claim of the suite is falsely SUPPORTED, and of any falsely CONTRADICTED."""
+LATER_ALPHA = 0.005
+"""Upper bound of what all later registrations of changed claims together add to each of these two chances."""
 CONTROL_NEEDED = 20.0
 """Evidence that a control needs. It guards a claim and spends none of the suite's error rate."""
 HIT, MISS = 1.8, 0.2

@@ -6,7 +6,8 @@ A part's `Design` and region are enough for this. Nothing is trained.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -115,15 +116,21 @@ def least_share(looks: Looks, wanted: float = WANTED) -> float:
     return high
 
 
-def table(claims: Sequence[Claim], looks: Looks, profile: Profile = QUICK) -> str:
+def table(
+    claims: Sequence[Claim], looks: Looks, profile: Profile = QUICK, needed: Mapping[str, float] | None = None
+) -> str:
     """A plain-text table of what each judged part can find at the profile, with the designs behind it.
 
+    ``needed`` is the evidence that a claim needs, by its id, where it is not ``looks.needed``.
     A claim of several parts has a row for all of them together, as if their effects did not depend on each other.
     """
     rows = [["claim", "part", "supported", "designed", "seeds in", "decides", "needed", f"power at {looks.last}"]]
-    assumed = []
+    assumed, anew = [], []
     for claim in claims:
-        rows += _rows_of(claim, looks, profile)
+        of_claim = replace(looks, needed=(needed or {}).get(claim.id, looks.needed))
+        rows += _rows_of(claim, of_claim, profile)
+        if of_claim.needed != looks.needed:
+            anew.append(f"{claim.id} was registered anew: evidence needed {of_claim.needed:.3g}.")
         for part in claim.judged_parts:
             if part.design is not None:
                 assumed.append(f"  {claim.id}, {part.name}: {part.design.source}; in {part.unit}")
@@ -132,6 +139,7 @@ def table(claims: Sequence[Claim], looks: Looks, profile: Profile = QUICK) -> st
     return "\n".join(
         [
             f"Looks after {looks.first} to {looks.last} seeds, evidence needed {looks.needed:.3g}.",
+            *anew,
             "seeds in: share of seeds in the region as designed, or the designed correlation of conditions in a seed.",
             f"With {least_share(looks):.0%} of seeds in the region a part is supported with a chance of {WANTED:g}.",
             "decides: the fewest seeds that can support it.",

@@ -41,12 +41,12 @@ def claims(folder: Path) -> tuple[Claim, ...]:
     return tuple(_claim_in(folder.resolve() / f"test_{name}.py") for name in ids(folder))
 
 
-def needed(folder: Path) -> float:
+def needed(folder: Path, times: int = 1) -> float:
     """Evidence that each claim of a folder needs (`needed_of`). Only claims with chance in them are counted.
 
     Raises ValueError as `claims` does.
     """
-    return needed_of(sum(not claim.certain for claim in claims(folder)))
+    return needed_of(sum(not claim.certain for claim in claims(folder)), times)
 
 
 def in_the_papers_order(claims: Iterable[SourcedT]) -> list[SourcedT]:

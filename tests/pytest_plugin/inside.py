@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from bumplab.verdicts import claim, suite
+from bumplab.verdicts import suite
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -58,16 +58,12 @@ def pytest_here(*arguments, plugins=()):
 
 @contextlib.contextmanager
 def _own_modules():
-    """Claims of another folder have the same names. What pytest imports is forgotten, and the path is restored.
-
-    So is the first seed that counts as registered, which a planted project sets.
-    """
+    """Claims of another folder have the same names. What pytest imports is forgotten, and the path is restored."""
 
     def imported():
         return [name for name in sys.modules if name.split(".")[0] in ("claims", "conftest")]
 
     outer, path = {name: sys.modules.pop(name) for name in imported()}, list(sys.path)
-    exploring_below = claim.EXPLORING_BELOW
     try:
         yield
     finally:
@@ -75,7 +71,6 @@ def _own_modules():
             del sys.modules[name]
         sys.modules.update(outer)
         sys.path[:] = path
-        claim.EXPLORING_BELOW = exploring_below
         suite._claim_in.cache_clear()
 
 

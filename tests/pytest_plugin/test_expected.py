@@ -1,6 +1,7 @@
 """Accepted verdicts: how a claim's test ends, what ``--accept`` writes, and mistakes in their file, each one line."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from bumplab import profiles
 from bumplab.pytest_plugin import expected
+from bumplab.verdicts import registration
 from bumplab.verdicts import suite as suite_module
-from bumplab.verdicts.claim import exploring
 from bumplab.verdicts.decision import ControlVerdict
 from tests.pytest_plugin.inside import ROOT
 
@@ -19,10 +20,10 @@ CLAIMS = suite_module.ids(ROOT / "claims")
 KNOWN = ("hole", "seeds")
 
 
-def test_the_projects_file_can_be_read_and_holds_no_exploratory_verdict():
+def test_the_projects_file_can_be_read_and_each_verdict_names_its_registration():
     accepted = expected.load(ROOT / expected.FILE, CLAIMS)
     certain = {claim.id for claim in suite_module.claims(suite_module.OURS) if claim.certain}
-    assert {claim for _, claim in accepted} <= certain or not exploring()
+    expected.require_registered(accepted, registration.load(ROOT / registration.FILE), certain)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -41,13 +42,15 @@ MISTAKES = [
     (b"[huge.hole]\n", ["[huge]", "quick", "smoke"]),
     (b"quick = 1\n", ["[quick]", "<profile>.<claim>"]),
     (b"[smoke.holes]\n", ["[smoke.holes]", "hole, seeds"]),
-    (b"smoke.hole = 1\n", ["[smoke.hole]", "verdict and why"]),
-    (b"[smoke.hole]\nverdict = 'SUPPORTED'\n", ["[smoke.hole]", "verdict and why"]),
-    (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nwhen = 1\n", ["[smoke.hole]", "verdict and why"]),
+    (b"smoke.hole = 1\n", ["[smoke.hole]", "verdict, why"]),
+    (b"[smoke.hole]\nverdict = 'SUPPORTED'\n", ["[smoke.hole]", "verdict, why"]),
+    (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nwhen = 1\n", ["[smoke.hole]", "verdict, why"]),
     (b"[smoke.hole]\nverdict = 'supported'\nwhy = 'w'\n", ["'supported'", "SUPPORTED, "]),
     (b"[smoke.hole]\nverdict = []\nwhy = 'w'\n", ["verdict = []", "SUPPORTED, "]),
     (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = ' '\n", ["why = ' '"]),
     (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 3\n", ["why = 3"]),
+    (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nregistration = 0\n", ["registration = 0", "from 1 on"]),
+    (b"[smoke.hole]\nverdict = 'SUPPORTED'\nwhy = 'w'\nregistration = true\n", ["registration = True"]),
     (b"#" * (1 + (1 << 20)), [f"{1 << 20} bytes"]),
 ]
 
@@ -68,7 +71,7 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path):
 def test_a_link_and_ends_of_lines_stay_as_they_are(tmp_path):
     (tmp_path / "target").write_bytes(b"# mine\r\n[smoke.hole]\r\nverdict = 'SUPPORTED'\r\nwhy = 'w'\r\n")
     (link := tmp_path / "expected.toml").symlink_to(tmp_path / "target")
-    expected.accept(link, "smoke", {"hole": "CONTRADICTED"}, "why", KNOWN)
+    expected.accept(link, "smoke", {"hole": expected.Expected("CONTRADICTED", "why")}, KNOWN)
     assert link.is_symlink()
     assert (tmp_path / "target").read_bytes().count(b"\r\n") >= 3
     assert expected.load(link, KNOWN)["smoke", "hole"].verdict == "CONTRADICTED"
@@ -128,43 +131,53 @@ def test_a_control_is_red_unless_it_comes_out_as_known_or_no_run_could_tell():
 
 
 def test_accepting_writes_what_moved_and_leaves_the_rest_of_the_file_as_it_is(tmp_path):
-    """The file has the head of the project's, and two verdicts of quick."""
+    """The file has the head of the project's, and two verdicts of quick. A verdict of another registration moved."""
     text = (ROOT / expected.FILE).read_text().partition("\n[")[0] + "\n"
-    accepted = {"hole": "SUPPORTED", "seeds": "INCONCLUSIVE"}
-    for claim, verdict in accepted.items():
-        text += f'[quick.{claim}]\nverdict = "{verdict}"\nwhy = "of {claim}"\n\n'
+    accepted = {
+        claim: expected.Expected(verdict, f"of {claim}", 1)
+        for claim, verdict in {"hole": "SUPPORTED", "seeds": "INCONCLUSIVE"}.items()
+    }
+    for claim, entry in accepted.items():
+        text += f'[quick.{claim}]\nverdict = "{entry.verdict}"\nwhy = "{entry.why}"\nregistration = 1\n\n'
     (path := tmp_path / "expected.toml").write_text(text)
     before = expected.load(path, KNOWN)
-    assert expected.moved("quick", accepted, before) == {}
-    moved = expected.moved("quick", accepted | {"hole": "CONTRADICTED"}, before)
-    assert moved == {"hole": "CONTRADICTED"}
-    why = 'the hole\'s "edge" was mended \\ moved'
-    expected.accept(path, "quick", moved, why, KNOWN)
-    assert expected.load(path, KNOWN) == before | {("quick", "hole"): expected.Expected("CONTRADICTED", why)}
+    assert before == {("quick", claim): entry for claim, entry in accepted.items()}
+    assert expected.moved("quick", {c: replace(e, why="another") for c, e in accepted.items()}, before) == {}
+    registered_anew = replace(accepted["seeds"], registration=2)
+    assert expected.moved("quick", accepted | {"seeds": registered_anew}, before) == {"seeds": registered_anew}
+    new = replace(accepted["hole"], verdict="CONTRADICTED", why='the hole\'s "edge" was mended \\ moved')
+    moved = expected.moved("quick", accepted | {"hole": new}, before)
+    assert moved == {"hole": new}
+    expected.accept(path, "quick", moved, KNOWN)
+    assert expected.load(path, KNOWN) == before | {("quick", "hole"): new}
     changed = set(path.read_text().splitlines()) ^ set(text.splitlines())
     assert len(changed) == 4, "two lines, before and after"
 
 
 @given(
-    verdicts=st.dictionaries(st.sampled_from(CLAIMS), st.sampled_from(expected.VERDICTS), min_size=1),
+    verdicts=st.dictionaries(
+        st.sampled_from(CLAIMS),
+        st.tuples(st.sampled_from(expected.VERDICTS), st.none() | st.integers(1, 10**6)),
+        min_size=1,
+    ),
     profile=st.sampled_from(sorted(profiles.ALL)),
     why=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
     text=st.sampled_from(["", "# mine\n", '[smoke.hole]\nverdict = "SUPPORTED"\nwhy = "w"\n', "[smoke]\n[quick]\n"]),
 )
 def test_what_is_accepted_is_read_or_refused_in_one_line(verdicts, profile, why, text):
     known = {*CLAIMS, "hole"}
+    new = {claim: expected.Expected(verdict, why, number) for claim, (verdict, number) in verdicts.items()}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "expected.toml"
         path.write_text(text)
         before = expected.load(path, known)
         if not why.strip() or not why.isprintable():
             with pytest.raises(ValueError, match="must say why in one line"):
-                expected.accept(path, profile, verdicts, why, known)
+                expected.accept(path, profile, new, known)
             assert path.read_text() == text
         else:
-            expected.accept(path, profile, verdicts, why, known)
-            new = {(profile, claim): expected.Expected(verdict, why) for claim, verdict in verdicts.items()}
-            assert expected.load(path, known) == before | new
+            expected.accept(path, profile, new, known)
+            assert expected.load(path, known) == before | {(profile, claim): entry for claim, entry in new.items()}
 
 
 def test_a_session_accepts_what_has_moved(suite):
@@ -178,9 +191,9 @@ def test_a_session_accepts_what_has_moved(suite):
     assert line.startswith("ERROR: --accept: claims/expected.toml ")
     assert suite.trained() == [], "a file that cannot be added to is refused first"
     suite.expected.write_text(
-        '[quick.density]\nverdict = "CONTRADICTED"\nwhy = "planted"\n'
-        '[quick.hole]\nverdict = "INCONCLUSIVE"\nwhy = "an earlier look"\n'
-        '[smoke.sigma]\nverdict = "SUPPORTED"\nwhy = "of another profile"\n'
+        '[quick.density]\nverdict = "CONTRADICTED"\nwhy = "planted"\nregistration = 1\n'
+        '[quick.hole]\nverdict = "INCONCLUSIVE"\nwhy = "an earlier look"\nregistration = 1\n'
+        '[nightly.sigma]\nverdict = "SUPPORTED"\nwhy = "of another profile"\nregistration = 1\n'
     )
     moved = suite.run(*choice)
     assert "1 failed, 4 passed, 2 deselected, 2 xfailed" in moved.printed, (
@@ -191,8 +204,8 @@ def test_a_session_accepts_what_has_moved(suite):
     before = expected.load(suite.expected, claims)
     ended = suite.run(*choice, "--accept", "the planted runs say so")
     assert [line.split("[")[1].split("]")[0] for line in ended.lines("FAILED")] == ["quick-control-harmless"]
-    new = expected.Expected("SUPPORTED", "the planted runs say so")
-    undecided = expected.Expected("INCONCLUSIVE", "the planted runs say so")
+    new = expected.Expected("SUPPORTED", "the planted runs say so", 1)
+    undecided = expected.Expected("INCONCLUSIVE", "the planted runs say so", 1)
     after = before | {("quick", "hole"): new, ("quick", "sigma"): undecided}
     assert expected.load(suite.expected, claims) == after
     lines = ended.lines("accepted: ")
@@ -206,14 +219,15 @@ def test_a_session_accepts_what_has_moved(suite):
     assert expected.load(suite.expected, claims) == after
 
 
-def test_a_verdict_that_decides_nothing_cannot_be_accepted(suite, monkeypatch):
+def test_a_verdict_that_decides_nothing_cannot_be_accepted(suite):
     before = suite.expected.read_text()
-    for profile, exploring_seeds in (("smoke", False), ("quick", True)):
-        if exploring_seeds:
-            monkeypatch.setenv("EXPLORING", "1")
-        ended = suite.run("--seeds=3", "--max-seeds=14", "--profile", profile, "--accept", "why")
+    for options, words in (
+        (["--profile", "smoke"], "smoke"),
+        (["--from-seed", "10"], "density is EXPLORATORY (--from-seed was given)"),
+    ):
+        ended = suite.run("--seeds=3", "--max-seeds=14", *options, "--accept", "why")
         assert ended.status == pytest.ExitCode.USAGE_ERROR
-        (line,) = ended.printed.strip().splitlines()
-        assert line.startswith("ERROR: --accept: ")
-        assert ("exploring" in line) == exploring_seeds
+        (line,) = ended.lines("ERROR: --accept: ")
+        assert words in line
     assert (suite.trained(), suite.expected.read_text()) == ([], before)
+    assert suite.run("--seeds=3", "--max-seeds=14", "-k", "overlap", "--accept", "no seed is drawn").status == 0

@@ -24,7 +24,7 @@ def test_a_claims_name_selects_that_claim_alone():
 
 
 def test_where_no_test_runs_nothing_is_written_trained_or_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr("bumplab.verdicts.power.table", lambda claims, looks: "")
+    monkeypatch.setattr("bumplab.verdicts.power.table", lambda claims, looks, needed: "")
     (report := tmp_path / "report.html").write_text("yesterday's")
     paths = ("--runs-dir", tmp_path / "runs", "--report", report, "--figures", tmp_path / "figures")
     for options in (
@@ -38,7 +38,7 @@ def test_where_no_test_runs_nothing_is_written_trained_or_opened(tmp_path, monke
 
 
 def test_a_word_that_matches_no_claim_names_those_there_are(suite, monkeypatch):
-    monkeypatch.setattr("bumplab.verdicts.power.table", lambda claims, looks: "")
+    monkeypatch.setattr("bumplab.verdicts.power.table", lambda claims, looks, needed: "")
     for options in ((), ("--power",)):
         ended = suite.run("-k", "densty", *options)
         assert ended.status == pytest.ExitCode.NO_TESTS_COLLECTED, options

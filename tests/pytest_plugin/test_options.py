@@ -15,7 +15,7 @@ from bumplab.terminal import duration
 from bumplab.verdicts import suite as suite_module
 from bumplab.verdicts.looks import MAX_SEEDS, MIN_SEEDS
 from tests.pytest_plugin.inside import ROOT, pytest_here, pytest_inside
-from tests.pytest_plugin.planted import VALUE
+from tests.pytest_plugin.planted import FIRST, VALUE
 from tests.rows import rows_of
 
 MISTAKES = [
@@ -140,7 +140,7 @@ def test_each_worker_takes_the_next_gpu(monkeypatch):
 def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
     """With workers, too: the table needs the claims, which their controller does not collect."""
 
-    def table(claims, looks):
+    def table(claims, looks, needed):
         return f"the power of {' '.join(claim.id for claim in claims)} at {looks.first} to {looks.last} seeds"
 
     with monkeypatch.context() as patch:
@@ -170,7 +170,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
     monkeypatch.setattr(machine, "workers", lambda: 2)
     suite.write("density", f"-{VALUE}", "{'a': profile.run(seed, dx=1.0)}")
     store, quick = RunStore(suite.folder / ".runs"), profiles.get("quick")
-    store.publish(RunRecord(spec := quick.run(10, dx=1.0), rows_of(spec)), b"")
+    store.publish(RunRecord(spec := quick.run(FIRST, dx=1.0), rows_of(spec)), b"")
     ask = ("--plan", "--controls", "-k", "hole or density", "-n", "4")
     ended = suite.run(*ask)
     assert ended.status == 0, ended.printed
@@ -187,7 +187,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
         assert words in text  # 10 s a run by the 2 workers that the machine allows
     assert trained == {"spec": quick.base, "device": "cpu"}
     trained.clear()
-    for seed in range(10, 18):
+    for seed in range(FIRST, FIRST + 8):
         for spec in (quick.run(seed, dx=1.0), quick.run(seed, dx=0.5), quick.shuffled(quick.run(seed, dx=1.0))):
             if not store.has(spec):
                 store.publish(RunRecord(spec, rows_of(spec)), b"")

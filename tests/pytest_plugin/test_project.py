@@ -43,7 +43,7 @@ def test_a_terminal_that_has_gone_costs_neither_verdict_nor_report(suite):
 
 def test_the_display_outlives_a_terminal_that_closes_and_a_worker_that_dies(suite):
     """The terminal's closing sends a signal to the session. The claim of the dead worker has an entry all the same."""
-    dies = 'runs["a"].last("image.order") and __import__("os")._exit(1)'
+    dies = 'runs["a"].spec.seed and runs["a"].last("image.order") and __import__("os")._exit(1)'
     suite.write("sigma", dies, "{'a': profile.run(seed, dx=2.0)}")
     ours, theirs = pty.openpty()
     session = subprocess.Popen(
@@ -73,7 +73,7 @@ def test_a_terminal_of_ascii_shows_tables_of_ascii(suite, tmp_path, monkeypatch)
     assert "sigma|SUPPORTED|" in ended.printed
     assert "\\u" not in ended.printed
     lines = (tmp_path / "stdout").read_text().splitlines()
-    assert any(re.match(r"\[bumplab\] 0 of 3 runs done: d=2 seed 10 at step 0/1000$", line) for line in lines), lines
+    assert any(re.match(r"\[bumplab\] 0 of 3 runs done: d=2 seed 1000 at step 0/1000$", line) for line in lines), lines
     assert any(line.startswith("[bumplab] 3 of 4 runs done, about ") for line in lines), lines
 
 
@@ -86,7 +86,7 @@ def test_warnings_as_errors_change_no_verdict(suite):
     assert ended.status == 0, ended.printed
     assert "checksum; moved to" in ended.printed
     assert suite.verdicts() == {"hole": "SUPPORTED"}
-    assert [label for label, _ in suite.trained()[first:]] == ["d=1 seed 10"], "it alone is trained again"
+    assert [label for label, _ in suite.trained()[first:]] == ["d=1 seed 1000"], "it alone is trained again"
     assert len(list((suite.folder / ".runs" / "damaged").iterdir())) == 1
 
 

@@ -24,8 +24,8 @@ def test_a_worker_without_claims_trains_what_an_open_claim_adds(suite, monkeypat
     assert "5 passed" in ended.printed
     assert suite.entries()["seeds"]["seeds"] == 5
     workers = dict(suite.trained())
-    assert set(workers) == {f"d={d} seed {seed}" for d in ("0.1", "4") for seed in range(10, 15)}
+    assert set(workers) == {f"d={d} seed {seed}" for d in ("0.1", "4") for seed in range(1000, 1005)}
     assert len(suite.trained()) == 10
     assert sorted(workers.values()) == ["gw0"] * 5 + ["gw1"] * 5
-    assert {workers[f"d={d} seed 14"] for d in ("0.1", "4")} == {"gw0", "gw1"}
+    assert {workers[f"d={d} seed 1004"] for d in ("0.1", "4")} == {"gw0", "gw1"}
     assert sorted(path.name for path in killed.parent.iterdir()) == ["killed"]  # its own folder is gone

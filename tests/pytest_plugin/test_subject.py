@@ -16,7 +16,7 @@ from bumplab.diffusion.speed import configure
 from bumplab.runs.record import RunRecord
 from bumplab.runs.store import RunStore, run_key
 from bumplab.subjects.registry import load
-from bumplab.verdicts import suite
+from bumplab.verdicts import registration, suite
 from tests.pytest_plugin.inside import pytest_here
 from tests.rows import rows_of
 
@@ -208,14 +208,12 @@ def test_a_diverging_subject_is_a_failed_seed(tmp_path):
     assert {run["failed"] for run in report["runs"].values()} == {"a loss of NaN"}
 
 
-def test_verdicts_are_accepted_into_the_named_file_alone(tmp_path, monkeypatch):
+def test_verdicts_are_accepted_into_the_named_file_alone(tmp_path):
     before = (suite.OURS / "expected.toml").read_bytes()
     file, accepted = write(tmp_path, "accepted"), tmp_path / "mine.toml"
     words = ["--runs-dir", tmp_path / "runs", "--report", tmp_path / "r.html", "-k", "overlap"]
     words += ["--subject", f"{file}:Mine", "--expected", accepted]
-    with monkeypatch.context() as patch:
-        patch.setattr("bumplab.verdicts.claim.EXPLORING_BELOW", 0)
-        assert pytest_here(*words, "--accept", "it needs no run").status == 0
+    assert pytest_here(*words, "--accept", "it needs no run").status == 0
     assert tomllib.loads(accepted.read_text())["quick"]["overlap"]["verdict"] == "SUPPORTED"
     accepted.write_text(accepted.read_text().replace("SUPPORTED", "CONTRADICTED"))
     assert pytest_here(*words).status == 1, "a verdict that moved from the file fails"
@@ -260,11 +258,14 @@ def test_a_check_is_short_whatever_the_budget(tmp_path):
     assert (ended.status, ended.lines("broken: ")) == (0, []), ended.printed
 
 
-def test_a_claim_that_was_accepted_is_not_skipped_in_silence(tmp_path):
+def test_a_claim_that_was_accepted_is_not_skipped_in_silence(tmp_path, monkeypatch):
     file, accepted = write(tmp_path, "was_accepted"), tmp_path / "mine.toml"
-    accepted.write_text('[smoke.bottleneck]\nverdict = "SUPPORTED"\nwhy = "it had a bottleneck"\n')
+    monkeypatch.setattr(registration, "FILE", tmp_path / "registered.toml")
+    claims = [claim for claim in suite.claims(suite.OURS) if claim.id == "bottleneck"]
+    registration.register(registration.FILE, claims, "a trial")
+    accepted.write_text('[quick.bottleneck]\nverdict = "SUPPORTED"\nwhy = "it had a bottleneck"\nregistration = 1\n')
     words = ["-k", "bottleneck", "--report", tmp_path / "r.html", "--subject", f"{file}:Mine", "--expected", accepted]
-    ended = pytest_here(*options(tmp_path, *words))
+    ended = pytest_here("--runs-dir", tmp_path / "runs", *words)
     assert ended.status == 1
     assert "SKIPPED in place of SUPPORTED" in " ".join(ended.printed.split())
     assert json.loads((tmp_path / "r.json").read_text())["claims"][0]["verdict"] == "SKIPPED"

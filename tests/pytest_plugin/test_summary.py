@@ -25,7 +25,7 @@ def summary_of(*entries, width=80):
     lines = []
     terminal = SimpleNamespace(_tw=SimpleNamespace(fullwidth=width), hasmarkup=False, write_line=lines.append)
     saved = Saved(runs_used=0, runs_at_last_look=0, steps_used=0, steps_at_last_look=0)
-    summary.write(terminal, entries, saved, {"a": 60.0, "b": 90.0})
+    summary.write(terminal, entries, saved, {"a": 60.0, "b": 90.0}, needed=180.0)
     return lines
 
 

@@ -16,11 +16,12 @@ from bumplab.runs import board, progress
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts import suite as suite_module
 from tests.pytest_plugin.inside import ROOT
+from tests.pytest_plugin.planted import FIRST
 from tests.rows import rows_of
 
 
 def labels(d, seeds, control=""):
-    return [f"d={d}{control} seed {seed}" for seed in range(10, 10 + seeds)]
+    return [f"d={d}{control} seed {seed}" for seed in range(FIRST, FIRST + seeds)]
 
 
 def test_each_claim_stops_at_the_look_that_settles_it_and_trains_nothing_more(tried):
@@ -36,7 +37,7 @@ def test_each_claim_stops_at_the_look_that_settles_it_and_trains_nothing_more(tr
     }
     for claim, entry in entries.items():
         for runs in entry["conditions"].values():
-            assert [run["spec"]["seed"] for run in runs] == list(range(10, 10 + entry["seeds"])), claim
+            assert [run["spec"]["seed"] for run in runs] == list(range(FIRST, FIRST + entry["seeds"])), claim
     assert (set(entries["hole"]["conditions"]), entries["overlap"]["conditions"]) == ({"a", "b"}, {})
     judged = labels(1, 7) + labels("0.5", 7) + labels(2, 7) + labels(4, 7)
     contradicted = [label for d in (1, "0.5") for label in labels(d, 8)]  # two parts: each needs twice the evidence
@@ -83,7 +84,9 @@ def test_the_report_holds_the_looks_the_accepted_verdicts_and_the_saved_training
     """hole: twice 7 runs and 5 shuffled; density and sigma: 7. At the last look all would be 8. No variation counts."""
     suite, ended = tried
     report, entries = suite.report(), suite.entries()
-    assert report["looks"] == {"first": 3, "last": 8, "needed": 3 / 0.05}, "three claims have chance in them"
+    assert report["looks"] == {"first": 3, "last": 8, "needed": 3 / 0.05, "first_seed": 10}, (
+        "three claims have chance in them"
+    )
     assert report["controls"] is True
     assert report["code"] == version("bumplab"), "the project is no checkout, and has no commit"
     assert report["saved"] == {
@@ -93,10 +96,10 @@ def test_the_report_holds_the_looks_the_accepted_verdicts_and_the_saved_training
     assert runs == {"density": (7, 8), "hole": (19, 24), "sigma": (7, 8), "overlap": (0, 0)}
     assert "saved 18% of the training" in ended.printed
     assert {claim: entry["expected"] for claim, entry in entries.items()} == {
-        "density": {"verdict": "CONTRADICTED", "why": "planted"},
+        "density": {"verdict": "CONTRADICTED", "why": "planted", "registration": 1},
         "hole": None,
         "sigma": None,
-        "overlap": {"verdict": "SUPPORTED", "why": "certain"},
+        "overlap": {"verdict": "SUPPORTED", "why": "certain", "registration": None},
     }
     assert [(entry["needed"], entry["exploratory"]) for entry in entries.values()] == [(60.0, False)] * 4
 
@@ -116,8 +119,9 @@ def test_the_summary_has_a_line_for_each_claim_and_each_variation(tried):
     assert lines[9].startswith("sigma: its controls cannot tell: 'harmless'")
     assert lines[10].startswith("SUPPORTED: 2 of 4 claims judged")
     assert "5%" in lines[10]
-    assert "63 runs took 0.0 min" in lines[11]  # 33 and 30 of variations
-    assert f"report: {suite.path.with_suffix('.html')} " in lines[13], "in the project, though reached from elsewhere"
+    assert lines[11] == "registration 1: seeds from 1000"
+    assert "63 runs took 0.0 min" in lines[12]  # 33 and 30 of variations
+    assert f"report: {suite.path.with_suffix('.html')} " in lines[14], "in the project, though reached from elsewhere"
     assert list((suite.folder.parent / "elsewhere").iterdir()) == []
 
 
@@ -253,7 +257,7 @@ def test_where_a_file_cannot_be_written_or_read_nothing_is_trained(suite):
 
 def test_runs_of_one_claim_that_were_computed_differently_are_not_mixed(suite, monkeypatch):
     """A seed on a GPU, whose products have 10 bits, of the first look or a later one: the reason names both kinds."""
-    for claim, d, seed in (("sigma", 2, 11), ("hole", 1, 12)):
+    for claim, d, seed in (("sigma", 2, FIRST + 1), ("hole", 1, FIRST + 2)):
         monkeypatch.setenv("SEED_ON_GPU", str(seed))
         ended = suite.run("-k", f"({claim} or overlap) and verdict")
         assert "1 failed, 1 passed" in ended.printed, claim
@@ -274,7 +278,7 @@ def test_a_variation_may_be_computed_differently_from_its_claim(suite, monkeypat
 
 def test_runs_of_another_version_are_counted_and_not_used(suite):
     """By the same spec under another results format, and by a spec that has a field more."""
-    store, spec = RunStore(suite.folder / ".runs"), profiles.get("quick").run(10, dx=4.0)
+    store, spec = RunStore(suite.folder / ".runs"), profiles.get("quick").run(FIRST, dx=4.0)
     store.publish(RunRecord(spec, rows_of(spec)), b"")
     run = store.path(run_key(spec))
     shutil.copytree(run, run.with_name("0" * 20))
@@ -292,7 +296,7 @@ def test_runs_of_another_version_are_counted_and_not_used(suite):
 
 def test_a_stored_reason_does_not_steer_the_terminal(suite):
     store = RunStore(suite.folder / ".runs")
-    for seed in (10, 11):
+    for seed in (FIRST, FIRST + 1):
         spec = profiles.get("quick").run(seed, dx=4.0)
         store.publish(RunRecord(spec, rows_of(spec, 1), failed="\x1b[2J\x9bgone\u202e"), b"")
     printed = suite.run("-k", "density and verdict", "-rx", "--color=yes").printed

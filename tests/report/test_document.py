@@ -40,7 +40,7 @@ def test_the_command_prints_a_schema_that_the_json_of_a_report_follows(written, 
     assert set(body) == set(schema["$defs"]["Report"]["properties"])
     for name, kind in schema["$defs"].items():
         silent = [field for field, form in kind["properties"].items() if "description" not in form]
-        assert silent == ([] if name != "Looks" else ["first", "last", "needed"]), name
+        assert silent == ([] if name != "Looks" else ["first", "last", "needed", "first_seed"]), name
     del body["claims"][0]["parts"][0]["unit"]
     assert not checker.is_valid(body), "the schema lets anything through"
 

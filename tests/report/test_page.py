@@ -52,7 +52,7 @@ def test_the_top_says_what_was_found_used_and_checked(written):
         "saved 9 runs, 75 % of the training steps",
         f"2 to 5 seeds, {len(SPECS) - 1} training runs and 1 of a single step",
         "this session took 0 min",
-        "EXPLORATORY. Seeds below 1000",
+        "EXPLORATORY. The error rate holds for registered claims",
         "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2, float32, with umap-learn of some",
     ):
         assert words in top

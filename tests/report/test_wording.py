@@ -167,8 +167,33 @@ def test_no_error_rate_stands_beside_exploratory_verdicts():
 
 def test_exploratory_verdicts_are_said_to_have_no_error_rate():
     explored = claim_of("phases", exploratory=True)
-    assert "below 1000" in wording.exploratory(report_of(claim_of("density"), explored))
+    assert "EXPLORATORY" in wording.exploratory(report_of(claim_of("density"), explored))
     assert wording.exploratory(report_of(claim_of("density"))) == ""
+
+
+def test_claims_name_their_registration_and_their_first_seed():
+    first, second = claim_of("density", registration=1), claim_of("hole", registration=2)
+    explored = claim_of("phases", exploratory=True, exploring="not registered")
+    seed = first.parts[0].seeds[0].seed
+    assert wording.seeds_from([first, OVERLAP, ERROR]) == [f"registration 1: seeds from {seed}"]
+    assert wording.seeds_from([first, second, replace(first, claim="sigma"), explored]) == [
+        f"registration 1: seeds from {seed} (density, sigma)",
+        f"registration 2: seeds from {seed} (hole)",
+        f"EXPLORATORY (not registered): seeds from {seed} (phases)",
+    ]
+    of_an_older_version = claim_of("phases", exploratory=True)
+    assert wording.seeds_from([of_an_older_version]) == [f"EXPLORATORY: seeds from {seed}"]
+    assert wording.seeds_from([OVERLAP]) == []
+
+
+def test_claims_registered_anew_add_to_the_error_rate():
+    report = report_of(claim_of("density", needed=3600.0), claim_of("phases"))
+    assert wording.chance(report) == pytest.approx(0.055)
+    text = wording.error_rate(report)
+    for words in ("at most 0.05.", "The 9 claims", "more evidence: density 3600.", "at most 0.005"):
+        assert words in text
+    assert wording.chance(report_of(claim_of("density"))) == 0.05
+    assert "anew" not in wording.error_rate(report_of(claim_of("density")))
 
 
 def test_savings_are_silent_where_nothing_was_saved():
