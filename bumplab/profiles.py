@@ -87,12 +87,12 @@ QUICK = Profile(
         model=ModelSpec(width=8, encoding_dim=128, attention_heads=1, attention_max_size=4, norm_groups=8),
         diffusion=DiffusionSpec(schedule="cosine", prediction="v", sampler="ddim", sampler_steps=5),
         training=TrainingSpec(steps=600, batch_size=16, learning_rate=3e-3, warmup=50, decay="linear", beta2=0.95),
-        measure=MeasureSpec(every=60, samples=300, probe_low=3.0, probe_high=12.0),
+        measure=MeasureSpec(every=75, samples=300, probe_low=3.0, probe_high=12.0),
     ),
     increments=(0.1, 1.0, 2.0, 3.0, 4.0),
     imbalances=((0.1, 2.0), (0.1, 3.0), (0.1, 4.0)),
     holes=(5.0, 7.0),
-    sigmas=(0.7, 1.0, 1.4),
+    sigmas=(1.0, 1.4, 2.0),
 )
 
 # Smoke is far too short to learn anything. It shows that every part runs, and its verdicts are INCONCLUSIVE.

@@ -12,8 +12,12 @@ from bumplab.verdicts.worlds import learning, ramp, run
 POSSIBLE = "probe.ceiling_correct"
 STRONG = 0.1
 """Share of the images, for each doubling of sigma."""
-TIMES_ITS_OWN = 3.0
-"""A run has been trained long enough after this many times its own time to half of right bumps."""
+TIMES_ITS_OWN = 1.5
+"""A run has been trained long enough after this many times its own time to half of right bumps.
+
+Exploring runs whose rate has fallen to 0 by then end with 0.96 to 1.0 of right bumps (1.6 to 2.9 times), and with 0.89
+after 1.3 times.
+"""
 PLANTED = 0.25
 """Share of the right bumps that a planted run loses with each halving of sigma."""
 
@@ -113,7 +117,7 @@ CLAIM = Claim(
             effect=slope_of_performance,
             premise=Premise(
                 name="training of the slowest spread",
-                needs="three times its own time to half of right bumps for every spread",
+                needs="one and a half times its own time to half of right bumps for every spread",
                 unit="times its own time to half",
                 region=Region(low=TIMES_ITS_OWN),
                 effect=least_training,
