@@ -23,7 +23,8 @@ from bumplab.report.document import (
 )
 from bumplab.runs.store import run_key
 from bumplab.verdicts.claim import Claim
-from bumplab.verdicts.decision import ClaimVerdict, PartVerdict
+from bumplab.verdicts.decision import ClaimVerdict
+from bumplab.verdicts.judging import PartVerdict
 
 Steps = dict[str, int]
 """Training steps by run key."""

@@ -12,7 +12,8 @@ from tomlkit.exceptions import TOMLKitError
 
 from bumplab import profiles
 from bumplab.runs.progress import replace_text
-from bumplab.verdicts.decision import ControlVerdict, Verdict
+from bumplab.verdicts.decision import ControlVerdict
+from bumplab.verdicts.judging import Verdict
 from bumplab.verdicts.registration import Ledger, registrations_of
 from bumplab.verdicts.toml_files import require_reason, tables_in, text_of
 

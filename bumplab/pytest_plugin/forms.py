@@ -10,8 +10,8 @@ from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.verdicts.claim import Claim, Control, Part
-from bumplab.verdicts.decision import fewest_seeds
 from bumplab.verdicts.evidence import CONTROL_NEEDED
+from bumplab.verdicts.judging import fewest_seeds
 from bumplab.verdicts.variation import Variation
 
 

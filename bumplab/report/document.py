@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bumplab.verdicts.decision import Mark, Method, Verdict
+from bumplab.verdicts.judging import Mark, Method, Verdict
 from bumplab.verdicts.looks import Looks
 
 SCHEMA = 7

@@ -18,7 +18,7 @@ from bumplab.report.document import ClaimEntry, PartEntry, Probability, Report, 
 from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.sealed import Damaged, read_file
-from bumplab.verdicts.decision import Verdict
+from bumplab.verdicts.judging import Verdict
 from bumplab.verdicts.looks import Looks
 
 SCHEMA = 2

@@ -21,7 +21,8 @@ from bumplab.runs.record import TRAINING
 from bumplab.verdicts import evidence, looks
 from bumplab.verdicts.claim import Claim, Compared, Part, Premise, Region, SeedRuns
 from bumplab.verdicts.curves import Bounds, Curves
-from bumplab.verdicts.decision import PREMISE_SEEDS, decide, mark_of
+from bumplab.verdicts.decision import decide
+from bumplab.verdicts.judging import PREMISE_SEEDS, mark_of
 from bumplab.verdicts.synthetic import REFERENCE, synthetic
 
 RECORDS = 50

@@ -17,7 +17,7 @@ from scipy import stats
 from bumplab.profiles import QUICK, Profile
 from bumplab.verdicts import evidence
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Compared, Part, Region
-from bumplab.verdicts.decision import fewest_seeds
+from bumplab.verdicts.judging import fewest_seeds
 from bumplab.verdicts.looks import MAX_SEEDS, Looks
 from bumplab.verdicts.worlds import design_of
 

@@ -15,8 +15,9 @@ from bumplab.runs import learners
 from bumplab.subjects.registry import resolve
 from bumplab.verdicts.claim import FIRST_SEED, Compared
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import decide, decide_control, mark_of
+from bumplab.verdicts.decision import decide, decide_control
 from bumplab.verdicts.evidence import ranked
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.looks import Looks
 from bumplab.verdicts.suite import OURS, claims
 from bumplab.verdicts.worlds import design_of, drawn, plant, specs_of, world

@@ -2,7 +2,7 @@
 
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.judging import mark_of
 from tests.claims.checks import PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed, runs_of
 
 CLAIM = claim_of("bottleneck")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bumplab.data.bumps import training_labels
 from bumplab.verdicts.claim import FIRST_SEED
-from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.worlds import level, run
 from tests.claims.checks import PROFILES, SCALE, check_planted, check_rendered, check_verdicts, claim_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumplab.verdicts.claim import FIRST_SEED
-from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, rise, run
 from tests.claims.checks import (
     PROFILES,

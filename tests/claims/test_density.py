@@ -6,7 +6,7 @@ import pytest
 from bumplab import profiles
 from bumplab.data.bumps import label_grid
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.judging import judge, mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of, untrained
 from tests.claims.checks import LOOKS, SCALE, check_planted, check_reads, check_verdicts, claim_of, one_seed
 

@@ -12,7 +12,7 @@ from bumplab.measure.names import MODES
 from bumplab.report import paper
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.claim import FIRST_SEED
-from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.worlds import level, ramp, run, untrained
 from tests.claims.checks import (
     PROFILES,

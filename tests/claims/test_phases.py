@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumplab.verdicts.curves import Undefined
-from bumplab.verdicts.decision import mark_of
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, steps_of, untrained
 from tests.claims.checks import PROFILES, check_planted, check_reads, check_verdicts, claim_of, one_seed
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bumplab.verdicts import evidence
-from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.judging import judge, mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of
 from tests.claims.checks import LOOKS, SCALE, check_planted, check_reads, check_verdicts, claim_of, one_seed
 

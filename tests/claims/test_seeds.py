@@ -2,7 +2,7 @@
 
 import pytest
 
-from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.judging import judge, mark_of
 from bumplab.verdicts.worlds import level, run, specs_of
 from tests.claims.checks import LOOKS, PROFILES, SCALE, check_planted, check_reads, check_verdicts, claim_of, one_seed
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bumplab.verdicts.decision import judge, mark_of
+from bumplab.verdicts.judging import judge, mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, run, specs_of, untrained
 from tests.claims.checks import LOOKS, SCALE, check_planted, check_reads, check_verdicts, claim_of
 

@@ -1,8 +1,11 @@
 """Claims and runs made of bare numbers, for the tests of the rule."""
 
+from hypothesis import strategies as st
+
 from bumplab.profiles import QUICK
-from bumplab.verdicts.claim import Claim, Compared, Part, Region
+from bumplab.verdicts.claim import Claim, Compared, Part, Premise, Region
 from bumplab.verdicts.curves import Curves, Undefined
+from bumplab.verdicts.judging import judge
 from bumplab.verdicts.looks import Looks
 
 SPEC = QUICK.run(10)
@@ -10,6 +13,10 @@ ABOVE = Region(low=0.0)
 LOOKS = Looks(3, 14, needed=180.0)
 IN, OUT = 1.0, -1.0
 """Effects inside and outside of the region above 0."""
+NEITHER = "not reached"
+"""The reason of an undefined effect."""
+EFFECTS = st.sampled_from([IN, OUT, NEITHER])
+FOURTEEN = st.lists(EFFECTS, min_size=14, max_size=14)
 
 
 def part(name="v", region=ABOVE, effect=None, **more):
@@ -68,3 +75,24 @@ def scores(*values, name="c"):
 def first(seeds):
     """Runs of every part: the first of these seeds."""
     return lambda part, count: seeds[:count]
+
+
+def seeds_of(effects):
+    """One seed's runs for each effect of the part ``v``."""
+    return [seed(v=effect) for effect in effects]
+
+
+def judged(effects, looks=LOOKS, parts=1):
+    """The verdict on the part ``v`` of a claim with so many judged parts."""
+    return judge(part(), seeds_of(effects), looks, parts)
+
+
+def premise():
+    """A premise that holds where the number ``p`` lies above 0. Without a number it is undefined."""
+
+    def effect(runs):
+        if runs["a"].rows[-1]["p"] is None:
+            raise Undefined("no number")
+        return runs["a"].last("p")
+
+    return Premise("contrast", "the conditions must differ", "units", ABOVE, effect)

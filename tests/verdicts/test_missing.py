@@ -9,11 +9,11 @@ from bumplab.verdicts.decision import (
     RunsMissing,
     decide,
     decide_control,
-    judge,
     part_in_looks,
     with_controls,
     without_controls,
 )
+from bumplab.verdicts.judging import judge
 from tests.verdicts.seeds import IN, LOOKS, OUT, claim, part, seed
 
 

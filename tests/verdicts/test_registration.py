@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bumplab.profiles import ALL, QUICK
-from bumplab.verdicts import decision, evidence, hashes, looks, suite
+from bumplab.verdicts import evidence, hashes, judging, looks, suite
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.evidence import FAMILY_ALPHA, LATER_ALPHA
 from bumplab.verdicts.hashes import Fixed, Hashes, hashes_of, rule_hash
@@ -139,8 +139,8 @@ def test_the_rules_hash_moves_with_its_constants_and_its_verdicts(monkeypatch):
         (evidence, "LATER_ALPHA", 0.01),
         (looks, "LAST_LOOK", 15),
         (evidence, "counted", lambda hits, misses: 2.0**hits / 4**misses),
-        (decision, "_verdict", lambda **found: "SUPPORTED"),
-        (decision, "_seen_enough", lambda *found: False),
+        (judging, "_verdict", lambda **found: "SUPPORTED"),
+        (judging, "_seen_enough", lambda *found: False),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, other)
