@@ -3,7 +3,7 @@
 from bumplab import __main__ as command
 from bumplab.verdicts import registration
 from bumplab.verdicts import suite as suite_module
-from tests.pytest_plugin.planted import Suite
+from tests.pytest_plugin.planted import FIRST, Suite
 
 
 def test_register_writes_and_shows_how_each_claim_stands(tmp_path, capsys, monkeypatch):
@@ -21,18 +21,19 @@ def test_register_writes_and_shows_how_each_claim_stands(tmp_path, capsys, monke
         rows = [line.split() for line in printed.out.splitlines() if line.split()]
         return printed.err or {first: " ".join([first, *others]) for first, *others in rows}
 
+    deciding = ", ".join(registration.deciding_profiles())
     shown = told("--show")
-    assert shown["hole"] == "hole quick, nightly, paper not registered exploring 60"
-    assert shown["overlap"] == "overlap quick, nightly, paper certain: needs no registration none none"
+    assert shown["hole"] == f"hole {deciding} not registered exploring 60"
+    assert shown["overlap"] == f"overlap {deciding} certain: needs no registration none none"
     assert "no registration" in shown["claims/registered.toml"]
     told_new = told("--why", "planted")
-    assert told_new["hole"] == "hole quick, nightly, paper new from 1000 60"
+    assert told_new["hole"] == f"hole {deciding} new from {FIRST} 60"
     assert told_new["overlap"].endswith("new none none")
     assert [entry.why for entry in registration.load(suite.ledger)] == ["planted"]
-    assert told("--show")["hole"] == "hole quick, nightly, paper registration 1 from 1000 60"
+    assert told("--show")["hole"] == f"hole {deciding} registration 1 from {FIRST} 60"
     path = suite.folder / "claims" / "test_hole.py"
     path.write_text(path.read_text().replace("Region(low=0)", "Region(low=0.01)"))
-    assert told("--show")["hole"].startswith("hole quick, nightly, paper changed since registration 1 in design")
+    assert told("--show")["hole"].startswith(f"hole {deciding} changed since registration 1 in design")
     assert told("--show")["hole"].endswith("exploring 60")
     changed = told("--why", "planted")
     assert changed["hole"].endswith("from 2000 1200")

@@ -43,7 +43,9 @@ def test_each_part_reads_its_own_numbers():
 
 
 def test_it_is_not_testable_where_one_spread_had_too_little_training():
-    for steps, holds in (((320, 200, 100), True), ((350, 200, 100), False), ((100, 200, 350), False)):
+    latest = SCALE.base.training.steps / PART["performance"].premise.region.low
+    early, late = 0.95 * latest, 1.05 * latest
+    for steps, holds in (((early, 200, 100), True), ((late, 200, 100), False), ((100, 200, late), False)):
         verdict = judge(PART["performance"], [learning_at(steps)] * 9, LOOKS, 1)
         assert verdict.premise.holds == holds, steps
         assert ("not testable" in verdict.reason) != holds, steps

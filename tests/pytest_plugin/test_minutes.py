@@ -10,6 +10,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.stopping import Stopped
 from bumplab.runs.store import RunRecord
 from tests.pytest_plugin import planted
+from tests.pytest_plugin.planted import FIRST
 from tests.rows import rows_of
 
 VERDICTS = {"density": "CONTRADICTED", "hole": "SUPPORTED", "sigma": "SUPPORTED", "overlap": "SUPPORTED"}
@@ -79,7 +80,7 @@ def test_a_run_under_way_stops_at_the_end_and_the_next_session_goes_on_with_it(s
         sessions.append([])
         ended = suite.run("-k", "density and verdict", "--minutes", "0.5")
         assert (ended.status, suite.verdicts()) == (0, {"density": "SKIPPED"})
-    first, second = (f"d=4 seed {seed}" for seed in (10, 11))
+    first, second = (f"d=4 seed {seed}" for seed in (FIRST, FIRST + 1))
     assert sessions == [[first] * 3, [first] * 3, [second] * 3]
     assert not list((suite.folder / ".runs" / "progress").glob("*/")), "the sessions have ended"
 
@@ -139,16 +140,23 @@ def test_the_board_holds_runs_of_later_looks_until_their_part_is_settled(suite, 
     monkeypatch.setattr(planted, "train", look_and_train)
     suite.run("--controls", "--seeds=3", "--max-seeds=16", "-k", "verdict and not overlap")
 
-    def labels(d, last, first=10):
-        return {f"d={d} seed {seed}" for seed in range(first, last + 1)}
+    def labels(d, last, first=1):
+        """From the first to the last of these seeds, counted from 1."""
+        return {f"d={d} seed {FIRST - 1 + number}" for number in range(first, last + 1)}
 
-    begun = seen["d=4 seed 10"]
-    assert set(begun) == labels(1, 16) | labels(0.5, 16) | labels(2, 16) | labels(4, 16) | labels("1 shuffled", 14)
-    assert [int(label[-2:]) for label in begun] == sorted(int(label[-2:]) for label in begun)
-    assert not labels(4, 30) & set(seen["d=1 seed 10"]), "density is settled"
-    assert set(seen["d=1 seed 16"]) & labels(1, 30) == labels(1, 16, 16), "the look at 7 seeds may settle it"
-    assert set(seen["d=1 seed 17"]) & labels(1, 30) == labels(1, 18, 17), "it has not, and each further look may"
-    assert "d=1 seed 24" in seen["d=1 seed 23"]
-    assert not labels(1, 30) & set(seen["d=0.5 seed 13"]), "the first part of hole is settled"
-    assert "d=0.5 seed 24" in seen["d=0.5 seed 23"]
-    assert not labels(0.5, 30) & set(seen["d=1 shuffled seed 10"]), "both are settled, and its control is not"
+    def waiting(d, number):
+        """The runs of later looks on the board when this seed of this condition is trained."""
+        (label,) = labels(d, number, number)
+        return seen[label]
+
+    begun = waiting(4, 1)
+    assert set(begun) == labels(1, 7) | labels(0.5, 7) | labels(2, 7) | labels(4, 7) | labels("1 shuffled", 5)
+    seeds = [int(label.split()[-1]) for label in begun]
+    assert seeds == sorted(seeds)
+    assert not labels(4, 16) & set(waiting(1, 1)), "density is settled"
+    assert set(waiting(1, 7)) & labels(1, 16) == labels(1, 7, 7), "the look at 7 seeds may settle it"
+    assert set(waiting(1, 8)) & labels(1, 16) == labels(1, 9, 8), "it has not, and each further look may"
+    assert labels(1, 15, 15) <= set(waiting(1, 14))
+    assert not labels(1, 16) & set(waiting(0.5, 4)), "the first part of hole is settled"
+    assert labels(0.5, 15, 15) <= set(waiting(0.5, 14))
+    assert not labels(0.5, 16) & set(waiting("1 shuffled", 1)), "both are settled, and its control is not"

@@ -164,12 +164,13 @@ def test_power_prints_a_table_and_trains_nothing(suite, monkeypatch):
 
 def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, monkeypatch):
     """Two claims share runs, one of which is stored. hole needs those of its second part and of a control, too."""
-    cost = Trial(step=0.01, measurement=0.0, image=0.0, once=7.0, memory=1_500_000_000, draws=65_000_000)
+    store, quick = RunStore(suite.folder / ".runs"), profiles.get("quick")
+    ten_seconds_a_run = 10 / quick.base.training.steps
+    cost = Trial(step=ten_seconds_a_run, measurement=0.0, image=0.0, once=7.0, memory=1_500_000_000, draws=65_000_000)
     trained = {"spec": None, "device": None}
     monkeypatch.setattr(plan, "trial", lambda spec, device, users: trained.update(spec=spec, device=device) or cost)
     monkeypatch.setattr(machine, "workers", lambda: 2)
     suite.write("density", f"-{VALUE}", "{'a': profile.run(seed, dx=1.0)}")
-    store, quick = RunStore(suite.folder / ".runs"), profiles.get("quick")
     store.publish(RunRecord(spec := quick.run(FIRST, dx=1.0), rows_of(spec)), b"")
     ask = ("--plan", "--controls", "-k", "hole or density", "-n", "4")
     ended = suite.run(*ask)
@@ -184,7 +185,7 @@ def test_the_plan_counts_missing_runs_with_their_cost_and_trains_nothing(suite, 
         "1.5 GB",
         "65.0 MB, not kept",
     ):
-        assert words in text  # 10 s a run by the 2 workers that the machine allows
+        assert words in text  # by the 2 workers that the machine allows
     assert trained == {"spec": quick.base, "device": "cpu"}
     trained.clear()
     for seed in range(FIRST, FIRST + 8):

@@ -3,14 +3,17 @@
 import contextlib
 import os
 import pty
-import re
 import subprocess
 import sys
 
 import pytest
 
+from bumplab import profiles
 from bumplab.pytest_plugin import display
 from tests.pytest_plugin.inside import pytest_here
+from tests.pytest_plugin.planted import FIRST
+
+STEPS = profiles.get("quick").base.training.steps
 
 
 def test_a_path_in_an_option_begins_at_the_working_folder_or_at_home(suite, tmp_path, monkeypatch):
@@ -53,7 +56,7 @@ def test_the_display_outlives_a_terminal_that_closes_and_a_worker_that_dies(suit
     )  # fmt: skip
     os.close(theirs)
     shown = b""
-    while b"0/1000 steps" not in shown:
+    while f"0/{STEPS} steps".encode() not in shown:
         shown += os.read(ours, 4096)
     os.close(ours)
     assert session.wait(timeout=120) == 1
@@ -73,7 +76,7 @@ def test_a_terminal_of_ascii_shows_tables_of_ascii(suite, tmp_path, monkeypatch)
     assert "sigma|SUPPORTED|" in ended.printed
     assert "\\u" not in ended.printed
     lines = (tmp_path / "stdout").read_text().splitlines()
-    assert any(re.match(r"\[bumplab\] 0 of 3 runs done: d=2 seed 1000 at step 0/1000$", line) for line in lines), lines
+    assert f"[bumplab] 0 of 3 runs done: d=2 seed {FIRST} at step 0/{STEPS}" in lines
     assert any(line.startswith("[bumplab] 3 of 4 runs done, about ") for line in lines), lines
 
 

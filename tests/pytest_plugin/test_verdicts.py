@@ -15,6 +15,7 @@ from bumplab.report.compare import holds_verdicts
 from bumplab.runs import board, progress
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts import suite as suite_module
+from bumplab.verdicts.claim import FIRST_SEED
 from tests.pytest_plugin.inside import ROOT
 from tests.pytest_plugin.planted import FIRST
 from tests.rows import rows_of
@@ -83,14 +84,15 @@ def test_variations_are_verdicts_of_their_own_and_change_no_outcome(tried):
 def test_the_report_holds_the_looks_the_accepted_verdicts_and_the_saved_training(tried):
     """hole: twice 7 runs and 5 shuffled; density and sigma: 7. At the last look all would be 8. No variation counts."""
     suite, ended = tried
+    steps = profiles.get("quick").base.training.steps
     report, entries = suite.report(), suite.entries()
-    assert report["looks"] == {"first": 3, "last": 8, "needed": 3 / 0.05, "first_seed": 10}, (
+    assert report["looks"] == {"first": 3, "last": 8, "needed": 3 / 0.05, "first_seed": FIRST_SEED}, (
         "three claims have chance in them"
     )
     assert report["controls"] is True
     assert report["code"] == version("bumplab"), "the project is no checkout, and has no commit"
     assert report["saved"] == {
-        "runs_used": 33, "runs_at_last_look": 40, "steps_used": 33_000, "steps_at_last_look": 40_000,
+        "runs_used": 33, "runs_at_last_look": 40, "steps_used": 33 * steps, "steps_at_last_look": 40 * steps,
     }  # fmt: skip
     runs = {claim: (entry["runs_used"], entry["runs_at_last_look"]) for claim, entry in entries.items()}
     assert runs == {"density": (7, 8), "hole": (19, 24), "sigma": (7, 8), "overlap": (0, 0)}
