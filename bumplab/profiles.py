@@ -62,23 +62,20 @@ class Profile:
         return replace(run, subject=SubjectSpec("fading"))
 
 
-# Quick was chosen from cost and from the baseline's learning at seeds 0 to 4 (benchmarks/README.md). All claims at up
-# to 8 seeds and their controls were 70 to 80 such runs by the first design of the claims, in less than half an hour.
+# Quick was chosen from cost and power, by seeds below 1000 (docs/quick.md, benchmarks/README.md).
 # - v-prediction, cosine schedule, DDIM: epsilon with the linear schedule needs ten times the steps.
 # - Batch 16, as in the paper: batches of 8, 12 and 32 learn less a minute.
+# - A warm-up, a high rate, linear decay and a beta2 of 0.95: 600 steps reach what took 1,000 at a constant rate.
 # - Attention on maps of up to 4 pixels: on maps of 8 it costs a tenth of the step, and the network learns no better.
 # - Float32: at width 8, bf16 is no faster.
 # - Encodings 128 long: at 32, one baseline run in three drew no bump at the right place within 1,000 steps.
 # - 8 groups of normalisation: with 1, 2 or 4 the network learns less a minute.
-# - 1,000 steps, for power. The hole's effect (accuracy inside minus outside) spreads over seeds 0 to 6 by 0.11 after
-#   800 steps and by 0.039 after 1,000. The earlier shape, 600 steps of batch 32, had the mean accuracy of 800 steps
-#   and a spread of 0.033.
 # - 5 sampling steps: they give the accuracy of 10 steps at every checkpoint, for half the cost.
-# - Increments up to 4: bumps 4 pixels apart no longer overlap, so a density effect can exist at this size. There are
-#   three increments, because each costs up to 8 runs.
+# - Increments up to 4: from 3 pixels on neighbours are apart, so an effect of the density can exist.
 # - 300 images a checkpoint: flatness needs 300 points (docs/measures.md).
 # - Probe labels from 3 to 12: increments of 4 end at 12.
-# - Spreads from 0.5: at a smaller spread, a bump between two pixels keeps less than a quarter of its depth.
+# - Holes of 5 and 7 pixels: wider than a bump, as the paper's are.
+# - Spreads from 1: a spread of 0.7 has had 1.3 times its own time to half by then, and ends with 0.89 right.
 QUICK = Profile(
     name="quick",
     purpose="the whole suite on 2 CPU cores (`--plan` estimates the time)",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bumplab import profiles
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.worlds import learning, level, ramp, rise, run
@@ -117,6 +118,13 @@ def test_its_runs_share_the_dense_x(profile):
     assert generators == {condition: profile.factorized(spec) for condition, spec in by_dy.items()}
 
 
-def test_the_contrast_is_a_u():
-    weights = CROSS.effect.weights(["dy=0.1", "dy=1", "dy=2", "dy=4"])
-    assert weights == pytest.approx([1.9, 1.0, 0.0, 2.0])
+def test_the_contrast_is_the_balanced_run_against_all_others():
+    assert CROSS.effect.weights(["dy=1", "dy=0.1", "dy=2", "dy=4"]) == [1.0, 0.0, 1.0, 1.0]
+
+
+def test_the_direction_holds_on_the_explored_canvas_alone():
+    """Elsewhere the opposite direction would be coupling as well."""
+    large = profiles.get("nightly")
+    for profile, holds in ((SCALE, True), (large, False)):
+        runs = {c: run(spec, {}, {"probe.error_x": 0.2}) for c, spec in CLAIM.runs(profile, 10).items()}
+        assert (CROSS.premise.effect(runs) < CROSS.premise.region.high) == holds, profile.name

@@ -147,7 +147,7 @@ def test_umap_is_the_packages_own(monkeypatch):
 
     monkeypatch.setattr(umap, "UMAP", Watched)
     embedding = umap_embedding(np.random.default_rng(0).normal(size=(24, 8)), 7)
-    settings = {"n_components": 3, "random_state": 7, "n_jobs": 1, "n_epochs": 100}
+    settings = {"n_components": 3, "random_state": 7, "n_jobs": 1, "n_epochs": 100, "metric": "precomputed"}
     assert made == [umap.UMAP().get_params() | settings]
     assert (embedding.shape, embedding.dtype) == ((24, 3), np.float32)
 
