@@ -21,7 +21,7 @@ from rich.table import Table
 from bumplab.config import RunSpec
 from bumplab.report import compare, document, matrix
 from bumplab.report.wording import counted_reports
-from bumplab.runs import space
+from bumplab.runs import space, table
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
@@ -67,6 +67,9 @@ def _main(arguments: list[str] | None) -> int:
     of_runs = runs.add_subparsers(metavar="COMMAND")
     measure = of_runs.add_parser("measure", help="measure stored draws again where the measurement has changed")
     measure.set_defaults(run=_measure)
+    as_table = of_runs.add_parser("table", help="write all checkpoints of all finished runs as one table")
+    as_table.add_argument("file", type=Path, metavar="FILE", help="the table, FILE.csv or FILE.parquet")
+    as_table.set_defaults(run=_table)
     prune = commands.add_parser("prune", help="remove the oldest runs from a store, by age or by size")
     prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
     prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
@@ -79,8 +82,9 @@ def _main(arguments: list[str] | None) -> int:
         "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
     )
     doctor.set_defaults(run=_doctor)
-    for command in (train, runs, measure, prune, doctor):
-        default = argparse.SUPPRESS if command is measure else Path(".runs")  # it has what `runs` was given
+    for command in (train, runs, measure, as_table, prune, doctor):
+        below_runs = command in (measure, as_table)  # they have what `runs` was given
+        default = argparse.SUPPRESS if below_runs else Path(".runs")
         command.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:
@@ -126,17 +130,17 @@ def _compare(old: document.Report, new: document.Report, console: Console) -> No
     ):
         if before != after:
             console.print(cell(f"{what} differ: {before} and {after}; verdicts may differ for that reason"))
-    table = Table(box=SIMPLE_HEAD)
+    moves = Table(box=SIMPLE_HEAD)
     for head in ("claim", "part", old.written, new.written, "moved"):
-        table.add_column(cell(head))
+        moves.add_column(cell(head))
     for change in compare.differences(old, new):
         verdicts = [
             f"{entry.verdict if entry else ''} {compare.effect(entry)}".strip() for entry in (change.old, change.new)
         ]
         moved = change.moved and change.old and change.new  # a claim that was not tried has not moved
         row = ("" if change.part else change.claim, change.part, *verdicts, "moved" if moved else "")
-        table.add_row(*map(cell, row))
-    console.print(table)
+        moves.add_row(*map(cell, row))
+    console.print(moves)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -179,6 +183,20 @@ def _measure(options: argparse.Namespace) -> None:
     print("\n".join(f"{count:>6} {outcome}" for outcome, count in sorted(counts.items())) or "no finished run")
 
 
+def _table(options: argparse.Namespace) -> None:
+    """Writes the table, and prints what it holds and what of the store it leaves out."""
+    table.require_file(options.file)
+    store = _store(options)
+    rows = list(table.rows(table.finished(store)))
+    states = Counter(run.state for run in space.stored(store.root) if run.state != "finished")
+    left_out = f"; left out: {', '.join(f'{states[state]} {state}' for state in sorted(states))}" if states else ""
+    if not rows:
+        raise ValueError(f"--runs-dir {store.root}: holds no finished run{left_out}: name the store of a session")
+    table.write(options.file, rows)
+    runs = len({row["key"] for row in rows})
+    print(line(f"{options.file}: {len(rows)} rows of {runs} run{'s' * (runs != 1)}{left_out}"))
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from bumplab import doctor
 
@@ -210,12 +228,12 @@ def _prune(options: argparse.Namespace) -> None:
 
 
 def _list(runs: Sequence[space.Stored]) -> None:
-    table = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
+    listed = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
     for run in runs:
         age = f"{run.age / DAY:.1f} d" if run.age > DAY else f"{run.age / 3600:.1f} h"
-        table.add_row(*map(cell, (run.key, run.label, run.state, decimal(run.size), age)))
+        listed.add_row(*map(cell, (run.key, run.label, run.state, decimal(run.size), age)))
     console = Console()
-    console.print(table)
+    console.print(listed)
     console.print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(run.size for run in runs))}")
 
 
