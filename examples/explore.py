@@ -117,7 +117,7 @@ def runs_of(part, seed):
 for part in claim.parts:
     for seed in complete:
         mark = mark_of(part, runs_of(part, seed), seed)
-        print(f"{claim.id}, {part.name}, seed {seed}: {mark.mark} the region {part.region} {mark.problem}".rstrip())
+        print(f"{claim.id}, {part.name}, seed {seed}: {mark.mark} (region: {part.region}) {mark.problem}".rstrip())
 
 verdict = None
 if 2 <= len(complete) <= 64:
