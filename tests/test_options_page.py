@@ -70,7 +70,10 @@ def test_the_help_of_the_command_line_lists_every_command(capsys):
     assert [
         name for name, text in COMMANDS.items() if not re.search(rf"^  {name} +{re.escape(text)}$", printed, re.M)
     ] == []
-    with pytest.raises(SystemExit):
-        main(["none-such"])
-    taken = re.findall(r"[\w-]+", capsys.readouterr().err.partition("choose from")[2])
-    assert set(taken) == {name for name in COMMANDS if " " not in name}
+    for parent in ("", "runs "):
+        with pytest.raises(SystemExit):
+            main([*parent.split(), "none-such"])
+        taken = re.findall(r"[\w-]+", capsys.readouterr().err.partition("choose from")[2])
+        assert {f"{parent}{name}" for name in taken} == {
+            name for name in COMMANDS if name.count(" ") == parent.count(" ") and name.startswith(parent)
+        }
