@@ -7,10 +7,11 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,7 +22,7 @@ from rich.table import Table
 from bumplab.config import RunSpec
 from bumplab.report import compare, document, matrix
 from bumplab.report.wording import counted_reports
-from bumplab.runs import space
+from bumplab.runs import space, table
 from bumplab.runs.locks import require_locks
 from bumplab.runs.progress import replace_text
 from bumplab.runs.store import RunStore, run_key
@@ -30,6 +31,11 @@ from bumplab.terminal import cell, keep_streams, line, warnings_as_usual
 DAY = 86_400.0
 LARGEST_AMOUNT = 1e6
 """Upper bound of days and of GB in the options of ``prune``."""
+HELP = argparse.RawDescriptionHelpFormatter
+Run = Callable[[argparse.Namespace], int | None]
+"""What carries out a command. It returns the exit status, 0 for None."""
+Commands = dict[str, dict[str, str]]
+"""By group: each command, and what it does in at most 56 characters."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,53 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bumplab", description="Commands on runs, stores and reports.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser(
-        "report", help="compare reports, list a folder of them, set subjects side by side, or print the schema"
-    )
-    task = report.add_mutually_exclusive_group(required=True)
-    task.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print the differences")
-    task.add_argument(
-        "--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html with a list of its reports"
-    )
-    task.add_argument("--schema", action="store_true", help="print the JSON schema of a report")
-    task.add_argument(
-        "--matrix", nargs="+", type=Path, metavar="REPORT", help="write a page of these reports: claims by subjects"
-    )
-    report.add_argument("--to", type=Path, metavar="FILE", help="the page of --matrix (matrix.html)")
-    report.set_defaults(run=_report)
-    train = commands.add_parser("train", help="train and measure one run unless it is stored")
-    train.add_argument("spec", help="the run's RunSpec as JSON, copied from a report")
-    train.add_argument("--gpu", action="store_true", help="train on the first GPU")
-    train.add_argument("--subject", metavar="FILE.py:NAME", help="the run's subject, where it is a user's")
-    train.add_argument("--subject-arg", action="append", default=[], metavar="K=V", help="an argument of it")
-    train.set_defaults(run=_train)
-    runs = commands.add_parser("runs", help="list the runs of a store with size and age, the oldest first")
-    runs.set_defaults(run=_runs)
-    of_runs = runs.add_subparsers(metavar="COMMAND")
-    measure = of_runs.add_parser("measure", help="measure stored draws again where the measurement has changed")
-    measure.set_defaults(run=_measure)
-    prune = commands.add_parser("prune", help="remove the oldest runs from a store, by age or by size")
-    prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
-    prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
-    prune.add_argument("--dry-run", action="store_true", help="list the runs and remove none")
-    prune.set_defaults(run=_prune)
-    doctor = commands.add_parser("doctor", help="check in seconds what a session needs; trains nothing")
-    doctor.add_argument("--quiet", action="store_true", help="print warnings and failures only")
-    doctor.add_argument("--json", action="store_true", help="print all findings as JSON")
-    doctor.add_argument(
-        "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
-    )
-    doctor.set_defaults(run=_doctor)
-    register = commands.add_parser("register", help="fix the claims as they are, before any judged run is looked at")
-    of_register = register.add_mutually_exclusive_group(required=True)
-    of_register.add_argument("--why", metavar="TEXT", help="add an entry to claims/registered.toml with this reason")
-    of_register.add_argument("--show", action="store_true", help="print the entries, and how each claim stands")
-    register.set_defaults(run=_register)
-    for command in (train, runs, measure, prune, doctor):
-        default = argparse.SUPPRESS if command is measure else Path(".runs")  # it has what `runs` was given
-        command.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
+    parser, _ = parser_and_commands()
     options = parser.parse_args(arguments)
     try:
         status: int | None = options.run(options)
@@ -100,6 +60,67 @@ def _main(arguments: list[str] | None) -> int:
         _print_error(f"{parser.prog}: folders are nested too deeply: remove them")
         return 2
     return status or 0
+
+
+def parser_and_commands() -> tuple[argparse.ArgumentParser, Commands]:
+    """The parser of the command line, and what its help and `docs/options.md` list."""
+    prog, listed = "python -m bumplab", dict[str, dict[str, str]]()
+    parser = argparse.ArgumentParser(prog=prog, usage=f"{prog} [-h] COMMAND ...", formatter_class=HELP)
+    parser.description = "Commands on runs, reports and this machine. Claims are judged by: pytest claims"
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog=prog, help=argparse.SUPPRESS)
+
+    def command(of: Any, group: str, name: str, text: str, run: Run) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = of.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        listed.setdefault(group, {})[added.prog.removeprefix(f"{prog} ")] = text
+        return added
+
+    train = command(commands, "runs", "train", "train and measure one run unless it is stored", _train)
+    train.add_argument("spec", help="the run's RunSpec as JSON, copied from a report")
+    train.add_argument("--gpu", action="store_true", help="train on the first GPU")
+    train.add_argument("--subject", metavar="FILE.py:NAME", help="the run's subject, where it is a user's")
+    train.add_argument("--subject-arg", action="append", default=[], metavar="K=V", help="an argument of it")
+    runs = command(commands, "runs", "runs", "list a store's runs, the oldest first", _runs)
+    of_runs = runs.add_subparsers(metavar="COMMAND")
+    measure = command(of_runs, "runs", "measure", "measure stored draws again by today's measurement", _measure)
+    as_table = command(of_runs, "runs", "table", "write all checkpoints of a store as one table", _table)
+    as_table.add_argument("file", type=Path, metavar="FILE", help="the table, FILE.csv or FILE.parquet")
+    prune = command(commands, "runs", "prune", "remove the oldest runs, by age or by size", _prune)
+    prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
+    prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
+    prune.add_argument("--dry-run", action="store_true", help="list the runs and remove none")
+    report = command(commands, "reports", "report", "compare reports, or put several on one page", _report)
+    task = report.add_mutually_exclusive_group(required=True)
+    task.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="print the differences")
+    task.add_argument(
+        "--history", type=_folder, metavar="FOLDER", help="write FOLDER/index.html with a list of its reports"
+    )
+    task.add_argument("--schema", action="store_true", help="print the JSON schema of a report")
+    task.add_argument(
+        "--matrix", nargs="+", type=Path, metavar="REPORT", help="write a page of these reports: claims by subjects"
+    )
+    report.add_argument("--to", type=Path, metavar="FILE", help="the page of --matrix (matrix.html)")
+    register = command(commands, "claims", "register", "fix the claims before any judged run is looked at", _register)
+    of_register = register.add_mutually_exclusive_group(required=True)
+    of_register.add_argument("--why", metavar="TEXT", help="add an entry to claims/registered.toml with this reason")
+    of_register.add_argument("--show", action="store_true", help="print the entries, and how each claim stands")
+    doctor = command(commands, "this machine", "doctor", "check in seconds what a session needs", _doctor)
+    doctor.add_argument("--quiet", action="store_true", help="print warnings and failures only")
+    doctor.add_argument("--json", action="store_true", help="print all findings as JSON")
+    doctor.add_argument(
+        "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
+    )
+    for of_store in (train, runs, measure, as_table, prune, doctor):
+        below_runs = of_store in (measure, as_table)  # they have what `runs` was given
+        default = argparse.SUPPRESS if below_runs else Path(".runs")
+        of_store.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
+    groups = [_as_help(group, texts) for group, texts in listed.items()]
+    parser.epilog = "\n\n".join([*groups, f"{prog} COMMAND --help lists the options of a command."])
+    return parser, listed
+
+
+def _as_help(group: str, texts: dict[str, str]) -> str:
+    return "\n".join([f"{group}:", *(f"  {name:<14} {text}" for name, text in texts.items())])
 
 
 def _print_error(message: str) -> None:
@@ -131,17 +152,17 @@ def _compare(old: document.Report, new: document.Report, console: Console) -> No
     ):
         if before != after:
             console.print(cell(f"{what} differ: {before} and {after}; verdicts may differ for that reason"))
-    table = Table(box=SIMPLE_HEAD)
+    moves = Table(box=SIMPLE_HEAD)
     for head in ("claim", "part", old.written, new.written, "moved"):
-        table.add_column(cell(head))
+        moves.add_column(cell(head))
     for change in compare.differences(old, new):
         verdicts = [
             f"{entry.verdict if entry else ''} {compare.effect(entry)}".strip() for entry in (change.old, change.new)
         ]
         moved = change.moved and change.old and change.new  # a claim that was not tried has not moved
         row = ("" if change.part else change.claim, change.part, *verdicts, "moved" if moved else "")
-        table.add_row(*map(cell, row))
-    console.print(table)
+        moves.add_row(*map(cell, row))
+    console.print(moves)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -184,6 +205,20 @@ def _measure(options: argparse.Namespace) -> None:
     print("\n".join(f"{count:>6} {outcome}" for outcome, count in sorted(counts.items())) or "no finished run")
 
 
+def _table(options: argparse.Namespace) -> None:
+    """Writes the table, and prints what it holds and what of the store it leaves out."""
+    table.require_file(options.file)
+    store = _store(options)
+    rows = list(table.rows(table.finished(store)))
+    states = Counter(run.state for run in space.stored(store.root) if run.state != "finished")
+    left_out = f"; left out: {', '.join(f'{states[state]} {state}' for state in sorted(states))}" if states else ""
+    if not rows:
+        raise ValueError(f"--runs-dir {store.root}: holds no finished run{left_out}: name the store of a session")
+    table.write(options.file, rows)
+    runs = len({row["key"] for row in rows})
+    print(line(f"{options.file}: {len(rows)} rows of {runs} run{'s' * (runs != 1)}{left_out}"))
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from bumplab import doctor
 
@@ -224,12 +259,12 @@ def _prune(options: argparse.Namespace) -> None:
 
 
 def _list(runs: Sequence[space.Stored]) -> None:
-    table = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
+    listed = Table("key", "run", "state", "size", "age", box=SIMPLE_HEAD)
     for run in runs:
         age = f"{run.age / DAY:.1f} d" if run.age > DAY else f"{run.age / 3600:.1f} h"
-        table.add_row(*map(cell, (run.key, run.label, run.state, decimal(run.size), age)))
+        listed.add_row(*map(cell, (run.key, run.label, run.state, decimal(run.size), age)))
     console = Console()
-    console.print(table)
+    console.print(listed)
     console.print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(run.size for run in runs))}")
 
 

@@ -28,7 +28,9 @@ from bumplab.subjects.registry import load
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "your-model.md").read_text()
-FILES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+EXPLORATION = "explore.py"
+FILES = sorted(path.name for path in (ROOT / "examples").glob("*.py") if path.name != EXPLORATION)
+"""Subjects. What looks at runs is tried in test_explore.py."""
 LIBRARIES = {"diffusers_unet.py": "diffusers"}
 SUBJECTS = {"regression.py": "Ridge"}
 COMPLETE = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL))

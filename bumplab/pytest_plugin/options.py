@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,71 +16,60 @@ from bumplab.runs.draws import MEGABYTES
 from bumplab.terminal import line
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK
 
+HELP_WIDTH = 56
+"""Characters of a help text that fit on one line of pytest's help, on a terminal of 80 columns."""
+
 
 def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Raises `pytest.UsageError` in one line where another plugin has an option of the same name."""
-    group = parser.getgroup("claims", "bumplab: the paper's claims")
+    """Adds our options in groups. Each help is one line of `HELP_WIDTH`; `docs/options.md` says more.
 
-    def option(name: str, text: str, **how: Any) -> None:
-        try:  # dest has our prefix: another plugin may keep a value of its own as `profile`
-            group.addoption(name, dest=f"bumplab_{name[2:].replace('-', '_')}", help=text, **how)
-        except (ValueError, argparse.ArgumentError) as error:
-            owner = owner_of(name, pluginmanager)
-            raise usage_error(
-                f"{name}: is also an option of the plugin {owner}: leave that out with -p no:{owner}, or uninstall it"
-            ) from error
+    Raises `pytest.UsageError` in one line where another plugin has an option of the same name.
+    """
 
-    option("--profile", f"scale of the runs: {', '.join(profiles.ALL)} (quick)", default="quick", metavar="NAME")
-    option("--subject", "put this generator through the claims (docs/your-model.md)", metavar="FILE.py:NAME")
-    option(
-        "--subject-arg",
-        "an argument of the subject's class or function; may be repeated",
-        action="append",
-        default=[],
-        metavar="K=V",
-    )
-    option("--check", "with --subject: try its contract in seconds; judge nothing", action="store_true")
-    option("--pace", "with --check: also train one run until half of its bumps are right", action="store_true")
-    option("--seeds", f"training runs of each condition at a part's first look ({FIRST_LOOK})", metavar="N")
-    option("--max-seeds", f"the most training runs: an open part gets one more at each look ({LAST_LOOK})", metavar="M")
-    option("--from-seed", "explore the claims on seeds from N on; their verdicts are EXPLORATORY", metavar="N")
-    option("--controls", "also judge each claim in worlds where its truth is known", action="store_true")
-    option(
-        "--vary",
-        "also judge each claim with one open choice changed, such as prediction=epsilon; may be repeated",
-        action="append",
-        default=[],
-        metavar="CHOICE=VALUE",
-    )
-    option(
-        "--accept",
-        f"write new verdicts and this reason into {expected.FILE}; implies --controls",
-        metavar="REASON",
-    )
-    option("--expected", f"the file of accepted verdicts ({expected.FILE}; none for a --subject)", metavar="FILE")
+    def group(name: str, title: str) -> Callable[..., None]:
+        options = parser.getgroup(f"bumplab-{name}", f"bumplab: {title}")
+
+        def option(name: str, text: str, **how: Any) -> None:
+            try:  # dest has our prefix: another plugin may keep a value of its own as `profile`
+                options.addoption(name, dest=f"bumplab_{name[2:].replace('-', '_')}", help=text, **how)
+            except (ValueError, argparse.ArgumentError) as error:
+                owner = owner_of(name, pluginmanager)
+                raise usage_error(
+                    f"{name}: is also an option of the plugin {owner}: leave that out with -p no:{owner}, or uninstall "
+                    "it"
+                ) from error
+
+        return option
+
+    option = group("scale", "scale and seeds")
+    option("--profile", f"{', '.join(profiles.ALL)} (quick)", default="quick", metavar="NAME")
+    option("--seeds", f"runs of each condition at a part's first look ({FIRST_LOOK})", metavar="N")
+    option("--max-seeds", f"most runs: an open part gets one more a look ({LAST_LOOK})", metavar="M")
+    option("--from-seed", "explore on seeds from N on, below 1000", metavar="N")
+    option = group("subject", "a generator of your own")
+    option("--subject", "put this generator through the claims", metavar="FILE.py:NAME")
+    option("--subject-arg", "argument of it; repeatable", action="append", default=[], metavar="K=V")
+    option("--check", "with --subject: try its contract; judge nothing", action="store_true")
+    option("--pace", "with --check: how soon half of its bumps are right", action="store_true")
+    option = group("plan", "before training")
+    option("--plan", "print the missing runs and their cost; train nothing", action="store_true")
     option("--power", "print the power of each claim; train nothing", action="store_true")
-    option("--plan", "print the runs that are missing and their cost; train nothing", action="store_true")
-    option(
-        "--minutes",
-        "train what ends within N minutes, the longest runs first; then judge what is there. Give the command again to "
-        "go on",
-        metavar="N",
-    )
-    option("--gpu", "train on the GPU; with several, each worker takes the next one", action="store_true")
-    option("--exact", "with --gpu: slower runs that repeat bit for bit, stored in DIR/exact", action="store_true")
+    option = group("training", "training and the store of runs")
+    option("--gpu", "train on the GPU; each worker takes the next one", action="store_true")
+    option("--exact", "with --gpu: slower runs that repeat bit for bit", action="store_true")
+    option("--minutes", "train what ends within N minutes, then judge", metavar="N")
     option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")
+    option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
+    option = group("verdicts", "verdicts")
+    option("--controls", "judge each claim in worlds of known truth, too", action="store_true")
     option(
-        "--draws",
-        f"most megabytes of drawn images and activations that a run keeps; with more it keeps none ({MEGABYTES})",
-        metavar="MB",
+        "--vary", "judge again with a choice changed; repeatable", action="append", default=[], metavar="CHOICE=VALUE"
     )
-    option(
-        "--report",
-        "report to write (reports/claims-PROFILE.html in the project, or claims-SUBJECT-PROFILE.html; with -subset for "
-        "some claims)",
-        metavar="FILE",
-    )
-    option("--figures", "also write each figure into this folder, as SVG and PNG", metavar="DIR")
+    option("--accept", "write verdicts that moved into the accepted ones", metavar="REASON")
+    option("--expected", f"the accepted verdicts ({expected.FILE})", metavar="FILE")
+    option = group("report", "the report")
+    option("--report", "the HTML file (reports/claims-PROFILE.html)", metavar="FILE")
+    option("--figures", "write each figure there, too, as SVG and PNG", metavar="DIR")
 
 
 def usage_error(message: str) -> pytest.UsageError:
