@@ -18,6 +18,7 @@ from rich.filesize import decimal
 from rich.progress import Progress
 from rich.table import Table
 
+from bumplab import travel
 from bumplab.config import RunSpec
 from bumplab.report import compare, document, matrix
 from bumplab.report.wording import counted_reports
@@ -67,6 +68,7 @@ def _main(arguments: list[str] | None) -> int:
     of_runs = runs.add_subparsers(metavar="COMMAND")
     measure = of_runs.add_parser("measure", help="measure stored draws again where the measurement has changed")
     measure.set_defaults(run=_measure)
+    export, imports = travel.add_commands(of_runs)
     prune = commands.add_parser("prune", help="remove the oldest runs from a store, by age or by size")
     prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
     prune.add_argument("--keep-gb", type=_amount, metavar="GB", help="remove runs until the store is no larger")
@@ -79,8 +81,9 @@ def _main(arguments: list[str] | None) -> int:
         "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
     )
     doctor.set_defaults(run=_doctor)
-    for command in (train, runs, measure, prune, doctor):
-        default = argparse.SUPPRESS if command is measure else Path(".runs")  # it has what `runs` was given
+    for command in (train, runs, measure, export, imports, prune, doctor):
+        of_runs_too = command in (measure, export, imports)
+        default = argparse.SUPPRESS if of_runs_too else Path(".runs")  # those have what `runs` was given
         command.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
     options = parser.parse_args(arguments)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from bumplab.config import RunSpec
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
+from bumplab.runs.copies import copy_or_train
 from bumplab.runs.planner import Trainer, obtain
 from bumplab.runs.store import run_key
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Part, SeedRuns
@@ -29,10 +30,15 @@ class Obtained:
         """Process time of each run."""
         self.arithmetics: dict[RunSpec, str] = {}
 
+    @property
+    def trainer(self) -> Trainer:
+        """`train`, which first looks for the run in the stores and archives of ``--also-runs``."""
+        return copy_or_train(self.settings.also_runs, self.train)
+
     def add(self, runs: Iterable[RunSpec]) -> None:
         """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does."""
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
-        for record in obtain(missing, self.board, settings.store, settings.device, train=self.train):
+        for record in obtain(missing, self.board, settings.store, settings.device, train=self.trainer):
             self.curves[record.spec] = Curves.of(record)
             self.seconds[record.spec] = sum(record.seconds.values())
             self.arithmetics[record.spec] = record.arithmetic

@@ -62,6 +62,13 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--exact", "with --gpu: slower runs that repeat bit for bit, stored in DIR/exact", action="store_true")
     option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")
     option(
+        "--also-runs",
+        "a store or an archive to look into before a run is trained; it is only read; may be repeated",
+        action="append",
+        default=[],
+        metavar="DIR_OR_ARCHIVE",
+    )
+    option(
         "--draws",
         f"most megabytes of drawn images and activations that a run keeps; with more it keeps none ({MEGABYTES})",
         metavar="MB",

@@ -193,7 +193,7 @@ class ClaimsSession:
                 self._finish(session, exitstatus)
             elif self.claims and not self.is_controller and exitstatus in (0, pytest.ExitCode.TESTS_FAILED):
                 with suppress(Exception):  # the claim that needs the run meets the same error and reports it
-                    help_others(self.board, self.settings.store, self.settings.device, train=self.obtained.train)
+                    help_others(self.board, self.settings.store, self.settings.device, train=self.obtained.trainer)
 
     def pytest_unconfigure(self) -> None:
         """Restores the handler of SIGHUP, the signal of a terminal that closes."""
