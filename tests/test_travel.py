@@ -111,7 +111,8 @@ def test_the_runs_of_a_claim_are_those_of_its_parts_and_controls():
         for form in (claim, *map(claim.under, claim.controls)):
             for part in form.parts:
                 wanted |= set(form.runs_of(part)(SMOKE, 4).values())
-        assert travel.asked_for([replace(SPEC, seed=4)], [SMOKE], [claim]) == wanted, claim.id
+        for stored in (replace(SPEC, seed=4), SMOKE.replicate(4)):
+            assert travel.asked_for([stored], [SMOKE], [claim]) == wanted, (claim.id, stored.seed)
 
 
 def test_what_is_wrong_is_one_line_and_exit_code_2(store, tmp_path, capsys):

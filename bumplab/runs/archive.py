@@ -207,8 +207,8 @@ class Archive:
         for info in self._zip.infolist():
             name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
             match = MEMBER.fullmatch(name)
-            if info.orig_filename != name or (name != MANIFEST and not (match and (match[2] in FILES or match[3]))):
-                self._pass_over(info.orig_filename, "is no file of a run")
+            if name != MANIFEST and not (match and (match[2] in FILES or match[3])):
+                self._pass_over(name, "is no file of a run")
             elif stat.S_ISLNK(kind):
                 self._pass_over(name, "is a symbolic link")
             elif kind not in (0, stat.S_IFREG):

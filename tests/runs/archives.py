@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import stat
 import zipfile
 from dataclasses import replace
 
@@ -92,8 +91,8 @@ def entries_of(files):
     return runs
 
 
-def link(name):
-    """A symbolic link in a zip file."""
+def special(name, kind):
+    """A file of a zip file, of a kind such as a symbolic link."""
     info = zipfile.ZipInfo(name)
-    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    info.create_system, info.external_attr = 3, (kind | 0o777) << 16
     return info
