@@ -20,7 +20,6 @@ from rich.progress import Progress
 from bumplab import profiles
 from bumplab.config import RunSpec, SubjectSpec
 from bumplab.profiles import REPLICATES, Profile
-from bumplab.report.page import MANIFOLD_SEEDS, PHASES
 from bumplab.runs import pack, space
 from bumplab.runs.archive import Archive
 from bumplab.runs.copies import import_runs
@@ -129,6 +128,8 @@ def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Colle
 
 def shown_at_every_checkpoint(scales: Iterable[Profile]) -> set[RunSpec]:
     """The runs whose samples and manifolds a report shows in full: the first seeds of the first condition of phases."""
+    from bumplab.report.page import MANIFOLD_SEEDS, PHASES  # imports matplotlib, which takes seconds
+
     (phases,) = (claim for claim in suite.claims(suite.OURS) if claim.id == PHASES)
     runs = set()
     for profile in scales:

@@ -9,12 +9,12 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, LargeZipFile, ZipFile, ZipInfo
 
 import msgspec
 
-from bumplab import __version__
 from bumplab.config import RunSpec
 from bumplab.runs import draws
 from bumplab.runs.archive import FORMAT, Archive, Entry, Manifest, most_unpacked
@@ -61,7 +61,7 @@ def write(
                 if record is not None:
                     entries[record.key] = _add(archive, record, store, kept(spec))
                 on_run()
-            manifest = Manifest(FORMAT, __version__, command, registration, entries)
+            manifest = Manifest(FORMAT, version("bumplab"), command, registration, entries)
             archive.writestr(_info(MANIFEST), msgspec.json.encode(manifest, order="sorted"))
         size = sum(entry.bytes for files in entries.values() for entry in files.values())
         if size > most_unpacked(temporary.stat().st_size):
