@@ -34,7 +34,10 @@ LARGEST_AMOUNT = 1e6
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, or 2 with one line of error. ``doctor`` gives 1 on a failure."""
+    """Runs one command and returns its exit status: 0, or 2 with one line of error.
+
+    ``doctor`` gives 1 on a failure, and ``runs import`` where something was left out.
+    """
     keep_streams()
     with warnings_as_usual():
         return _main(arguments)
