@@ -19,6 +19,7 @@ from rich.filesize import decimal
 from rich.progress import Progress
 from rich.table import Table
 
+from bumplab import travel
 from bumplab.config import RunSpec
 from bumplab.report import compare, document, matrix
 from bumplab.report.wording import counted_reports
@@ -39,7 +40,10 @@ Commands = dict[str, dict[str, str]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, or 2 with one line of error. ``doctor`` gives 1 on a failure."""
+    """Runs one command and returns its exit status: 0, or 2 with one line of error.
+
+    ``doctor`` gives 1 on a failure, and ``runs import`` where something was left out.
+    """
     keep_streams()
     with warnings_as_usual():
         return _main(arguments)
@@ -84,6 +88,7 @@ def parser_and_commands() -> tuple[argparse.ArgumentParser, Commands]:
     of_runs = runs.add_subparsers(metavar="COMMAND")
     measure = command(of_runs, "runs", "measure", "measure stored draws again by today's measurement", _measure)
     as_table = command(of_runs, "runs", "table", "write all checkpoints of a store as one table", _table)
+    export, imports = travel.add_commands(of_runs, command)
     as_table.add_argument("file", type=Path, metavar="FILE", help="the table, FILE.csv or FILE.parquet")
     prune = command(commands, "runs", "prune", "remove the oldest runs, by age or by size", _prune)
     prune.add_argument("--older-than", type=_amount, metavar="DAYS", help="remove runs that are older")
@@ -110,8 +115,8 @@ def parser_and_commands() -> tuple[argparse.ArgumentParser, Commands]:
     doctor.add_argument(
         "--reports", type=_folder, default=Path("reports"), metavar="DIR", help="the folder of reports (reports)"
     )
-    for of_store in (train, runs, measure, as_table, prune, doctor):
-        below_runs = of_store in (measure, as_table)  # they have what `runs` was given
+    for of_store in (train, runs, measure, as_table, export, imports, prune, doctor):
+        below_runs = of_store in (measure, as_table, export, imports)  # they have what `runs` was given
         default = argparse.SUPPRESS if below_runs else Path(".runs")
         of_store.add_argument("--runs-dir", type=_folder, default=default, metavar="DIR", help="the store (.runs)")
     groups = [_as_help(group, texts) for group, texts in listed.items()]

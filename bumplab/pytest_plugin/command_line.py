@@ -17,6 +17,7 @@ from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, project_of, usage_error, value
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.runs.copies import Elsewhere
 from bumplab.runs.draws import MEGABYTES
 from bumplab.runs.store import RunStore
 from bumplab.subjects.sources import SubjectError
@@ -85,6 +86,7 @@ def settings_of(config: pytest.Config) -> Settings:
         expected_of_project=accepted_in_project,
         subject=subject,
         store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else ""), _draws_bytes(config)),
+        also_runs=_also_runs(config),
         device=device,
         report=report,
         report_named=named_report is not None,
@@ -181,11 +183,22 @@ def _draws_bytes(config: pytest.Config) -> int:
     return int(text) * 10**6
 
 
+def _also_runs(config: pytest.Config) -> tuple[Elsewhere, ...]:
+    """The stores and archives of ``--also-runs``, each tried once."""
+    try:
+        return tuple(Elsewhere(_path(config, "--also-runs", text)) for text in value(config, "also_runs"))
+    except ValueError as error:
+        raise usage_error(f"--also-runs: {error}") from error
+
+
 def _path_of(config: pytest.Config, option: str) -> Path | None:
-    """The absolute path that an option names; None without the option. A relative path begins at the working folder."""
+    """The absolute path that an option names; None without the option."""
     text = value(config, option[2:].replace("-", "_"))
-    if text is None:
-        return None
+    return None if text is None else _path(config, option, text)
+
+
+def _path(config: pytest.Config, option: str, text: str) -> Path:
+    """The absolute path of an option's text. A relative path begins at the working folder."""
     if not text:
         kind = "file" if option in ("--report", "--expected") else "folder"
         raise usage_error(f"{option}: must name a {kind}")

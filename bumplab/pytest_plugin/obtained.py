@@ -8,6 +8,7 @@ from bumplab.config import RunSpec
 from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
+from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
 from bumplab.runs.store import run_key
@@ -34,6 +35,11 @@ class Obtained:
         """Process time of each run."""
         self.arithmetics: dict[RunSpec, str] = {}
 
+    @property
+    def trainer(self) -> Trainer:
+        """`train`, which first looks for the run in the stores and archives of ``--also-runs``."""
+        return copy_or_train(self.settings.also_runs, self.train)
+
     def add(self, runs: Iterable[RunSpec]) -> None:
         """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does.
 
@@ -41,7 +47,7 @@ class Obtained:
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
         records = obtain(
-            missing, board=self.board, store=settings.store, device=settings.device, train=self.train,
+            missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
             deadline=self.deadline,
         )  # fmt: skip
         for record in records:
@@ -53,7 +59,7 @@ class Obtained:
         """For a worker that has no claim left: trains what the others need."""
         settings = self.settings
         help_others(
-            board=self.board, store=settings.store, device=settings.device, train=self.train, deadline=self.deadline
+            board=self.board, store=settings.store, device=settings.device, train=self.trainer, deadline=self.deadline
         )
 
 

@@ -59,6 +59,9 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--exact", "with --gpu: slower runs that repeat bit for bit", action="store_true")
     option("--minutes", "train what ends within N minutes, then judge", metavar="N")
     option("--runs-dir", "the store of runs (.runs in the project)", metavar="DIR")
+    option(
+        "--also-runs", "look here before training; repeatable", action="append", default=[], metavar="DIR_OR_ARCHIVE"
+    )
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
     option = group("verdicts", "verdicts")
     option("--controls", "judge each claim in worlds of known truth, too", action="store_true")

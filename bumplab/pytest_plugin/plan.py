@@ -41,7 +41,7 @@ def show(claims: Sequence[Claim], settings: Settings, workers: int, console: Con
     console.print(table)
     if note := summary.of_another_source(settings.store.root, settings.profile.base.subject):
         console.print(cell(note))
-    stored = {run for runs in needed.values() for run in runs if settings.store.has(run)}
+    stored = {run for runs in needed.values() for run in runs if settings.has(run)}
     missing = {look: [run for run in runs if run not in stored] for look, runs in needed.items()}
     if not missing[looks.last]:
         console.print("nothing is missing: a session would train nothing")
@@ -75,5 +75,5 @@ def _runs(claim: Claim, settings: Settings, seeds: int) -> list[RunSpec]:
 def _counts(runs_by_look: Mapping[int, Collection[RunSpec]], settings: Settings) -> tuple[str, str, str]:
     """The numbers of runs at the first and at the last look, and of those that are stored."""
     first, last = runs_by_look[settings.looks.first], runs_by_look[settings.looks.last]
-    stored = sum(settings.store.has(run) for run in last)
+    stored = sum(settings.has(run) for run in last)
     return str(len(first)), str(len(last)), str(stored)

@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.runs.copies import Elsewhere
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import needs, suite
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control
@@ -69,6 +71,8 @@ class Settings:
     """The project's registrations."""
     _standings: dict[str, Standing] = field(default_factory=dict, repr=False, compare=False)
     """How each claim stands, once it was asked for: it takes up to half a second a claim."""
+    also_runs: tuple[Elsewhere, ...] = ()
+    """Stores and archives in which a run is looked for before it is trained."""
 
     @property
     def claim_ids(self) -> tuple[str, ...]:
@@ -80,6 +84,10 @@ class Settings:
         """Such as ``3 to 14 seeds``."""
         looks = self.looks
         return f"{looks.first} seeds" if looks.first == looks.last else f"{looks.first} to {looks.last} seeds"
+
+    def has(self, run: RunSpec) -> bool:
+        """Whether the run need not be trained: it lies in the store, or where it is copied from."""
+        return self.store.has(run) or any(place.has(run) for place in self.also_runs)
 
     def accepted(self, claim: Claim) -> Expected | None:
         """The accepted verdict on the claim at this profile, if there is one of the claim's own registration."""

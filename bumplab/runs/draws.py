@@ -63,24 +63,38 @@ def _named(drawn: Sample) -> Iterator[tuple[str, NDArray[Any]]]:
 def save(root: Path, key: str, step: int, drawn: Sample) -> str:
     """Writes the draws of a step. Returns the file's SHA-256 for the record. Only for the holder of the run's lock."""
     data = to_bytes({"images": drawn.images, **dict(_named(drawn))})
+    write(root, key, step, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(root: Path, key: str, step: int, data: bytes) -> None:
+    """Writes the file of a step. Only for the holder of the run's lock."""
     folder = _folder(root, key)
     if folder.is_symlink():
         folder.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     replace_bytes(_file(root, key, step), data)
-    return hashlib.sha256(data).hexdigest()
 
 
 def load(root: Path, key: str, step: int, checksum: str, spec: RunSpec) -> Sample:
     """The draws of a step. The file may come from others. Raises `Damaged` where it is not the one of the record."""
+    return parsed(read(root, key, step), step, checksum, spec)
+
+
+def read(root: Path, key: str, step: int) -> bytes:
+    """The file of a step, unchecked. Raises `Damaged` where it cannot be read."""
     try:
         if _folder(root, key).is_symlink():
             raise Damaged("their folder is a symbolic link")
-        data = read_file(_file(root, key, step), FILE_BYTES)
+        return read_file(_file(root, key, step), FILE_BYTES)
     except Damaged as error:
         raise Damaged(f"draws of step {step} cannot be read: {error}") from error
     except OSError as error:
         raise Damaged(f"draws of step {step} cannot be read: {error.strerror}") from error
+
+
+def parsed(data: bytes, step: int, checksum: str, spec: RunSpec) -> Sample:
+    """The draws in the file of a step. Raises `Damaged` where it is not the file of the record."""
     if hashlib.sha256(data).hexdigest() != checksum:
         raise Damaged(f"draws of step {step} have another checksum")
     if int.from_bytes(data[:8], "little") > HEADER_BYTES:

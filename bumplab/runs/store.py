@@ -17,6 +17,7 @@ import errno
 import hashlib
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -139,30 +140,27 @@ class RunStore:
 
     def _load_as_trained(self, spec: RunSpec) -> RunRecord | None:
         try:
-            return self._load_finished(spec)
+            return self.read(spec)
         except Damaged:
             pass
         try:  # again under the lock: without it, a trainer could publish a whole run just before this moves it aside
             with self.lock(run_key(spec)):
                 try:
-                    return self._load_finished(spec)
+                    return self.read(spec)
                 except Damaged as error:
                     self.set_aside(self.path(run_key(spec)), str(error))
         except Timeout:
             pass  # another process trains the run
         return None
 
-    def _load_finished(self, spec: RunSpec) -> RunRecord | None:
+    def read(self, spec: RunSpec) -> RunRecord | None:
+        """The finished run as it was trained, or None. Changes nothing. Raises `Damaged`."""
         folder = self.path(run_key(spec))
-        if not os.path.lexists(folder):
-            return None
-        record = from_files(unseal(folder, FILES), spec)
-        is_whole = len(record.rows) == len(spec.measured_steps())
-        if is_whole and record.failed is not None:
-            raise Damaged("rows.json says that a whole run failed")
-        if not is_whole and record.failed is None:
-            raise Damaged("rows.json ends before the run does")
-        return record
+        return finished(unseal(folder, FILES), spec) if os.path.lexists(folder) else None
+
+    def weights(self, key: str) -> bytes:
+        """The weights of a finished run, empty where they were not kept. Changes nothing. Raises `Damaged`."""
+        return unseal(self.path(key), FILES)["weights.safetensors"]
 
     def publish(self, record: RunRecord, weights: bytes) -> None:
         """Stores a finished run, then drops its checkpoints. Only for the holder of its lock.
@@ -222,6 +220,17 @@ class RunStore:
         if folder.parent.name == "results":
             consequence = "is trained again when it is needed"
         warnings.warn(line(f"{folder}: {reason}; moved to {final}, the run {consequence}"), stacklevel=2)
+
+
+def finished(files: Mapping[str, bytes], spec: RunSpec) -> RunRecord:
+    """The finished run in ``files``, which may come from others. Raises `Damaged` as `from_files`, and for others."""
+    record = from_files(files, spec)
+    is_whole = len(record.rows) == len(spec.measured_steps())
+    if is_whole and record.failed is not None:
+        raise Damaged("rows.json says that a whole run failed")
+    if not is_whole and record.failed is None:
+        raise Damaged("rows.json ends before the run does")
+    return record
 
 
 def _measured_here(record: RunRecord) -> tuple[int, object, object]:

@@ -63,6 +63,21 @@ def test_the_top_says_what_was_found_used_and_checked(written):
     assert "<script" not in overview
 
 
+def test_runs_whose_images_were_not_kept_are_counted(written, tmp_path):
+    """Such as runs of an archive without draws. The report has all else."""
+    report = report_of(claim_of("density", conditions=runs_of("dense", OWN)))
+    for without in (OWN[:1], OWN):
+
+        def forget(record, without=without):
+            if record.spec in without:
+                record.evidence = {}
+
+        folder = tmp_path / str(len(without))
+        text = shown(write(folder, report, change=forget).read_text())
+        assert f"The images of {len(without)} of 2 runs were not kept" in text
+    assert "were not kept" not in shown(written.read_text())
+
+
 def test_the_dialog_promises_no_more_than_its_command_can_do(written):
     dialog = shown(written.read_text().partition('<dialog id="checkpoint"')[2].partition("</dialog>")[0])
     assert "pytest claims --gpu --exact" in dialog

@@ -1,0 +1,166 @@
+"""``python -m bumplab runs export`` and ``runs import``: runs as one file (`bumplab.runs.archive`)."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import Progress
+
+from bumplab import profiles
+from bumplab.config import RunSpec, SubjectSpec
+from bumplab.profiles import REPLICATES, Profile
+from bumplab.runs import pack, space
+from bumplab.runs.archive import Archive
+from bumplab.runs.copies import import_runs
+from bumplab.runs.locks import require_locks
+from bumplab.runs.store import RunStore
+from bumplab.terminal import line
+from bumplab.verdicts import suite
+from bumplab.verdicts.claim import FIRST_SEED, Claim
+
+AddCommand = Callable[[Any, str, str, str, Callable[[argparse.Namespace], int | None]], argparse.ArgumentParser]
+"""Adds a command to others: its group, its name, its help, and what it runs."""
+MOST_PROBLEMS = 50
+"""Most lines that an import prints on what it left out. The last one counts the others."""
+
+
+def add_commands(of_runs: Any, command: AddCommand) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Adds both commands to those of ``runs``, and returns their parsers."""
+    export = command(of_runs, "runs", "export", "write finished runs to one file, an archive", _export)
+    export.add_argument("file", type=Path, metavar="FILE", help="the archive to write, a .zip file")
+    export.add_argument("--profile", choices=list(profiles.ALL), help="the runs that claims ask for at this profile")
+    export.add_argument("--claims", nargs="+", metavar="ID", help="the runs of these claims, with their controls")
+    export.add_argument(
+        "--no-draws", action="store_true", help="leave out what was drawn: activations, images and embeddings"
+    )
+    export.add_argument(
+        "--shown-images",
+        action="store_true",
+        help="with --no-draws: keep images and embeddings of the runs that a report shows at every checkpoint",
+    )
+    export.add_argument("--weights", action="store_true", help="also the weights of the trained networks")
+    imports = command(of_runs, "runs", "import", "copy the runs of archives into the store, checked", _import)
+    imports.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an archive that `runs export` wrote")
+    return export, imports
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.file.suffix != ".zip":
+        raise ValueError(f"{options.file}: must name a .zip file")
+    if options.file.is_dir() or not options.file.parent.is_dir():
+        raise ValueError(f"{options.file}: must name a file in a folder that exists")
+    if options.shown_images and not options.no_draws:
+        raise ValueError("--shown-images: goes with --no-draws; without it all images are exported")
+    if not options.runs_dir.is_dir():
+        raise ValueError(f"--runs-dir {options.runs_dir}: is no folder; name the store of a session")
+    store = RunStore(options.runs_dir)
+    finished = (run.spec for run in space.stored(store.root) if run.state == "finished")
+    specs = [spec for spec in finished if spec is not None]
+    if options.profile is not None or options.claims is not None:
+        asked = asked_for(specs, _profiles(options.profile), _claims(options.claims))
+        specs = [spec for spec in specs if spec in asked]
+    if not specs:
+        raise ValueError(f"--runs-dir {store.root}: holds none of these runs finished; `runs` lists what it holds")
+    shown = shown_at_every_checkpoint(_profiles(options.profile)) if options.shown_images else set()
+    all_drawn = not options.no_draws
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("exporting", total=len(specs))
+        count = pack.write(
+            path=options.file,
+            store=store,
+            specs=specs,
+            kept=lambda spec: pack.Kept(all_drawn, all_drawn or spec in shown, options.weights),
+            command=_command(options),
+            on_run=lambda: progress.advance(task),
+        )
+    size = decimal(options.file.stat().st_size)
+    print(line(f"{options.file}: {count} run{'s' * (count != 1)}, {size}"))
+
+
+def _import(options: argparse.Namespace) -> int:
+    """Opens all archives before it copies a run. Returns 1 where something was left out."""
+    store = RunStore(options.runs_dir)
+    with ExitStack() as stack:
+        archives = [stack.enter_context(Archive(path)) for path in options.files]
+        require_locks(store.root)
+        store.require_writable()
+        problems, counts = [], []
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            for archive in archives:
+                task = progress.add_task("importing", total=len(archive.manifest.runs))
+                imported = import_runs(archive, store, partial(progress.advance, task))
+                problems += imported.problems
+                left_out = len(archive.manifest.runs) - imported.new - imported.kept
+                counts.append(
+                    f"{archive.path}: {imported.new} new, {imported.kept} already stored, {left_out} left out"
+                )
+    print("\n".join(map(line, counts)))
+    for problem in problems[:MOST_PROBLEMS]:
+        print(problem, file=sys.stderr)
+    if len(problems) > MOST_PROBLEMS:
+        print(f"and {len(problems) - MOST_PROBLEMS} more were left out", file=sys.stderr)
+    return int(bool(problems))
+
+
+def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Collection[Claim]) -> set[RunSpec]:
+    """What the claims' parts and controls ask for, at each profile, for all seeds and subjects of ``specs``."""
+    seeds = sorted({spec.seed % REPLICATES for spec in specs})
+    subjects = {spec.subject for spec in specs if spec.subject.is_users and not spec.subject.factorized}
+    asked: set[RunSpec] = set()
+    forms = [form for claim in claims for form in (claim, *map(claim.under, claim.controls))]
+    with_subjects = [_with_subject(profile, subject) for profile in scales for subject in (SubjectSpec(), *subjects)]
+    for profile, form, seed in product(with_subjects, forms, seeds):
+        for part in form.parts:
+            asked.update(form.runs_of(part)(profile, seed).values())
+    return asked
+
+
+def shown_at_every_checkpoint(scales: Iterable[Profile]) -> set[RunSpec]:
+    """The runs whose samples and manifolds a report shows in full: the first seeds of the first condition of phases."""
+    from bumplab.report.page import MANIFOLD_SEEDS, PHASES  # imports matplotlib, which takes seconds
+
+    (phases,) = (claim for claim in suite.claims(suite.OURS) if claim.id == PHASES)
+    runs = set()
+    for profile in scales:
+        for seed in range(FIRST_SEED, FIRST_SEED + MANIFOLD_SEEDS):
+            runs.add(next(iter(phases.runs(profile, seed).values())))
+    return runs
+
+
+def _with_subject(profile: Profile, subject: SubjectSpec) -> Profile:
+    return replace(profile, base=replace(profile.base, subject=subject))
+
+
+def _profiles(name: str | None) -> list[Profile]:
+    """The profile of this name, or all."""
+    return list(profiles.ALL.values()) if name is None else [profiles.get(name)]
+
+
+def _claims(ids: Collection[str] | None) -> list[Claim]:
+    """The claims of these ids, or all. Raises ValueError in one line for another id."""
+    known = {claim.id: claim for claim in suite.claims(suite.OURS)}
+    if unknown := sorted(set(ids or ()) - known.keys()):
+        raise ValueError(f"--claims {unknown[0]}: must be of {', '.join(known)}")
+    return [claim for claim in known.values() if ids is None or claim.id in ids]
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command with its options. The places of the archive and the store are left out: equal runs, equal bytes."""
+    words = ["python", "-m", "bumplab", "runs", "export", "FILE"]
+    if options.profile is not None:
+        words += ["--profile", options.profile]
+    if options.claims is not None:
+        words += ["--claims", *sorted(set(options.claims))]
+    words += [f"--{name.replace('_', '-')}" for name in ("no_draws", "shown_images", "weights") if vars(options)[name]]
+    return shlex.join(words)
