@@ -87,7 +87,7 @@ QUICK = Profile(
         measure=MeasureSpec(every=75, samples=300, probe_low=3.0, probe_high=12.0),
     ),
     increments=(0.1, 1.0, 2.0, 3.0, 4.0),
-    imbalances=((0.1, 2.0), (0.1, 3.0), (0.1, 4.0)),
+    imbalances=((0.1, 3.0), (0.1, 2.0), (0.1, 4.0)),
     holes=(5.0, 7.0),
     sigmas=(1.0, 1.4, 2.0),
 )
@@ -116,7 +116,6 @@ SMOKE = replace(
 # - Batch 64, as for nightly. So the densest set is seen 25 times, and the data tell the increments apart.
 # - A warm-up and a linear decay, so that the last checkpoint shows what was learned and not the last steps' noise.
 # - Increments of the paper, and 2: bumps of spread 1 that far apart still overlap by 0.78.
-# - dy up to 4: the contrast of the coupling claim has its turning point at 2.
 LITE = Profile(
     name="lite",
     purpose="verdicts that speak of the paper, on one GPU once a week",

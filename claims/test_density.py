@@ -12,8 +12,11 @@ from bumplab.verdicts.effects import (
     ORDERED,
     RIGHT,
     TOLD,
+    apart,
     area_of,
     areas_of_order,
+    epochs,
+    labels_in,
     one_for_all,
     paced,
     require_not_told,
@@ -25,9 +28,6 @@ from bumplab.verdicts.worlds import learning, rise, run
 ERROR = "probe.error"
 MARGIN = 0.1
 """A sparse run has caught up when its O is at most this much lower."""
-APART = 2 / 3
-"""Neighbours that overlap less are apart. At spread 1 exploring runs learn more slowly at an increment of 3 pixels,
-where the overlap is 0.57, and not at 2 pixels, where it is 0.78."""
 
 
 def log_errors(runs):
@@ -59,27 +59,10 @@ def catch_up(runs):
     return sparse.last(TOLD) - max(dense.last(TOLD), ORDERED)
 
 
-def labels_in(spec):
-    """How many labels a run's training set has."""
-    across, down = (math.ceil(spec.data.image_size / d - 1e-9) for d in (spec.data.dx, spec.data.dy))
-    return across * down
-
-
-def epochs(spec, steps):
-    """How often each label of the training set was seen by this step, on average."""
-    return steps * spec.training.batch_size / labels_in(spec)
-
-
-def apart(runs):
-    """How clearly the data tell the increments apart: 1 is just enough.
-
-    The larger of two numbers: how often the densest set is seen, and by how much the neighbours of the sparsest set
-    overlap less than `APART`.
-    """
+def increments_apart(runs):
+    """How clearly the data tell the densest and the sparsest increment apart."""
     dense, sparse = densest_and_sparsest(runs)
-    data = sparse.spec.data
-    overlap = math.exp(-(data.dx**2) / (16 * data.sigma**2))
-    return max(epochs(dense.spec, dense.spec.training.steps), APART / overlap)
+    return apart(dense.spec, sparse.spec)
 
 
 def time_by_increment(clock):
@@ -130,7 +113,7 @@ TOLD_APART = Premise(
     needs="a densest set that is seen more than once, or a sparsest one whose neighbours are apart",
     unit="times the least",
     region=Region(low=1),
-    effect=apart,
+    effect=increments_apart,
 )
 IN_ORDER = "Any order by the increment counts. Without an effect of the increment, all orders are equally likely."
 FASTER = "in general, we observe that datasets with smaller increments lead to faster learning of the desired "

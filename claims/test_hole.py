@@ -6,7 +6,7 @@ import numpy as np
 
 from bumplab.measure.names import MODES
 from bumplab.verdicts.claim import Claim, Control, Design, PaperFigure, Part, Premise, Region
-from bumplab.verdicts.effects import HALF, RIGHT, log2_ratio
+from bumplab.verdicts.effects import ENOUGH, HALF, RIGHT, least_training, log2_ratio
 from bumplab.verdicts.worlds import learning, ramp, run
 
 MARGIN = 0.10
@@ -43,11 +43,6 @@ def lag(runs):
     """Doublings of steps from half of the right bumps around the large hole to half of them inside."""
     large = runs[LARGE]
     return log2_ratio(large.crossing(large[INSIDE], HALF), large.crossing(large[RIGHT], HALF))
-
-
-def least_right(runs):
-    """The last share of right bumps outside the hole, the least of the runs."""
-    return float(np.min([curves.last(RIGHT) for curves in runs.values()]))
 
 
 def small_hole(profile, seed):
@@ -144,20 +139,20 @@ def last_samples(records, labels):
 
 
 PREMISE = Premise(
-    name="the least last share of right bumps outside",
-    needs="the network must learn to draw outside the hole",
-    unit="of images",
-    region=Region(low=HALF),
-    effect=least_right,
+    name="training of the slowest run",
+    needs="one and a half times the own time to half of right bumps outside the hole",
+    unit="times its own time to half",
+    region=Region(low=ENOUGH),
+    effect=least_training,
 )
 FILLED = "the share of right bumps in the hole was at most a tenth below that around it"
-WHY = "Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none."
-UNIT = "share of right bumps, inside minus outside"
-DESIGN = Design(
-    0.0,
-    0.03,
-    "exploring seeds 0 to 3 at holes of 5 and 7 px: .98 inside and .98 outside, 1.0 and 1.0; they differ by 3 in 100",
+WHY = (
+    "Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none. Its holes have 3.5 % "
+    "and 10 % of the labels. Quick's have 10 % and 19 %, so that they are wider than a bump as well."
 )
+UNIT = "share of right bumps, inside minus outside"
+EXPLORED = "exploring seeds 0 and 1 at quick: 0 and 0 in the small hole, -.09 and -.02 in the large one"
+DESIGN, DESIGN_OF_LARGE = Design(0.0, 0.03, EXPLORED), Design(-0.04, 0.03, EXPLORED)
 
 CLAIM = Claim(
     id="hole",
@@ -191,7 +186,7 @@ CLAIM = Claim(
             effect=inside_against_outside(LARGE),
             runs=large_hole,
             premise=PREMISE,
-            design=DESIGN,
+            design=DESIGN_OF_LARGE,
         ),
         Part(
             name=BETWEEN,
@@ -202,7 +197,7 @@ CLAIM = Claim(
             why="'Only slightly worse' is read as the same margin.",
             effect=large_against_small,
             premise=PREMISE,
-            design=DESIGN,
+            design=DESIGN_OF_LARGE,
         ),
         Part(
             name="error in the large hole",

@@ -109,12 +109,13 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     left = max(0, looks.last - len(marks))
     most_against = evidence.counted(outs + left, len(marks) - outs)
     premise = _premise(part.premise, seeds)
-    untestable = premise is not None and not premise.holds and _seen_enough(premise, len(marks), looks.last)
+    # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
+    decidable = most_support >= looks.needed or most_against >= looks.needed
+    untestable = premise is not None and not premise.holds
+    untestable = untestable and (not decidable or _seen_enough(premise, len(marks), looks.last))
     verdict: Verdict = "INCONCLUSIVE"
     if not untestable:
         verdict = _verdict(support=support, against=against, needed=looks.needed, judged_parts=judged_parts)
-    # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
-    decidable = most_support >= looks.needed or most_against >= looks.needed
     estimate, low, high = _description(marks)
     return _verdict_on(
         part,
@@ -162,7 +163,10 @@ def judge_certain(part: Part) -> PartVerdict:
 
 
 def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
-    """Where one seed's effect lies. A failed run and an undefined effect are neither in nor out."""
+    """Where one seed's effect lies. It is neither in nor out where a run failed or the effect is undefined.
+
+    Nor is it where the seed's own premise does not hold: such a seed tells nothing.
+    """
     for condition, curves in runs.items():
         if curves.failed:
             return SeedMark(seed, "neither", problem=f"the run {condition!r} failed: {curves.failed}")
@@ -172,6 +176,8 @@ def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
         return SeedMark(seed, "neither", problem=str(undefined))
     if math.isnan(low) or math.isnan(high):
         return SeedMark(seed, "neither", problem="the effect is not a number")
+    if part.premise is not None and not _holds(part.premise, runs)[0]:
+        return SeedMark(seed, "neither", problem=f"its premise does not hold: {part.premise.needs}")
     mark = side(part.region, (low, high))
     problem = "the effect is known too coarsely" if mark == "neither" else ""
     return SeedMark(seed, mark, _plain(low), _plain(high), problem)
@@ -251,18 +257,9 @@ def _bounds(effect: float | Bounds) -> Bounds:
 def _premise(premise: Premise | None, seeds: Sequence[SeedRuns]) -> PremiseVerdict | None:
     if premise is None:
         return None
-    numbers: list[float] = []
-    hits = 0
-    for runs in seeds:
-        try:
-            if any(curves.failed for curves in runs.values()):
-                raise Undefined("a run failed")  # its rows end early, and may lack what the premise reads
-            low, high = _bounds(premise.effect(runs))
-        except Undefined:
-            numbers.append(math.nan)
-            continue
-        numbers.append((low + high) / 2)
-        hits += side(premise.region, (low, high)) == "in"
+    of_seeds = [_holds(premise, runs) for runs in seeds]
+    numbers = [number for _, number in of_seeds]
+    hits = sum(holds for holds, _ in of_seeds)
     known = [number for number in numbers if math.isfinite(number)]
     return PremiseVerdict(
         name=premise.name,
@@ -274,6 +271,17 @@ def _premise(premise: Premise | None, seeds: Sequence[SeedRuns]) -> PremiseVerdi
         hits=hits,
         holds=2 * hits >= len(seeds),
     )
+
+
+def _holds(premise: Premise, runs: SeedRuns) -> tuple[bool, float]:
+    """Whether the premise holds for a seed, and its number: the middle of its bounds, NaN where it is undefined."""
+    if any(curves.failed for curves in runs.values()):
+        return False, math.nan  # its rows end early, and may lack what the premise reads
+    try:
+        low, high = _bounds(premise.effect(runs))
+    except Undefined:
+        return False, math.nan
+    return side(premise.region, (low, high)) == "in", (low + high) / 2
 
 
 def _seen_enough(premise: PremiseVerdict, seeds: int, last: int) -> bool:
