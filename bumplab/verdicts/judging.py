@@ -111,8 +111,7 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     premise = _premise(part.premise, seeds)
     # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
     decidable = most_support >= looks.needed or most_against >= looks.needed
-    untestable = premise is not None and not premise.holds
-    untestable = untestable and (not decidable or _seen_enough(premise, len(marks), looks.last))
+    untestable = premise is not None and _is_given_up(premise, len(marks), looks.last, decidable)
     verdict: Verdict = "INCONCLUSIVE"
     if not untestable:
         verdict = _verdict(support=support, against=against, needed=looks.needed, judged_parts=judged_parts)
@@ -284,8 +283,12 @@ def _holds(premise: Premise, runs: SeedRuns) -> tuple[bool, float]:
     return side(premise.region, (low, high)) == "in", (low + high) / 2
 
 
-def _seen_enough(premise: PremiseVerdict, seeds: int, last: int) -> bool:
-    """Whether a premise that does not hold is given up after so many seeds."""
+def _is_given_up(premise: PremiseVerdict, seeds: int, last: int, decidable: bool) -> bool:
+    """Whether the premise does not hold, and more seeds are not waited for: the part could no longer be decided."""
+    if premise.holds:
+        return False
+    if not decidable:
+        return True
     least = PREMISE_SEEDS if not premise.hits else 2 * PREMISE_SEEDS
     return seeds >= min(least, last)
 
