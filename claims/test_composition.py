@@ -133,8 +133,9 @@ CLAIM = Claim(
             unit="beta (1 factorized, 2 coupled)",
             region=Region(low=1.5),
             why="The middle between the two learners of Fig. 1. One matrix shows half of 2 x 2 cells, so a learner "
-            "that composes none there has the same number as one that memorizes. Two matrices show half of 4 x 4 cells: "
-            "beta is above 1.5 unless 79 % of the others are composed. A perfect learner of 2K examples has 1.44.",
+            "that composes none there has the same number as one that memorizes. Two matrices show half of 4 x 4 "
+            "cells: beta is above 1.5 unless 79 % of the others are composed. A perfect learner of 2K examples has "
+            "1.44.",
             effect=exponent,
             premise=Premise(
                 name="the last share of right bumps in the cells that were trained",
