@@ -108,6 +108,13 @@ def parser_and_commands() -> tuple[argparse.ArgumentParser, Commands]:
     register = command(commands, "claims", "register", "fix the claims before any judged run is looked at", _register)
     of_register = register.add_mutually_exclusive_group(required=True)
     of_register.add_argument("--why", metavar="TEXT", help="add an entry to claims/registered.toml with this reason")
+    register.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="fix them at this profile alone; repeatable (all)",
+    )
     of_register.add_argument("--show", action="store_true", help="print the entries, and how each claim stands")
     doctor = command(commands, "this machine", "doctor", "check in seconds what a session needs", _doctor)
     doctor.add_argument("--quiet", action="store_true", help="print warnings and failures only")
@@ -244,7 +251,7 @@ def _register(options: argparse.Namespace) -> None:
     if options.show:
         registering.show(Console())
     else:
-        registering.register(options.why, Console())
+        registering.register(options.why, options.profile, Console())
 
 
 def _runs(options: argparse.Namespace) -> None:

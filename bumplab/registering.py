@@ -19,14 +19,15 @@ CLAIMS = Path("claims")
 """The folder of the claims, in the project's folder."""
 
 
-def register(why: str, console: Console) -> None:
+def register(why: str, profiles: Sequence[str], console: Console) -> None:
     """Registers the claims of the working folder as they are, and prints what is new or changed in each.
 
+    ``profiles`` are those at which they are fixed; all that decide where it is empty.
     Raises ValueError in one line where the folder holds no claims, and as `bumplab.verdicts.registration.register`.
     """
     claims, ledger = _claims(), _ledger()
     try:
-        entry = registration.register(registration.FILE, claims, why)
+        entry = registration.register(registration.FILE, claims, why, profiles=profiles)
     except ValueError as error:
         raise ValueError(f"{registration.FILE}: {error}") from error
     console.print(cell(f"registration {entry.number} of {entry.date}: {entry.why}"))

@@ -7,7 +7,7 @@ again, and then needs more evidence. The ledger only grows: each entry is sealed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -128,15 +128,22 @@ def load(path: Path) -> tuple[Registration, ...]:
     return _read(text_of(path))
 
 
-def register(path: Path, claims: Sequence[Claim], why: str, today: date | None = None) -> Registration:
+def register(
+    path: Path, claims: Sequence[Claim], why: str, today: date | None = None, *, profiles: Sequence[str] = ()
+) -> Registration:
     """Adds an entry for the claims as they are now, and returns it.
 
-    Raises ValueError in one line for a reason that is none, where nothing has changed, and as `load` does.
+    It fixes them at ``profiles``, by default at all that decide, and at those of the entry before. Raises ValueError in
+    one line for a reason that is none, for a profile that decides nothing, where nothing has changed, and as `load`.
     """
     require_reason(why)
     text = text_of(path)
     ledger = _read(text)
-    now, rule = {claim.id: hashes_of(claim) for claim in claims}, rule_hash()
+    if unknown := set(profiles) - set(deciding_profiles()):
+        raise ValueError(f"{min(unknown)!r} is no profile that decides: choose among {', '.join(deciding_profiles())}")
+    before = {name for hashes in ledger[-1].claims.values() for name in hashes.runs} if ledger else set()
+    fixed = {*(profiles or deciding_profiles()), *before}
+    now, rule = {claim.id: _at(hashes_of(claim), fixed) for claim in claims}, rule_hash()
     if ledger and (ledger[-1].claims, ledger[-1].rule) == (now, rule):
         raise ValueError(f"nothing has changed since registration {len(ledger)}: there is nothing to register")
     day = (today or date.today()).isoformat()
@@ -147,6 +154,11 @@ def register(path: Path, claims: Sequence[Claim], why: str, today: date | None =
         raise ValueError("no entry can be added at its end: take the file back from git")
     replace_text(path, new_text)
     return entry
+
+
+def _at(hashes: Hashes, profiles: Collection[str]) -> Hashes:
+    """The hashes with the runs of these profiles alone."""
+    return msgspec.structs.replace(hashes, runs={name: runs for name, runs in hashes.runs.items() if name in profiles})
 
 
 def deciding_profiles() -> tuple[str, ...]:
