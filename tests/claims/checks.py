@@ -31,7 +31,7 @@ SCALE = replace(
         measure=replace(QUICK.base.measure, every=100),
     ),
     increments=(0.1, 1.0, 4.0),
-    imbalances=((0.1, 1.0), (0.1, 4.0)),
+    imbalances=((0.1, 4.0), (0.1, 1.0)),
     holes=(5.0, 7.0),
     sigmas=(0.5, 0.7, 1.0),
 )

@@ -1,5 +1,9 @@
 """A bottleneck with less signal than layer 4, as much, or more."""
 
+import math
+
+import pytest
+
 from bumplab.verdicts.claim import FIRST_SEED
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.judging import mark_of
@@ -17,7 +21,7 @@ def test_planted_worlds_and_controls_have_their_verdicts():
 
 def test_each_part_reads_the_two_roles_at_the_last_step():
     told = {"layer4.told", "bottleneck.told"}
-    check_reads(CLAIM, {LESS.name: SIGNALS, BY_TRAINING.name: SIGNALS, READABLE.name: told})
+    check_reads(CLAIM, {LESS.name: SIGNALS | {"probe.correct"}, BY_TRAINING.name: SIGNALS, READABLE.name: told})
     runs, _ = one_seed(CLAIM)
     dense = runs["dense"]
     earlier = Curves([*({"step": row["step"]} for row in dense.rows[:-1]), dense.rows[-1]], dense.spec)
@@ -39,11 +43,29 @@ def test_training_is_compared_with_one_step():
         assert mark_of(BY_TRAINING, others, FIRST_SEED).mark == mark, untrained
 
 
-def test_a_dead_bottleneck_is_neither():
-    """It holds the same numbers for every image."""
+def test_a_dead_bottleneck_has_less_signal_without_an_upper_bound_and_a_dead_layer_4_is_neither():
+    """A dead tap holds the same numbers for every image, but for rounding."""
     runs, _ = one_seed(CLAIM)
-    mark = mark_of(LESS, {"dense": with_last(runs["dense"], bottleneck=0.0)}, FIRST_SEED)
-    assert (mark.mark, mark.problem) == ("neither", "a tap is the same for every image")
+    for signal in (0.0, 1e-15):
+        mark = mark_of(LESS, {"dense": with_last(runs["dense"], layer4=0.5, bottleneck=signal)}, FIRST_SEED)
+        assert (mark.mark, mark.low, mark.high) == ("in", pytest.approx(math.log2(0.5e12)), None), signal
+    for bottleneck in (0.0, 0.1):
+        mark = mark_of(LESS, {"dense": with_last(runs["dense"], layer4=0.0, bottleneck=bottleneck)}, FIRST_SEED)
+        assert (mark.mark, mark.problem) == ("neither", "layer 4 is the same for every image"), bottleneck
+
+
+def test_a_bottleneck_that_is_dead_before_training_too_bounds_nothing():
+    runs, _ = one_seed(CLAIM)
+    most = math.log2(0.4e12) - 2
+    for trained, untrained, mark, low, high in (
+        (0.0, 0.1, "in", most, None),
+        (0.1, 0.0, "out", None, -most),
+        (0.0, 0.0, "neither", None, None),
+    ):
+        signals = {"dense": trained, "untrained": untrained}
+        dead = {c: with_last(runs[c], layer4=0.4, bottleneck=signal) for c, signal in signals.items()}
+        read = mark_of(BY_TRAINING, dead, FIRST_SEED)
+        assert (read.mark, read.low, read.high) == (mark, pytest.approx(low), pytest.approx(high)), signals
 
 
 def test_swapping_moves_every_number_of_the_two_taps_and_nothing_else():

@@ -1,5 +1,7 @@
 """x and y learned together, and every way of learning them apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,9 +29,9 @@ def test_each_part_reads_its_own_axes_and_runs():
     both = {"probe.correct_x", "probe.correct_y"}
     area = {"probe.correct"} | STEP
     first, *others = CLAIM.runs(SCALE, FIRST_SEED)
-    x = {"probe.correct", "probe.single-wrong", "probe.correct_x"}
+    placed = {"probe.correct", "probe.single-wrong", "probe.correct_x", "probe.error_x"}
     reads = {
-        CROSS.name: {first: x | STEP} | dict.fromkeys(others, x),
+        CROSS.name: {first: placed | STEP} | dict.fromkeys(others, placed),
         Y_AS_X.name: {"balanced": set(), "imbalanced": both | area},
         HURT.name: {"balanced": area, "imbalanced": area},
         ALL_IMAGES.name: {"probe.correct_x"} | STEP,
@@ -73,7 +75,7 @@ def test_images_without_a_bump_say_nothing_of_x():
             "probe.single-wrong": bump * (1 - x),
             "probe.correct_x": bump * x,
         }
-        made[condition] = run(spec, curves)
+        made[condition] = run(spec, curves, {"probe.error_x": 0.2})
     assert mark_of(CROSS, made, FIRST_SEED).mark == "out"
     assert mark_of(CROSS, made, FIRST_SEED).low == 0.0
     assert mark_of(ALL_IMAGES, made, FIRST_SEED).mark == "in"
@@ -103,6 +105,20 @@ def test_a_seed_that_draws_no_bumps_is_neither():
         mark = mark_of(part, own | {last: own[last].replaced(none)}, FIRST_SEED)
         assert (mark.mark, mark.low) == ("neither", None), part.name
         assert mark.problem
+    unlearned = {"imbalanced": runs["imbalanced"].replaced({"probe.correct": level(own[last].spec, 0.4)})}
+    for part in (Y_AS_X, HURT):
+        assert part.premise.effect(runs | unlearned) < part.premise.region.low < part.premise.effect(runs)
+
+
+def test_imbalance_is_judged_where_the_data_tell_dy_from_dx():
+    """Neighbours 3 pixels apart tell it. Those 2 pixels apart do so where the dense set is seen more than once."""
+    for dy, steps, judged in ((3.0, 1_000, True), (2.0, 1_000, False), (2.0, 2_000, True)):
+        training = replace(SCALE.base.training, steps=steps)
+        profile = replace(SCALE, imbalances=((0.1, dy),), base=replace(SCALE.base, training=training))
+        runs, _ = one_seed(CLAIM, profile=profile)
+        for part in (Y_AS_X, HURT):
+            mark = mark_of(part, runs_of(CLAIM, part, runs, profile), FIRST_SEED)
+            assert mark.mark == ("in" if judged else "neither"), (part.name, dy, steps, mark)
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)

@@ -66,24 +66,41 @@ def test_planted_worlds_and_controls_have_their_verdicts():
         (0.87, 0.98, "out"),
         (0.99, 0.60, "in"),
         (0.02, 0.02, "out"),  # nothing is drawn anywhere: no hole is filled
-        (0.45, 0.45, "in"),  # the premise says that this run has not learned
+        (0.45, 0.45, "in"),
         (0.39, 0.30, "out"),
     ],
 )
 def test_inside_is_held_to_outside_and_to_a_half(inside, outside, mark):
-    specs = CLAIM.runs_of(SMALL)(SCALE, FIRST_SEED)
-    runs = right_bumps(inside, outside)(specs)
-    assert mark_of(SMALL, runs, FIRST_SEED).mark == mark
-    assert (SMALL.premise.effect(runs) > SMALL.premise.region.low) == (outside > 0.5)
+    """A control is judged so. A seed of the claim counts only where more than half is right outside."""
+    runs = {c: trained(spec, inside, outside) for c, spec in CLAIM.runs_of(SMALL)(SCALE, FIRST_SEED).items()}
+    assert mark_of(replace(SMALL, premise=None), runs, FIRST_SEED).mark == mark
+    assert mark_of(SMALL, runs, FIRST_SEED).mark == (mark if outside > 0.5 else "neither")
+
+
+def trained(spec, inside, outside, half_learned=500):
+    """A run whose shares of right bumps end at these values. At this step they are half of them."""
+    learned = ramp(spec, half_learned)
+    return run(spec, {"in_hole.correct": inside * learned, "probe.correct": outside * learned})
+
+
+def test_a_seed_counts_where_its_slowest_run_had_enough_training():
+    latest = SCALE.base.training.steps / BETWEEN.premise.region.low
+    small, large = CLAIM.runs(SCALE, FIRST_SEED).values()
+    for of_small, of_large, mark in ((0.95, 0.5, "in"), (0.5, 1.05, "neither"), (1.05, 0.5, "neither")):
+        runs = {
+            "small hole": trained(small, 1.0, 1.0, of_small * latest),
+            "large hole": trained(large, 1.0, 1.0, of_large * latest),
+        }
+        assert mark_of(BETWEEN, runs, FIRST_SEED).mark == mark, (of_small, of_large)
 
 
 def test_each_part_reads_its_own_runs():
     small, large, stripe = "small hole", "large hole", "stripe"
     crossings = RIGHTS | {"step"}
     reads = {
-        SMALL.name: {small: RIGHTS},
-        LARGE.name: {large: RIGHTS},
-        BETWEEN.name: {small: {"in_hole.correct"}, large: {"in_hole.correct"}},
+        SMALL.name: {small: crossings},
+        LARGE.name: {large: crossings},
+        BETWEEN.name: {small: crossings, large: RIGHTS},
         ERROR.name: {large: {"in_hole.error", "probe.error"}},
         LAG.name: {large: crossings},
         STRIPE.name: {stripe: RIGHTS},

@@ -33,8 +33,9 @@ def learning_at(steps):
 
 def test_each_part_reads_its_own_numbers():
     of_possible = {RIGHT, "probe.ceiling_correct"}
+    first, *others = specs_of(CLAIM, SCALE)
     reads = {
-        "performance": of_possible,
+        "performance": {first: of_possible | {"step"}} | dict.fromkeys(others, of_possible),
         "rank correlation": of_possible,
         "order": {TOLD},
         "rate": of_possible | {"step"},

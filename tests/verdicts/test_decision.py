@@ -113,13 +113,15 @@ def test_a_verdict_is_plain_json(effects, infinite):
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
 
 
-def test_a_claim_is_not_contradicted_by_evidence_of_parts_that_are_not_testable():
-    """The premise holds up to 8 seeds. At 9 the mean of the evidence against both parts is enough."""
-    seeds = [seed(v=OUT, w=OUT, p=1.0 if i < 4 else -1.0) for i in range(14)]
-    both = claim(part("v", premise=premise()), part("w", premise=premise()))
-    verdict = decide(both, first(seeds), LOOKS)
-    assert [(len(shown.seeds), shown.against >= LOOKS.needed) for shown in verdict.parts] == [(9, True)] * 2
-    assert verdict.verdict == "INCONCLUSIVE"
+def test_a_claim_with_a_part_that_is_not_testable_is_contradicted_by_no_mean_of_its_parts():
+    """Two parts of three have twice the needed evidence against them. One part alone would need three times as much."""
+    looks = Looks(3, 9, needed=177.0)
+    assert 1.5 * looks.needed <= evidence.counted(9, 0) < 3 * looks.needed
+    for p, expected in ((1.0, "CONTRADICTED"), (-1.0, "INCONCLUSIVE")):
+        parts = (part("u"), part("v"), part("w", premise=premise()))
+        verdict = decide(claim(*parts), first([seed(u=OUT, v=OUT, w=IN, p=p)] * 9), looks)
+        assert verdict.verdict == expected, p
+        assert ("not testable" in verdict.parts[-1].reason) == (p < 0)
 
 
 # --- controls -------------------------------------------------------------------------------------------------------

@@ -174,19 +174,48 @@ def test_a_seed_of_a_compared_part_is_in_where_its_correlation_lies_in_the_regio
 # --- premises -------------------------------------------------------------------------------------------------------
 def test_without_its_premise_a_part_is_not_testable():
     for effect in (IN, OUT):
-        for numbers, holds in (([1, 1, -1], True), ([1, -1, -1], False), ([1, -1], True), ([None, None, 1], False)):
-            seeds = [seed(v=effect, p=number) for number in numbers * 5]
+        for numbers, holds, decided in (
+            ([1] * 14 + [-1], True, True),
+            ([1, 1, -1] * 5, True, False),
+            ([1, -1] * 7, True, False),
+            ([1, -1, -1] * 5, False, False),
+            ([None, None, 1] * 5, False, False),
+        ):
+            seeds = [seed(v=effect, p=number) for number in numbers]
             verdict = judge(part(premise=premise()), seeds, Looks(2, 15, needed=180.0), 1)
             assert verdict.premise.holds == holds, numbers
-            assert (verdict.verdict in DECIDED) == holds, numbers
+            assert (verdict.verdict in DECIDED) == decided, numbers
             assert ("not testable at this profile: the conditions must differ" in verdict.reason) != holds
             assert verdict.settled, numbers
 
 
-def test_two_seeds_do_not_show_that_a_premise_fails():
-    few = [seed(v=IN, p=-1.0)] * 2
-    assert not judge(part(premise=premise()), few, Looks(2, 14, needed=180.0), 1).settled
-    assert judge(part(premise=premise()), [*few, few[0]], Looks(2, 14, needed=180.0), 1).settled
+SEEDS_WITH_PREMISES = st.lists(st.tuples(EFFECTS, st.sampled_from([1.0, -1.0, None])), min_size=1, max_size=14)
+
+
+@given(seeds=SEEDS_WITH_PREMISES)
+def test_a_seed_without_its_premise_counts_for_neither_side(seeds):
+    verdict = judge(part(premise=premise()), [seed(v=effect, p=number) for effect, number in seeds], LOOKS, 1)
+    as_if_undefined = judged([effect if number == 1.0 else NEITHER for effect, number in seeds])
+    assert (verdict.support, verdict.against) == (as_if_undefined.support, as_if_undefined.against)
+    assert [mark.mark for mark in verdict.seeds] == [mark.mark for mark in as_if_undefined.seeds]
+    for mark, (effect, number) in zip(verdict.seeds, seeds, strict=True):
+        assert ("the conditions must differ" in mark.problem) == (effect != NEITHER and number != 1.0)
+
+
+def test_scores_of_a_seed_without_its_premise_have_the_smallest_factor():
+    tried = compared(weights=(0.0, 1.0), premise=replace(premise(), effect=lambda runs: runs["d=0"].last("c")))
+
+    def support(*last):
+        return judge(tried, [scores(1, 2)] * 6 + [scores(*last)], LOOKS, 1).support
+
+    assert support(1, 2) > support(-2, -1) == support(math.nan, -1)
+
+
+def test_a_premise_fails_on_three_seeds_or_at_once_where_nothing_can_be_decided_any_more():
+    for seeds, last, settled in ((2, 32, False), (3, 32, True), (1, 14, False), (2, 14, True)):
+        verdict = judge(part(premise=premise()), [seed(v=IN, p=-1.0)] * seeds, Looks(2, last, needed=180.0), 1)
+        assert verdict.settled == settled, (seeds, last)
+        assert ("not testable" in verdict.reason) == settled, (seeds, last)
 
 
 def test_a_failed_run_has_no_premise():

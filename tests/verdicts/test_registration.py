@@ -20,7 +20,16 @@ from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.evidence import FAMILY_ALPHA, LATER_ALPHA
 from bumplab.verdicts.hashes import Fixed, Hashes, hashes_of, rule_hash
 from bumplab.verdicts.looks import needed_of
-from bumplab.verdicts.registration import FILE, Registration, Standing, load, register, registrations_of, standing
+from bumplab.verdicts.registration import (
+    FILE,
+    Registration,
+    Standing,
+    fixed_at,
+    load,
+    register,
+    registrations_of,
+    standing,
+)
 from bumplab.verdicts.synthetic import REFERENCE, synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +149,8 @@ def test_the_rules_hash_moves_with_its_constants_and_its_verdicts(monkeypatch):
         (looks, "LAST_LOOK", 15),
         (evidence, "counted", lambda hits, misses: 2.0**hits / 4**misses),
         (judging, "_verdict", lambda **found: "SUPPORTED"),
-        (judging, "_seen_enough", lambda *found: False),
+        (judging, "_is_given_up", lambda *found: False),
+        (judging, "_holds", lambda premise, runs: (True, 1.0)),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, other)
@@ -354,7 +364,23 @@ def test_our_ledger_holds_our_claims_rule_and_profiles_as_they_are():
     last = load(OURS)[-1]
     now = {claim.id: hashes_of(claim) for claim in suite.claims(suite.OURS)}
     assert last.rule == rule_hash(), "the rule of verdicts changed"
-    assert {claim for claim in now.keys() | last.claims.keys() if now.get(claim) != last.claims.get(claim)} == set()
+    assert now.keys() == last.claims.keys()
+    fixed = {(claim, profile) for claim, hashes in last.claims.items() for profile in hashes.runs}
+    assert fixed
+    differ = {where for where in fixed if last.fixed(*where) != fixed_at(where[1], rule_hash(), now[where[0]])}
+    assert differ == set()
+
+
+def test_profiles_are_fixed_where_they_are_named_and_stay_fixed(tmp_path):
+    path = tmp_path / "registered.toml"
+    with pytest.raises(ValueError, match="'smoke' is no profile that decides"):
+        register(path, [CLAIM], "first", profiles=["smoke"])
+    first = register(path, [CLAIM], "first", profiles=["quick"])
+    assert set(first.claims[CLAIM.id].runs) == {"quick"}
+    second = register(path, [CLAIM], "lite was tried on a GPU", profiles=["lite"])
+    assert set(second.claims[CLAIM.id].runs) == {"lite", "quick"}
+    assert registrations_of(load(path), CLAIM.id, "quick") == [1], "what has not changed pays nothing"
+    assert registrations_of(load(path), CLAIM.id, "lite") == [2]
 
 
 def git(*arguments):
