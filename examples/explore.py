@@ -21,7 +21,8 @@ from bumplab.runs import table
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.store import RunStore
 from bumplab.verdicts.curves import Curves
-from bumplab.verdicts.decision import decide, mark_of
+from bumplab.verdicts.decision import decide
+from bumplab.verdicts.judging import mark_of
 from bumplab.verdicts.looks import Looks
 from bumplab.verdicts.suite import OURS, claims
 
