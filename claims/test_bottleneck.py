@@ -26,13 +26,16 @@ def with_untrained(profile, seed):
 def less_signal(curves):
     """Doublings of the share of a tap's power that differs between images, from the bottleneck to layer 4.
 
-    It has no upper bound where the bottleneck is the same for every image.
+    It is bounded on one side alone where one of the taps is the same for every image.
     """
     layer_4, bottleneck = curves.last(f"{LAYER_4}.signal"), curves.last(f"{BOTTLENECK}.signal")
-    if layer_4 <= 0:
-        raise Undefined("layer 4 is the same for every image")
-    low = math.log2(layer_4 / max(bottleneck, LEAST_SIGNAL))
-    return low, low if bottleneck >= LEAST_SIGNAL else math.inf
+    if max(layer_4, bottleneck) < LEAST_SIGNAL:
+        raise Undefined("both taps are the same for every image")
+    ratio = math.log2(max(layer_4, LEAST_SIGNAL) / max(bottleneck, LEAST_SIGNAL))
+    return (
+        ratio if layer_4 >= LEAST_SIGNAL else -math.inf,
+        ratio if bottleneck >= LEAST_SIGNAL else math.inf,
+    )
 
 
 def by_training(runs):

@@ -135,7 +135,7 @@ CLAIM = Claim(
             why="The middle between the two learners of Fig. 1. One matrix shows half of 2 x 2 cells, so a learner "
             "that composes none there has the same number as one that memorizes. Two matrices show half of 4 x 4 "
             "cells: beta is above 1.5 unless 79 % of the others are composed. A perfect learner of 2K examples has "
-            "1.44.",
+            "1.44 at quick.",
             effect=exponent,
             premise=Premise(
                 name="the last share of right bumps in the cells that were trained",

@@ -222,8 +222,8 @@ def order_at(choice, runs):
 
 CLAIM = Claim(
     id="phases",
-    statement="Diffusion models undergo three learning phases: no structure, a disordered manifold with single bumps "
-    "at wrong places, an ordered two-dimensional manifold with the desired bumps.",
+    statement="Diffusion models undergo three learning phases: no structure, single bumps at wrong places, an ordered "
+    "two-dimensional manifold with the desired bumps.",
     source="Section 3, Fig. 3",
     prediction="Single bumps come clearly before they are at the right place. Until then a wrong place is the main "
     "failure, and the error shrinks. At the end the manifold is flat and in order. If it were false, bumps would "

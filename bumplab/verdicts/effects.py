@@ -24,8 +24,8 @@ HALF = 0.5
 ENOUGH = 1.5
 """A run has been trained long enough after this many times its own time to half of right bumps.
 
-Exploring runs at quick end with 0.96 to 1.0 of right bumps after 1.6 to 2.9 times, and with 0.89 after 1.3 times. Their
-rate has fallen to 0 by then.
+Exploring runs of spread 1 and more at increments of up to 3 end with 0.96 to 1.0 of right bumps after 1.5 to 3.3 times.
+One of spread 0.7 ends with 0.89 after 1.3 times. Their rate has fallen to 0 by then.
 """
 APART = 2 / 3
 """Neighbours that overlap less are apart. At spread 1 exploring runs learn more slowly at an increment of 3 pixels,

@@ -33,7 +33,8 @@ CONFIDENCE = 0.95
 class SeedMark:
     """One seed's effect, between ``low`` and ``high``, and where it lies.
 
-    An open bound is None, and both are None where the effect is undefined. ``problem`` then gives the reason.
+    An open bound is None, and both are None where the effect is undefined. ``problem`` then gives the reason. A seed
+    whose own premise does not hold is not ``testable``: it is no evidence for either side.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class SeedMark:
     low: float | None = None
     high: float | None = None
     problem: str = ""
+    testable: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,11 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     """
     marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, looks.first_seed)]
     support, most_support = _support(part, seeds, marks, looks.last)
+    testable = sum(mark.testable for mark in marks)
     outs = sum(mark.mark == "out" for mark in marks)
-    against = evidence.counted(outs, len(marks) - outs)
+    against = evidence.counted(outs, testable - outs)
     left = max(0, looks.last - len(marks))
-    most_against = evidence.counted(outs + left, len(marks) - outs)
+    most_against = evidence.counted(outs + left, testable - outs)
     premise = _premise(part.premise, seeds)
     # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
     decidable = most_support >= looks.needed or most_against >= looks.needed
@@ -164,7 +167,7 @@ def judge_certain(part: Part) -> PartVerdict:
 def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
     """Where one seed's effect lies. It is neither in nor out where a run failed or the effect is undefined.
 
-    Nor is it where the seed's own premise does not hold: such a seed tells nothing.
+    Nor is it where the seed's own premise does not hold.
     """
     for condition, curves in runs.items():
         if curves.failed:
@@ -176,7 +179,8 @@ def mark_of(part: Part, runs: SeedRuns, seed: int) -> SeedMark:
     if math.isnan(low) or math.isnan(high):
         return SeedMark(seed, "neither", problem="the effect is not a number")
     if part.premise is not None and not _holds(part.premise, runs)[0]:
-        return SeedMark(seed, "neither", problem=f"its premise does not hold: {part.premise.needs}")
+        problem = f"its premise does not hold: {part.premise.needs}"
+        return SeedMark(seed, "neither", _plain(low), _plain(high), problem, testable=False)
     mark = side(part.region, (low, high))
     problem = "the effect is known too coarsely" if mark == "neither" else ""
     return SeedMark(seed, mark, _plain(low), _plain(high), problem)
@@ -212,13 +216,15 @@ def _support(part: Part, seeds: Sequence[SeedRuns], marks: Sequence[SeedMark], l
     """The evidence for the part, and the most that it can have at the last look."""
     left = max(0, last - len(marks))
     hits = sum(mark.mark == "in" for mark in marks)
-    misses = len(marks) - hits
+    misses = sum(mark.testable for mark in marks) - hits
     if not isinstance(part.effect, Compared):
         return evidence.counted(hits, misses), evidence.counted(hits + left, misses)
     factors, largest = 1.0, 1.0
     for runs, mark in zip(seeds, marks, strict=True):
         planned = part.effect.weights(list(runs))
         largest = evidence.largest_factor(planned)
+        if not mark.testable:
+            continue
         if mark.low is None:
             factors *= evidence.smallest_factor(planned)
         else:
@@ -295,7 +301,7 @@ def _is_given_up(premise: PremiseVerdict, seeds: int, last: int, decidable: bool
 
 def _description(marks: Sequence[SeedMark]) -> tuple[float | None, float | None, float | None]:
     """Mean and t interval of the effects that are known exactly."""
-    known = [mark.low for mark in marks if mark.low is not None and mark.low == mark.high]
+    known = [mark.low for mark in marks if mark.testable and mark.low is not None and mark.low == mark.high]
     if not known:
         return None, None, None
     mean = float(np.mean(known))
@@ -320,7 +326,7 @@ def _reason(
         measured = f"{untestable.name} is {number} {untestable.unit}, needed {untestable.region}"
         return f"not testable at this profile: {untestable.needs}; {measured}"
     hits = sum(mark.mark == "in" for mark in marks)
-    words = f"in {hits} of {len(marks)} seeds {part.holds}"
+    words = f"in {hits} of {sum(mark.testable for mark in marks)} seeds {part.holds}"
     strongest = f"evidence {support:.3g}" if support >= against else f"evidence {against:.3g} against it"
     problems = {mark.problem for mark in marks if mark.problem}
     neither = sum(mark.mark == "neither" for mark in marks)

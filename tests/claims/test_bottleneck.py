@@ -43,15 +43,16 @@ def test_training_is_compared_with_one_step():
         assert mark_of(BY_TRAINING, others, FIRST_SEED).mark == mark, untrained
 
 
-def test_a_dead_bottleneck_has_less_signal_without_an_upper_bound_and_a_dead_layer_4_is_neither():
+def test_a_dead_tap_has_the_least_signal_and_two_dead_taps_are_neither():
     """A dead tap holds the same numbers for every image, but for rounding."""
     runs, _ = one_seed(CLAIM)
     for signal in (0.0, 1e-15):
         mark = mark_of(LESS, {"dense": with_last(runs["dense"], layer4=0.5, bottleneck=signal)}, FIRST_SEED)
         assert (mark.mark, mark.low, mark.high) == ("in", pytest.approx(math.log2(0.5e12)), None), signal
-    for bottleneck in (0.0, 0.1):
+    for bottleneck, expected in ((0.1, "out"), (0.0, "neither")):
         mark = mark_of(LESS, {"dense": with_last(runs["dense"], layer4=0.0, bottleneck=bottleneck)}, FIRST_SEED)
-        assert (mark.mark, mark.problem) == ("neither", "layer 4 is the same for every image"), bottleneck
+        assert mark.mark == expected, bottleneck
+    assert mark.problem == "both taps are the same for every image"
 
 
 def test_a_bottleneck_that_is_dead_before_training_too_bounds_nothing():
