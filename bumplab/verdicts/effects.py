@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from bumplab.config import RunSpec
 from bumplab.verdicts.claim import Change, SeedRuns, levels
 from bumplab.verdicts.curves import Bounds, Curve, Curves, Undefined
@@ -127,7 +129,8 @@ def times_its_own(run: Curves) -> Bounds:
 def least_training(runs: SeedRuns) -> Bounds:
     """`times_its_own` of the run that has the least."""
     of_runs = [times_its_own(run) for run in runs.values()]
-    return min(low for low, _ in of_runs), min(high for _, high in of_runs)
+    lows, highs = zip(*of_runs, strict=True)
+    return float(np.min(lows)), float(np.min(highs))
 
 
 def where_learned(effect: Callable[[SeedRuns], Read]) -> Callable[[SeedRuns], Read]:

@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ RECORDS = 50
 """Made-up seeds on which a claim's behaviour is hashed."""
 DIGITS = 16
 """Hexadecimal digits of a hash."""
+PATTERNS = ("+", "-", "+++++++-", "++-", "+-", "--0-", "0")
+"""Signs of the seeds on which the rule is hashed, repeated up to the last look (`_seed`)."""
 
 
 class Fixed(NamedTuple):
@@ -170,20 +173,23 @@ def _of_counts() -> Any:
 
 
 def _verdicts() -> Any:
-    """The verdict on a claim of two parts and the seeds behind it, for fixed marks of the seeds."""
+    """The verdict on a claim of two parts and the seeds behind it, for fixed marks of the seeds.
+
+    At the default looks a part whose premise fails cannot be decided any more. With twice as many it is given up.
+    """
     region = Region(low=0.0)
     counted = Part("counted", "", "", "", region, "", lambda runs: runs["d=0"].last("v"))
     scores = Compared(lambda runs: [run.last("v") for run in runs.values()], lambda conditions: range(len(conditions)))
     needs_some = Premise("", "", "", region, lambda runs: runs["d=1"].last("v"))
     compared = Part("compared", "", "", "", region, "", scores, premise=needs_some)
     claim = Claim("rule", "", "", "", lambda profile, seed: {}, (counted, compared), {})
-    of_looks = looks.Looks(needed=looks.needed_of(9))
     verdicts = []
-    for pattern in ("+", "-", "+++++++-", "++-", "+-", "--0-", "0"):
-        seeds = [_seed(pattern[seed % len(pattern)]) for seed in range(of_looks.last)]
+    for last, pattern in product((looks.LAST_LOOK, 2 * looks.LAST_LOOK), PATTERNS):
+        of_looks = looks.Looks(last=last, needed=looks.needed_of(9))
+        seeds = [_seed(pattern[seed % len(pattern)]) for seed in range(last)]
         verdict = decide(claim, lambda part, count, seeds=seeds: seeds[:count], of_looks)  # type: ignore[misc]
         parts = [[part.verdict, len(part.seeds), _plain(part.support), _plain(part.against)] for part in verdict.parts]
-        verdicts.append([pattern, verdict.verdict, parts])
+        verdicts.append([last, pattern, verdict.verdict, parts])
     return verdicts
 
 

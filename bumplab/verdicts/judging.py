@@ -34,7 +34,7 @@ class SeedMark:
     """One seed's effect, between ``low`` and ``high``, and where it lies.
 
     An open bound is None, and both are None where the effect is undefined. ``problem`` then gives the reason. A seed
-    whose own premise does not hold is not ``testable``: it is no evidence for either side.
+    whose own premise does not hold is not ``testable``. Like each that is neither, it counts against both verdicts.
     """
 
     seed: int
@@ -106,11 +106,10 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
     """
     marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, looks.first_seed)]
     support, most_support = _support(part, seeds, marks, looks.last)
-    testable = sum(mark.testable for mark in marks)
     outs = sum(mark.mark == "out" for mark in marks)
-    against = evidence.counted(outs, testable - outs)
+    against = evidence.counted(outs, len(marks) - outs)
     left = max(0, looks.last - len(marks))
-    most_against = evidence.counted(outs + left, testable - outs)
+    most_against = evidence.counted(outs + left, len(marks) - outs)
     premise = _premise(part.premise, seeds)
     # A claim may be contradicted by several parts together. So no part ends while its own evidence can be enough.
     decidable = most_support >= looks.needed or most_against >= looks.needed
@@ -216,16 +215,14 @@ def _support(part: Part, seeds: Sequence[SeedRuns], marks: Sequence[SeedMark], l
     """The evidence for the part, and the most that it can have at the last look."""
     left = max(0, last - len(marks))
     hits = sum(mark.mark == "in" for mark in marks)
-    misses = sum(mark.testable for mark in marks) - hits
+    misses = len(marks) - hits
     if not isinstance(part.effect, Compared):
         return evidence.counted(hits, misses), evidence.counted(hits + left, misses)
     factors, largest = 1.0, 1.0
     for runs, mark in zip(seeds, marks, strict=True):
         planned = part.effect.weights(list(runs))
         largest = evidence.largest_factor(planned)
-        if not mark.testable:
-            continue
-        if mark.low is None:
+        if mark.low is None or not mark.testable:
             factors *= evidence.smallest_factor(planned)
         else:
             factors *= evidence.compared(part.effect.scores_of(runs), part.effect.weights_of(runs))
@@ -326,7 +323,7 @@ def _reason(
         measured = f"{untestable.name} is {number} {untestable.unit}, needed {untestable.region}"
         return f"not testable at this profile: {untestable.needs}; {measured}"
     hits = sum(mark.mark == "in" for mark in marks)
-    words = f"in {hits} of {sum(mark.testable for mark in marks)} seeds {part.holds}"
+    words = f"in {hits} of {len(marks)} seeds {part.holds}"
     strongest = f"evidence {support:.3g}" if support >= against else f"evidence {against:.3g} against it"
     problems = {mark.problem for mark in marks if mark.problem}
     neither = sum(mark.mark == "neither" for mark in marks)

@@ -100,7 +100,7 @@ def test_each_part_reads_its_own_runs():
     reads = {
         SMALL.name: {small: crossings},
         LARGE.name: {large: crossings},
-        BETWEEN.name: {small: crossings, large: RIGHTS},
+        BETWEEN.name: {small: crossings, large: crossings},
         ERROR.name: {large: {"in_hole.error", "probe.error"}},
         LAG.name: {large: crossings},
         STRIPE.name: {stripe: RIGHTS},
