@@ -45,6 +45,7 @@ class SeedEntry(Struct, frozen=True):
         Number, Meta(description="Upper bound of the effect; equal to `low` where it is known exactly.")
     ] = None
     problem: Annotated[str, Meta(description="Why the effect is neither in nor out; else empty.")] = ""
+    testable: Annotated[bool, Meta(description="Whether the seed's own premise holds, where the part has one.")] = True
 
 
 class PremiseEntry(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ Method = Literal["counted", "compared", "certain"]
 PREMISE_SEEDS = 3
 """Fewest seeds on which a premise is found not to hold: none of 3, or fewer than half of twice as many or more.
 
-A premise that holds for 80 % of seeds is given up after 3 seeds in 1 % of sessions. With fewer, the last look decides.
+With fewer, the last look decides. Where no further seeds could decide the part, it is given up at once: for a premise
+that holds for 80 % of seeds after 3 seeds in 10 % of sessions, and for one of 95 % in 1 %.
 """
 CONFIDENCE = 0.95
 """Of the t interval that describes a part's effects. It decides nothing."""
