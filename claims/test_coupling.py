@@ -4,7 +4,7 @@ import numpy as np
 
 from bumplab.verdicts.claim import Claim, Compared, Control, Design, Part, Premise, Region, levels
 from bumplab.verdicts.curves import Undefined
-from bumplab.verdicts.effects import HALF, RIGHT, apart, area_of, delayed, one_bump, require_learned, under_every_name
+from bumplab.verdicts.effects import HALF, RIGHT, apart, area_of, one_bump, require_learned, under_every_name
 from bumplab.verdicts.worlds import rise, run
 
 EXPLORED_CANVAS = 16
@@ -114,7 +114,7 @@ def first_for_all(runs):
 def y_held_back(runs):
     """y is learned four times as slowly as x in the imbalanced run."""
     imbalanced = runs["imbalanced"]
-    late = delayed(imbalanced, 4.0)
+    late = imbalanced.delayed(4.0)
     return runs | {"imbalanced": imbalanced.replaced({"probe.correct_y": late["probe.correct_y"]})}
 
 
@@ -131,7 +131,7 @@ def coupled(runs):
     for condition, curves in together.items():
         data = curves.spec.data
         pace = "fastest" if data.dy == fastest else "balanced" if data.dy == data.dx else "other"
-        made[condition] = delayed(curves, PACE[pace])
+        made[condition] = curves.delayed(PACE[pace])
     return made
 
 

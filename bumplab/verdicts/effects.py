@@ -186,11 +186,6 @@ def paced(pick: Callable[[Sequence[float]], float], slope: float) -> Change:
     return change
 
 
-def delayed(run: Curves, factor: float) -> Curves:
-    """`Curves.delayed`, as a function."""
-    return run.delayed(factor)
-
-
 def _condition_at(runs: SeedRuns, pick: Callable[[Sequence[float]], float]) -> str:
     of_conditions = levels(list(runs))
     return list(runs)[of_conditions.index(pick(of_conditions))]

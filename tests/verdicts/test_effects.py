@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from bumplab.verdicts.curves import Curves, Undefined
 from bumplab.verdicts.effects import (
     area_of,
-    delayed,
     last_of,
     log2_ratio,
     one_for_all,
@@ -83,7 +82,7 @@ def test_order_that_was_there_before_training_is_not_learned():
 
 @given(factor=st.floats(1, 3))
 def test_a_delayed_run_comes_as_much_later_and_ends_at_the_same_step(factor):
-    after = delayed(learning(300), factor)
+    after = learning(300).delayed(factor)
     assert list(after.steps) == list(STEPS)
     assert half_at(after) == pytest.approx(300 * factor, abs=10)
 
