@@ -8,7 +8,7 @@ from bumplab.verdicts.effects import HALF, RIGHT, apart, area_of, one_bump, requ
 from bumplab.verdicts.worlds import rise, run
 
 EXPLORED_CANVAS = 16
-"""Side in pixels of the canvas of the exploring seeds that showed at which dy x is learned fastest."""
+"""Side in pixels of the canvas of the exploring seeds. On another one nobody has looked at which dy is the fastest."""
 FASTEST = 2.0
 """dy in pixels at which x seemed to be learned fastest. Exploring seeds 0 to 3 do not settle it (`Design`)."""
 DRAWN = 0.25

@@ -153,7 +153,7 @@ WHY = (
 UNIT = "share of right bumps, inside minus outside"
 EXPLORED = (
     "exploring seeds 0 to 3 at quick: in the large hole -.09, -.02, 0, and -.31 after 1.48 times the own time to half, "
-    "which the premise leaves out; in the small one 0 and 0 at seeds 0 and 1"
+    "where the premise fails; in the small one 0 and 0 at seeds 0 and 1"
 )
 DESIGN, DESIGN_OF_LARGE = Design(0.0, 0.03, EXPLORED), Design(-0.04, 0.04, EXPLORED)
 

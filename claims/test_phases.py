@@ -144,7 +144,7 @@ def right_at_once(runs):
     return {condition: run.replaced({RIGHT: one_bump(run), WRONG: 0 * run.steps})}
 
 
-def without_a_phase(runs):
+def error_stays(runs):
     """The same runs, in which the error stays as at the end."""
     ((condition, run),) = runs.items()
     return {condition: run.replaced({ERROR: 0 * run.steps + run.last(ERROR)})}
@@ -335,9 +335,9 @@ CLAIM = Claim(
             parts=("order at another increment", "order at another spread"),
         ),
         Control(
-            "no phase between",
+            "error stays",
             "The dense run with the error of its end at all steps.",
-            change=without_a_phase,
+            change=error_stays,
             parts=("error falls",),
         ),
         Control(

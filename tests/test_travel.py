@@ -11,7 +11,7 @@ from bumplab.config import SubjectSpec
 from bumplab.runs.archive import Archive
 from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts import suite
-from tests.runs.archives import KEY, OTHER, SPEC, export, publish, read_all, rewrite
+from tests.runs.archives import KEY, OTHER, SPEC, export, publish, read_all, rewrite, store_of_two
 
 SMOKE = profiles.get("smoke")
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -24,10 +24,7 @@ def no_sync(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path):
-    store = RunStore(tmp_path / "store")
-    for spec in (SPEC, OTHER):
-        publish(store, spec, with_draws=True)
-    return store
+    return store_of_two(tmp_path / "store")
 
 
 def run(*words):

@@ -133,9 +133,10 @@ class Settings:
         """The seeds on which the claim is judged, also under its controls and variations, and the evidence it needs."""
         if claim.certain:
             return self.looks
-        first = FIRST_SEED if self.from_seed is None else self.from_seed
-        registered = self.registration_of(claim)
-        first = self._standing(claim).first_seed if registered else first
+        if self.registration_of(claim):
+            first = self._standing(claim).first_seed
+        else:
+            first = FIRST_SEED if self.from_seed is None else self.from_seed
         return replace(self.looks, first_seed=first, needed=self.needed(claim))
 
     def needed(self, claim: Claim) -> float:

@@ -57,7 +57,7 @@ RANGES = {
 }
 """By the last part of a curve's name. All others rise between 0 and 1. So most made-up runs learn, each in its way.
 
-In half of the made-up seeds all runs of an x and many y place x within a pixel, as the coupling claim needs.
+In half of the made-up seeds every run of the coupling claim places x within a pixel, as its premise asks.
 """
 
 

@@ -16,6 +16,7 @@ from bumplab.runs import draws, pack
 from bumplab.runs.archive import Archive
 from bumplab.runs.copies import import_runs
 from bumplab.runs.record import RunRecord, run_key
+from bumplab.runs.store import RunStore
 from tests.rows import arrays_of, row_of
 
 SPEC = profiles.get("smoke").run(0)
@@ -39,6 +40,14 @@ def publish(store, spec=SPEC, with_draws=False, number=0.5, **changes):
         drawn = Sample(np.full((sum(sample_counts(spec, step).values()), 16, 16), seed_of(spec), np.uint8))
         checksums[step] = draws.save(store.root, run_key(spec), step, drawn)
     store.publish(record_of(spec, number, draws=checksums, **changes), WEIGHTS)
+
+
+def store_of_two(folder):
+    """A store of two finished runs with draws and weights."""
+    store = RunStore(folder)
+    for spec in (SPEC, OTHER):
+        publish(store, spec, with_draws=True)
+    return store
 
 
 def seed_of(spec):

@@ -37,6 +37,7 @@ from tests.runs.archives import (
     record_of,
     rewrite,
     special,
+    store_of_two,
 )
 
 NUMBERS = st.one_of(st.just(float("nan")), st.floats(-LARGEST_IN_ROWS, 1.0, exclude_min=True))
@@ -52,11 +53,7 @@ def no_sync():
 
 @pytest.fixture
 def store(tmp_path):
-    """A store of two finished runs with draws and weights."""
-    store = RunStore(tmp_path / "store")
-    for spec in (SPEC, OTHER):
-        publish(store, spec, with_draws=True)
-    return store
+    return store_of_two(tmp_path / "store")
 
 
 @pytest.fixture(scope="module")
