@@ -16,8 +16,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bumplab import profiles
 from bumplab.config import RunSpec
@@ -97,9 +96,7 @@ def tell(name: str, pairs: list[tuple[RunRecord, RunRecord]], show: Callable[[li
     ratios = [0.0 if verdict.worst is None else verdict.worst.ratio for verdict in verdicts]
     losses = show([early_loss(one, other) for one, other in pairs])
     equal = sum(verdict.outcome == "equal" for verdict in verdicts)
-    print(
-        f"{name:<24} {len(pairs):>4} {passed:>6} {equal:>6} {losses:>12.1e} {show(ratios):>12.2g}", flush=True
-    )
+    print(f"{name:<24} {len(pairs):>4} {passed:>6} {equal:>6} {losses:>12.1e} {show(ratios):>12.2g}", flush=True)
 
 
 def main() -> None:

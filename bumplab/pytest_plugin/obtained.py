@@ -11,12 +11,17 @@ from bumplab.runs.board import Board
 from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
-from bumplab.runs.store import run_key
+from bumplab.runs.store import RunRecord, run_key
 from bumplab.verdicts.claim import Part, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import RunsMissing
 
 STOPPED = "stopped by --minutes"
+NOT_PUBLISHED = "as more runs are not published"
+
+
+class NotPublished(Exception):
+    """The archive of ``--published`` lacks runs."""
 
 
 class MixedArithmetic(ValueError):
@@ -43,13 +48,25 @@ class Obtained:
     def add(self, runs: Iterable[RunSpec]) -> None:
         """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does.
 
-        Raises `OutOfTime` where the deadline leaves too little time.
+        Raises `OutOfTime` where the deadline leaves too little time, and `NotPublished` with ``--published``.
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
+        if settings.published is not None:
+            self._keep([self._published(run) for run in missing])
+            return
         records = obtain(
             missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
             deadline=self.deadline,
         )  # fmt: skip
+        self._keep(records)
+
+    def _published(self, run: RunSpec) -> RunRecord:
+        record = self.settings.store.load(run)
+        if record is None:
+            raise NotPublished(run.label())
+        return record
+
+    def _keep(self, records: Iterable[RunRecord]) -> None:
         for record in records:
             self.curves[record.spec] = Curves.of(record)
             self.seconds[record.spec] = sum(record.seconds.values())
@@ -79,7 +96,7 @@ class RunsOfForm:
     def __call__(self, part: Part, seeds: int) -> list[SeedRuns]:
         """The runs of a part for a number of seeds. Raises `MixedArithmetic` where the form's runs differ in it.
 
-        Raises `RunsMissing` where the deadline leaves too little time for one of them.
+        Raises `RunsMissing` where the deadline leaves too little time for one of them, or one is not published.
         """
         obtained, runs_of = self.obtained, self.form.claim.runs_of(part)
         self._note(part, seeds)
@@ -90,6 +107,8 @@ class RunsOfForm:
             obtained.add(asked)
         except OutOfTime as error:
             raise RunsMissing(STOPPED) from error
+        except NotPublished as error:
+            raise RunsMissing(NOT_PUBLISHED) from error
         self.used.update(asked)
         self.behind.update(asked)
         self._require_one_arithmetic()

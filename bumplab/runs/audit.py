@@ -1,4 +1,4 @@
-"""An audit of published runs: some are drawn at random, trained again here, and compared. This module holds the rule."""
+"""An audit of published runs: some are drawn at random, trained again here, and compared by the rule in `compare`."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _not_comparable(published: RunRecord, retrained: RunRecord) -> str:
         return f"published {_end(published)}, retrained {_end(retrained)}"
     early = [row for row in retrained.rows if 0 < row["step"] <= EARLY_STEPS]
     if not early and not is_same_environment(published, retrained):
-        return f"it has no checkpoint up to step {EARLY_STEPS}, which another environment needs: audit it in the same one"
+        return f"no checkpoint up to step {EARLY_STEPS}, which another environment needs: audit it in the same one"
     return ""
 
 
