@@ -167,6 +167,8 @@ class Experiment:
                 tried.append(self._control(claim, control))
             except RunsMissing as error:
                 missing = error
+                if self.obtained.trains:
+                    break  # the time is over
         return with_controls(verdict, tried) if missing is None else without_controls(verdict, tried, missing)
 
     def _control(self, claim: Claim, control: Control) -> ControlVerdict:

@@ -41,6 +41,11 @@ class Obtained:
         self.arithmetics: dict[RunSpec, str] = {}
 
     @property
+    def trains(self) -> bool:
+        """Whether runs that are missing are trained. Otherwise no other worker need know what is missing."""
+        return self.settings.published is None
+
+    @property
     def trainer(self) -> Trainer:
         """`train`, which first looks for the run in the stores and archives of ``--also-runs``."""
         return copy_or_train(self.settings.also_runs, self.train)
@@ -51,7 +56,7 @@ class Obtained:
         Raises `OutOfTime` where the deadline leaves too little time, and `NotPublished` with ``--published``.
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
-        if settings.published is not None:
+        if not self.trains:
             self._keep([self._published(run) for run in missing])
             return
         records = obtain(
@@ -99,7 +104,8 @@ class RunsOfForm:
         Raises `RunsMissing` where the deadline leaves too little time for one of them, or one is not published.
         """
         obtained, runs_of = self.obtained, self.form.claim.runs_of(part)
-        self._note(part, seeds)
+        if obtained.trains:
+            self._note(part, seeds)
         first = obtained.settings.looks_of(self.form.claim).first_seed
         specs = [runs_of(obtained.settings.profile, seed) for seed in range(first, first + seeds)]
         asked = dict.fromkeys(run for runs in specs for run in runs.values())
@@ -119,7 +125,8 @@ class RunsOfForm:
 
     def __exit__(self, *_: object) -> None:
         """No part of the form needs a further run, also where it ended by an error."""
-        self.obtained.board.settle(self.form.questions())
+        if self.obtained.trains:
+            self.obtained.board.settle(self.form.questions())
 
     def _note(self, part: Part, seeds: int) -> None:
         """Tells the other workers what the part may need, and that the part before it is settled."""

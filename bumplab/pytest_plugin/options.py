@@ -64,7 +64,7 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option(
         "--also-runs", "look here before training; repeatable", action="append", default=[], metavar="DIR_OR_ARCHIVE"
     )
-    option("--published", f"judge from the archive in {PUBLISHED}; train nothing", action="store_true")
+    option("--published", f"judge from {PUBLISHED}/PROFILE.zip alone", action="store_true")
     option("--audit", "with --published: train N of its runs again", metavar="N")
     option("--audit-seed", "draw these by this seed (a random one)", metavar="N")
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")

@@ -25,7 +25,7 @@ class AuditedRun(Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """Such as ``d=1 seed 1003: alike, in another environment: probe.correct at step 600 is ...``."""
+        """Such as ``d=1 seed 1003: alike, compared by tolerances, in another environment: ...``."""
         text = f"{self.label} ({self.key}): {self.outcome}, {self.how}"
         if not self.number:
             return text

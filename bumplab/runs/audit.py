@@ -50,7 +50,7 @@ class Comparison:
 
     outcome: Outcome
     how: str
-    """What was asked for, in words."""
+    """How they were compared, in words."""
     worst: Difference | None = None
     problem: str = ""
     """Why the two cannot be compared number by number, or empty."""
@@ -69,13 +69,13 @@ def compare(published: RunRecord, retrained: RunRecord) -> Comparison:
     RATES
     """
     if problem := _not_comparable(published, retrained):
-        return Comparison("different", "of one form", problem=problem)
+        return Comparison("different", "not compared", problem=problem)
     differences = list(_differences(published, retrained))
     worst = max(differences, key=lambda difference: difference.ratio, default=None)
     if is_same_environment(published, retrained):
-        how = "bit for bit, in the same environment"
+        how = "compared bit for bit, in the same environment"
         return Comparison("equal" if worst is None else "different", how, worst)
-    how = "alike, in another environment"
+    how = "compared by tolerances, in another environment"
     if worst is None:
         return Comparison("equal", how)
     return Comparison("alike" if worst.ratio <= 1 else "different", how, worst)
