@@ -59,7 +59,7 @@ def settings_of(config: pytest.Config) -> Settings:
         accepted = _accepted(expected_file, value(config, "expected"), known_ids)
     ledger = _ledger(project)
     runs_dir, named_report, figures = (_path_of(config, name) for name in ("--runs-dir", "--report", "--figures"))
-    archive = published_of(config, project, profile)
+    archive = published_of(config, project, profile, open_registration=len(ledger))
     audit = audit_of(config, archive)
     short_name = "" if subject.users is None else f"{subject.users.spec.short_name}-"
     report = named_report or project / f"reports/claims-{short_name}{profile.name}{'-published' * bool(archive)}.html"

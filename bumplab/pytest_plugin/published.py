@@ -50,7 +50,7 @@ class Audit:
     seed: int
 
 
-def published_of(config: pytest.Config, project: Path, profile: Profile) -> Published | None:
+def published_of(config: pytest.Config, project: Path, profile: Profile, open_registration: int) -> Published | None:
     """The archive of the profile's published runs; None without ``--published``. Raises `pytest.UsageError`."""
     if not value(config, "published"):
         return None
@@ -63,7 +63,7 @@ def published_of(config: pytest.Config, project: Path, profile: Profile) -> Publ
         command = f"python -m bumplab runs export {PUBLISHED / path.name} --profile {profile.name} --no-draws"
         raise usage_error(
             f"--published: no runs are published for the profile {profile.name}: {path} is missing: "
-            f"`{command} --registration K` makes it from a store"
+            f"`{command} --registration {open_registration}` makes it from a store"
         )
     try:
         with warnings_as_usual():
