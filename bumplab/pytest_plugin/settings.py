@@ -194,8 +194,10 @@ class Settings:
 
     def problem_of_published(self, claims: Collection[Claim]) -> str:
         """Why none of these claims is judged on the runs of the published archive, in one line; else empty."""
+        if self.published is None:
+            return ""
         judged_on = {self.registration_of(claim) for claim in claims if not claim.certain}
-        if self.published is None or not judged_on or self.published.registration in judged_on:
+        if not judged_on or self.published.registration in judged_on:
             return ""
         numbers = " and ".join(map(str, sorted(judged_on)))
         return (

@@ -126,7 +126,9 @@ def test_what_is_wrong_is_one_line(suite, trained, tmp_path):
 
     for options in (["--published"], ["--published", "--audit", "3"]):
         assert "--published: no runs are published for the profile quick" in error_of(*options)
-        assert "runs export claims/published/quick.zip --profile quick --no-draws --registration 1`" in error_of(*options)
+        assert "runs export claims/published/quick.zip --profile quick --no-draws --registration 1`" in error_of(
+            *options
+        )
     runs = len(specs_in(trained))
     path = publish(suite, trained)
     for options, words in (
