@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error(f"--seeds {options.seeds}: must be 2 or more, so that seeds can be compared")
     if options.train:
         _train(Path(options.train[0]), options.train[1:])
         return

@@ -76,7 +76,7 @@ def compare(published: RunRecord, retrained: RunRecord) -> Comparison:
     the same run, other processor  40 of 40      2.1e-04  36 of 36      4.2e-05
     learning rate x 1.02           0 of 4        6.4e-03  0 of 12       4.1e-03
     learning rate x 1.1            0 of 2        3.3e-02  0 of 12       2.0e-02
-    labels shuffled                0 of 2        8.6e-03  0 of 12       5.6e-03
+    labels shuffled                0 of 6        8.6e-03  0 of 12       5.6e-03
     another seed                   0 of 133      6.3e-02  0 of 12       2.2e-01
     =============================  ============  =======  ============  =======
 
