@@ -1,5 +1,5 @@
 # make claims   trains the runs that are missing, judges the claims and writes reports/claims-<profile>.html
-# make verdicts judges the claims from the published runs in seconds and writes reports/claims-<profile>-published.html
+# make verdicts judges the claims from the published runs, trains nothing, and writes reports/claims-<profile>-published.html
 # make test     runs the tests
 # make lint     checks style, types and workflows
 # Each target installs first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"

@@ -62,10 +62,9 @@ def train(specs: list[RunSpec], store: Path, name: str) -> list[RunRecord]:
     """The runs as the named processor trains them, in a process of its own."""
     runs = RunStore(store / name, 0)
     if missing := [spec for spec in specs if not runs.has(spec)]:
-        cache = store / f"numba-{name}"
-        variables = os.environ | PROCESSORS[name] | ({"NUMBA_CACHE_DIR": str(cache)} if name == "haswell" else {})
-        if PROCESSORS[name].get("NUMBA_CPU_NAME"):
-            variables["NUMBA_CACHE_DIR"] = str(cache)
+        variables = os.environ | PROCESSORS[name]
+        if "NUMBA_CPU_NAME" in PROCESSORS[name]:  # its code is not that of this processor
+            variables["NUMBA_CACHE_DIR"] = str(store / f"numba-{name}")
         words = [sys.executable, __file__, "--train", str(runs.root), *(spec.to_json() for spec in missing)]
         subprocess.run(words, env=variables, check=True)
     return [record for spec in specs if (record := runs.read(spec)) is not None]

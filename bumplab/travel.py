@@ -141,8 +141,7 @@ def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Colle
     forms = [form for claim in claims for form in (claim, *map(claim.under, claim.controls))]
     with_subjects = [_with_subject(profile, subject) for profile in scales for subject in (SubjectSpec(), *subjects)]
     for profile, form, seed in product(with_subjects, forms, seeds):
-        for part in form.parts:
-            asked.update(form.runs_of(part)(profile, seed).values())
+        asked |= form.all_runs(profile, seed)
     return asked
 
 

@@ -103,7 +103,7 @@ class Experiment:
         settings, looks = self.settings, self.settings.looks_of(claim)
         exploratory = bool(settings.exploring(claim))
         if item.kind == "control":
-            control = next(control for control in claim.controls if control.name == item.name)
+            control = claim.control(item.name)
             tried = self._control(claim, control)
             missing = NOT_PUBLISHED if settings.published is not None else STOPPED
             problem = missing if tried.stopped else settings.problem_of_control(claim, control)

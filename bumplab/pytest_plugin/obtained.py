@@ -20,10 +20,6 @@ STOPPED = "stopped by --minutes"
 NOT_PUBLISHED = "as more runs are not published"
 
 
-class NotPublished(Exception):
-    """The archive of ``--published`` lacks runs."""
-
-
 class MixedArithmetic(ValueError):
     """Runs of one claim were computed in different arithmetics, so they differ by more than their seeds."""
 
@@ -53,7 +49,7 @@ class Obtained:
     def add(self, runs: Iterable[RunSpec]) -> None:
         """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does.
 
-        Raises `OutOfTime` where the deadline leaves too little time, and `NotPublished` with ``--published``.
+        Raises `OutOfTime` where the deadline leaves too little time, and `RunsMissing` where one is not published.
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
         if not self.trains:
@@ -68,7 +64,7 @@ class Obtained:
     def _published(self, run: RunSpec) -> RunRecord:
         record = self.settings.store.load(run)
         if record is None:
-            raise NotPublished(run.label())
+            raise RunsMissing(NOT_PUBLISHED)
         return record
 
     def _keep(self, records: Iterable[RunRecord]) -> None:
@@ -113,8 +109,6 @@ class RunsOfForm:
             obtained.add(asked)
         except OutOfTime as error:
             raise RunsMissing(STOPPED) from error
-        except NotPublished as error:
-            raise RunsMissing(NOT_PUBLISHED) from error
         self.used.update(asked)
         self.behind.update(asked)
         self._require_one_arithmetic()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import secrets
-import time
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from bumplab.config import RunSpec
 from bumplab.profiles import REPLICATES, Profile
 from bumplab.pytest_plugin.options import PUBLISHED, usage_error, value
 from bumplab.report.published import AuditedRun, AuditEntry, PublishedEntry
 from bumplab.runs import audit
 from bumplab.runs.archive import NotAnArchive
-from bumplab.runs.planner import POLL, Trainer, train_if_free
+from bumplab.runs.planner import obtain
 from bumplab.runs.published import Published
 from bumplab.runs.record import RunRecord
 from bumplab.runs.sealed import Damaged
@@ -27,6 +25,9 @@ from bumplab.runs.store import RunStore
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import registration
 from bumplab.verdicts.claim import Claim
+
+if TYPE_CHECKING:  # it imports the settings, which import this
+    from bumplab.pytest_plugin.obtained import Obtained
 
 AUDIT_SEED = "bumplab-audit-seed"
 """The key under which xdist's controller sends its workers the seed that it drew."""
@@ -97,28 +98,13 @@ def audit_of(config: pytest.Config, published: Published | None) -> Audit | None
 def holds_controls(published: Published, claims: Collection[Claim], profile: Profile) -> bool:
     """Whether the archive holds a run that only a control of these claims asks for."""
     stored = set(published.specs.values())
+    in_worlds = [claim.under(control) for claim in claims for control in claim.controls]
     for seed in sorted({spec.seed % REPLICATES for spec in stored}):
-        own: set[RunSpec] = set()
-        of_controls: set[RunSpec] = set()
-        for claim in claims:
-            own |= _runs(claim, profile, seed)
-            for control in claim.controls:
-                of_controls |= _runs(claim.under(control), profile, seed)
+        own = {run for claim in claims for run in claim.all_runs(profile, seed)}
+        of_controls = {run for form in in_worlds for run in form.all_runs(profile, seed)}
         if stored & (of_controls - own):
             return True
     return False
-
-
-def _runs(claim: Claim, profile: Profile, seed: int) -> set[RunSpec]:
-    return {run for part in claim.parts for run in claim.runs_of(part)(profile, seed).values()}
-
-
-def retrained(spec: RunSpec, store: RunStore, train: Trainer, device: str) -> RunRecord:
-    """The run as it is trained here, at once or by an earlier audit. Waits where another process trains it."""
-    while (record := store.load(spec)) is None:
-        if not train_if_free(spec, store, device, train):
-            time.sleep(POLL)
-    return record
 
 
 def audited(published: RunRecord, here: RunRecord) -> AuditedRun:
@@ -164,12 +150,10 @@ class PublishedSession:
 
     NAME = "bumplab-published"
 
-    def __init__(
-        self, *, project: Path, published: Published, drawn: Audit | None, root: Path, device: str, train: Trainer
-    ):
-        self.project, self.published, self.drawn = project, published, drawn
-        self.device, self.train = device, train
-        self.store = RunStore(root, draws_bytes=0)
+    def __init__(self, published: Published, obtained: Obtained):
+        self.published, self.obtained = published, obtained
+        self.drawn = obtained.settings.audit
+        self.store = RunStore(obtained.settings.store.root, draws_bytes=0)
         """Where audited runs are trained and kept."""
         self.audited: list[AuditedRun] = []
 
@@ -183,9 +167,10 @@ class PublishedSession:
             chance = audit.chance_missed(runs, len(self.audited))
             keys = self.drawn.keys
             drawn = AuditEntry(seed=self.drawn.seed, drawn=len(keys), runs=self.audited, missed=chance)
-        inside = published.path.is_relative_to(self.project)
+        project = self.obtained.settings.project
+        inside = published.path.is_relative_to(project)
         return PublishedEntry(
-            archive=str(published.path.relative_to(self.project) if inside else published.path),
+            archive=str(published.path.relative_to(project) if inside else published.path),
             sha256=published.sha256,
             registration=published.registration,
             command=manifest.command,
@@ -201,7 +186,11 @@ class PublishedSession:
             record = self.published.archive.read(key).record
         except Damaged as error:
             raise ValueError(f"{spec.label()} ({key}): {error}, in {self.published.path}") from error
-        return audited(record, retrained(spec, self.store, self.train, self.device))
+        obtained = self.obtained
+        (here,) = obtain(
+            [spec], board=obtained.board, store=self.store, device=obtained.settings.device, train=obtained.train
+        )
+        return audited(record, here)
 
     def pytest_report_header(self) -> list[str]:
         """The seed comes first: a killed audit goes on with it."""

@@ -32,7 +32,6 @@ from bumplab.runs.deadline import Deadline
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import train_here
 from bumplab.runs.stopping import StopsOfSession
-from bumplab.runs.store import RunStore
 from bumplab.subjects.registry import described
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import suite
@@ -76,7 +75,7 @@ class ClaimsSession:
         stops = StopsOfSession(self.board, self.deadline)
         train = partial(train_here, users=settings.subject.users, stops=stops)
         self.obtained = Obtained(settings, self.board, self.deadline, train)
-        self.published = self._published()
+        self.published = PublishedSession(settings.published, self.obtained) if settings.published else None
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[tuple[Claim, list[Item]]] = []
         """Each claim of this process with its selected items."""
@@ -100,20 +99,6 @@ class ClaimsSession:
         node.workerinput[ENDS] = self.deadline.ends
         if self.settings.audit is not None:
             node.workerinput[AUDIT_SEED] = self.settings.audit.seed
-
-    def _published(self) -> PublishedSession | None:
-        """What is judged from a published archive; None without ``--published``."""
-        settings = self.settings
-        if settings.published is None:
-            return None
-
-        def train(spec: RunSpec, store: RunStore, device: str) -> None:
-            self.obtained.train(spec, store, device)
-
-        return PublishedSession(
-            project=settings.project, published=settings.published, drawn=settings.audit,
-            root=settings.store.root, device=settings.device, train=train,
-        )  # fmt: skip
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         here, controllers = self.settings.profile.base.subject, self.controllers_subject
