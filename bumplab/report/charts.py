@@ -82,14 +82,17 @@ def of_page(
     paper_figures: Mapping[str, PaperFigure],
     shown_steps: ShownSteps,
     of_phases: RunRecord | None,
+    with_controls: bool = True,
 ) -> Charts:
     """Every figure of a report, each drawn once.
 
     ``paper_figures`` has the paper's figures by the id of their claim. ``of_phases`` is the run that shows the phases.
+    Without controls there are no figures of their runs, and still their effects.
     """
     by_claim = {}
     for claim in report.claims:
-        by_claim[claim.claim] = list(of_claim(claim, records, paper_figures.get(claim.claim), shown_steps))
+        paper_figure = paper_figures.get(claim.claim)
+        by_claim[claim.claim] = list(of_claim(claim, records, paper_figure, shown_steps, with_controls))
     beside = {claim.claim: _beside(claim.claim, part) for claim in report.claims if (part := wording.deciding(claim))}
     if of_phases is None:
         return Charts(beside, by_claim, [], None)
@@ -121,7 +124,11 @@ def _drawn(
 
 
 def of_claim(
-    claim: ClaimEntry, records: Records, paper_figure: PaperFigure | None, shown_steps: ShownSteps
+    claim: ClaimEntry,
+    records: Records,
+    paper_figure: PaperFigure | None,
+    shown_steps: ShownSteps,
+    with_controls: bool = True,
 ) -> Iterator[Chart]:
     """The figures in the details of a claim.
 
@@ -130,7 +137,7 @@ def of_claim(
     """
     claims_keys = {run.key for runs in claim.conditions.values() for run in runs}
     shown: list[tuple[ControlEntry | None, References]] = [(None, claim.conditions)]
-    for control in claim.controls:
+    for control in claim.controls if with_controls else ():
         # the first seed tells: a control on the claim's runs may still have gone on to later seeds than the claim
         first_keys = {run.key for runs in control.conditions.values() for run in runs[:1]}
         if not first_keys <= claims_keys:

@@ -70,11 +70,6 @@ def _panel(axis: Axes, own: PartEntry, others: Sequence[PartEntry]) -> tuple[flo
     return span
 
 
-def _mark(axis: Axes, x: float, y: float, mark: str) -> None:
-    colour, marker, filling = MARKS[mark]
-    axis.plot(x, y, marker, color=colour, mfc=filling, ms=5, mew=0.9, clip_on=False)
-
-
 def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
     """Names the rows of the axis, from top to bottom."""
     axis.set_ylim(len(labels) - 0.5, -0.5)
@@ -89,6 +84,7 @@ def _row_label(control: ControlEntry) -> str:
 
 def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> None:
     """The seeds of one row, each at its effect. A bound beyond ``span`` is an arrow at its end."""
+    places: dict[tuple[str, str], list[tuple[float, float]]] = {}  # one call for all marks of a kind: a smaller SVG
     for seed, offset in zip(part.seeds, np.linspace(-0.35, 0.25, len(part.seeds)), strict=True):
         if seed.low is None and seed.high is None:
             continue
@@ -97,10 +93,12 @@ def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> No
         if not exact:
             axis.plot(np.clip(bounds, *span), [y + offset] * 2, "-", color="#444444", lw=0.8, alpha=0.7)
         for value, arrow in zip(bounds[:1] if exact else bounds, ("<", ">"), strict=False):
-            if span[0] <= value <= span[1]:
-                _mark(axis, value, y + offset, seed.mark)
-            else:
-                axis.plot(np.clip(value, *span), y + offset, arrow, color=MARKS[seed.mark][0], ms=4, clip_on=False)
+            beyond = "" if span[0] <= value <= span[1] else arrow
+            places.setdefault((seed.mark, beyond), []).append((np.clip(value, *span), y + offset))
+    for (mark, beyond), points in places.items():
+        colour, marker, filling = MARKS[mark]
+        look = {"marker": beyond, "mfc": colour, "ms": 4} if beyond else {"marker": marker, "mfc": filling, "ms": 5}
+        axis.plot(*zip(*points, strict=True), ls="", color=colour, mew=0.9, clip_on=False, **look)
     if not any(seed.low is not None or seed.high is not None for seed in part.seeds):
         problems = "; ".join(dict.fromkeys(seed.problem for seed in part.seeds if seed.problem))
         _note(axis, y, textwrap.shorten(f"no seed has an effect: {problems}", 110, placeholder="..."))

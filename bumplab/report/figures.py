@@ -31,6 +31,8 @@ FROM_0_TO_1 = ("share of samples", "order O", "R^2", "share of power")
 """Units whose axis runs from 0 to 1, or farther: O can be negative."""
 THINNEST, THINNER = 1.6, 1.4
 """Points of width of the last curve in a panel, and by how much each is thinner than the one before."""
+ROUGH = 20.0
+"""Coordinates from here on are rounded to 0.1 points, smaller ones and sizes to 0.01."""
 MARKED = 4
 """Checkpoints that carry a curve's marker. Each curve of a panel has others, where there are enough."""
 
@@ -123,8 +125,8 @@ def _curve(
 def as_svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element. ``name`` makes its ids differ from those of other figures.
 
-    It has attributes in place of styles, which a strict content security policy forbids. Coordinates are rounded to
-    0.01 points. The Tab key skips its links, as there can be hundreds.
+    It has attributes in place of styles, which a strict content security policy forbids. Coordinates are rounded
+    (`ROUGH`). The Tab key skips its links, as there can be hundreds.
     """
     buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
@@ -133,6 +135,8 @@ def as_svg(figure: Figure, name: str) -> str:
     svg = re.sub(r"<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r"<[^<>]*>", _plain_tag, re.sub(r">\s+<", "><", svg)).replace("<defs></defs>", "")
     svg = re.sub(r'(<g clip-path="[^"]*">)<use [^<>]*/></g>(?:\1<use [^<>]*/></g>)+', _in_one_group, svg)
+    svg = re.sub(r"<g>(<(?:path|use|text) [^<>]*/?>)</g>", r"\1", svg)
+    svg = re.sub(r'(?:<path d="[^"]*"[^<>]* fill="none"[^<>]*/>){2,}', _in_few_paths, svg)
     svg = re.sub(r"<g([^<>]*)>((?:<use [^<>]*/>){2,})</g>", _with_common_attributes, svg)
     return svg.replace("<svg ", '<svg font-family="DejaVu Sans, Verdana, sans-serif" stroke-linejoin="round" ', 1)
 
@@ -143,8 +147,13 @@ def _plain_tag(match: re.Match[str]) -> str:
     tag = re.sub(r' target="_blank"| transform="rotate\(-0 [^"]*"', "", tag)
     tag = re.sub(r' style="([^"]*)"', _as_attributes, tag)
     tag = re.sub(r' d="([MLz\d\s.-]*)"', lambda d: f' d="{d[1].replace(" L ", " ").strip()}"', tag)
-    tag = re.sub(r"-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag)
+    tag = re.sub(r"-?\d+\.\d{2,}", _rounded, tag)
     return tag.replace("xlink:href", "href").replace("<a href", '<a tabindex="-1" href')
+
+
+def _rounded(match: re.Match[str]) -> str:
+    number = float(match[0])
+    return f"{number:.{1 if abs(number) >= ROUGH else 2}f}".rstrip("0").rstrip(".")
 
 
 def _as_attributes(match: re.Match[str]) -> str:
@@ -155,6 +164,17 @@ def _as_attributes(match: re.Match[str]) -> str:
 
 def _in_one_group(match: re.Match[str]) -> str:
     return match[1] + match[0].replace(match[1], "").replace("</g>", "") + "</g>"
+
+
+def _in_few_paths(match: re.Match[str]) -> str:
+    """Lines that follow one another and look the same, as one path."""
+    merged: list[tuple[str, str]] = []
+    for d, look in re.findall(r'<path d="([^"]*)"([^<>]*)/>', match[0]):
+        if merged and merged[-1][1] == look:
+            merged[-1] = (f"{merged[-1][0]} {d}", look)
+        else:
+            merged.append((d, look))
+    return "".join(f'<path d="{d}"{look}/>' for d, look in merged)
 
 
 def _with_common_attributes(match: re.Match[str]) -> str:

@@ -34,7 +34,7 @@ SHOWN_SIDE = 3
 """Samples that a checkpoint shows, squared."""
 SHEETS = 900
 """Checkpoints whose samples are shown, over all runs, where `SAMPLES_BYTES` allow it."""
-SAMPLES_BYTES = 3_500_000
+SAMPLES_BYTES = 3_000_000
 """Most bytes of these samples, so that the page of a full session takes 8 MB or less."""
 
 
@@ -49,8 +49,8 @@ def write(
     """Writes the report as HTML to ``path``, and as JSON and Markdown beside it.
 
     Runs, curves, samples and manifolds come from the store. ``paper_figures`` has the paper's figures by the id of
-    their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Without samples the page shows
-    those of Fig. 3 alone, and is smaller. Raises OSError where a file cannot be written, and ValueError where the
+    their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Without samples the page is
+    small: it shows those of Fig. 3 alone, and no curves of controls. Raises OSError where a file cannot be written, and ValueError where the
     report holds what its JSON cannot.
     """
     records, dialogs = _load(report, store, with_samples)
@@ -61,7 +61,8 @@ def write(
     replace_text(path.with_suffix(".md"), environment().get_template("summary.md.j2").render(report=report))
     in_full = _in_full(report, records)
     shown_steps = {key: [sheet["step"] for sheet in dialog["sheets"]] for key, dialog in dialogs.items()}
-    drawn = charts.of_page(report, records, paper_figures, shown_steps, in_full[0] if in_full else None)
+    first = in_full[0] if in_full else None
+    drawn = charts.of_page(report, records, paper_figures, shown_steps, first, with_controls=with_samples)
     replace_text(path, render(report, records, dialogs, drawn, with_samples))
     if figures_to is not None:
         for name, figure in drawn.figures().items():
@@ -167,9 +168,12 @@ def _load(report: Report, store: RunStore, with_samples: bool) -> tuple[dict[str
             if with_samples:
                 dialogs[key] = _dialog(record, checkpoints)
             records[key] = record if key in in_full else replace(record, evidence=_positions(record))
-    taken = sum(len(json.dumps(dialog["sheets"])) for dialog in dialogs.values())
+    share = SAMPLES_BYTES / max(SAMPLES_BYTES, sum(len(json.dumps(dialog["sheets"])) for dialog in dialogs.values()))
+    due = 0.0
     for dialog in dialogs.values():
-        dialog["sheets"] = _spaced(dialog["sheets"], int(len(dialog["sheets"]) * min(1, SAMPLES_BYTES / max(1, taken))))
+        due += share * len(dialog["sheets"])
+        dialog["sheets"] = _spaced(dialog["sheets"], int(due))
+        due -= len(dialog["sheets"])
     return records, dialogs
 
 

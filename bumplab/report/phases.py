@@ -70,9 +70,9 @@ def caption(record: RunRecord, phase: Phase) -> str:
     numbers = {name: row.get(name, math.nan) for name in (RIGHT, WRONG, *SHOWN_READING, FLATNESS, TOLD)}
     order, flatness = (_plain(numbers[name]) for name in SHOWN_READING)
     return (
-        f"{phase.name}, {phase.what}: {100 * numbers[RIGHT]:.0f} % of the images show one bump at the right place, "
-        f"{100 * numbers[WRONG]:.0f} % at a wrong place. As drawn, F is {flatness} and O is {order}; as told, F is "
-        f"{_plain(numbers[FLATNESS])} and O is {_plain(numbers[TOLD])}."
+        f"{phase.name}, {phase.what}: {100 * numbers[RIGHT]:.0f} % of the images have one bump at the right place, "
+        f"{100 * numbers[WRONG]:.0f} % at a wrong one. As drawn F is {flatness}, O {order}; as told F "
+        f"{_plain(numbers[FLATNESS])}, O {_plain(numbers[TOLD])}."
     )
 
 
