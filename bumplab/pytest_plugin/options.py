@@ -16,6 +16,8 @@ from bumplab.runs.draws import MEGABYTES
 from bumplab.terminal import line
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK
 
+PUBLISHED = Path("claims") / "published"
+"""The folder of published archives in the project. An archive is named after its profile."""
 HELP_WIDTH = 56
 """Characters of a help text that fit on one line of pytest's help, on a terminal of 80 columns."""
 
@@ -62,6 +64,9 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option(
         "--also-runs", "look here before training; repeatable", action="append", default=[], metavar="DIR_OR_ARCHIVE"
     )
+    option("--published", f"judge from {PUBLISHED}/PROFILE.zip alone", action="store_true")
+    option("--audit", "with --published: train N of its runs again", metavar="N")
+    option("--audit-seed", "draw these by this seed (a random one)", metavar="N")
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
     option = group("verdicts", "verdicts")
     option("--controls", "judge each claim in worlds of known truth, too", action="store_true")

@@ -24,14 +24,14 @@ MARKS = {"in": (FOR, "o", FOR), "out": (AGAINST, "X", AGAINST), "neither": (NEIT
 @mpl.rc_context(STYLE)
 def by_seed(part: PartEntry) -> Figure:
     """Each seed's effect, the first seed at the top. The region of support is shaded. A certain part has its number."""
-    figure = Figure(figsize=(3.4, 1.5), layout="constrained")
+    figure = Figure(figsize=(3.1, 1.1), layout="constrained")
     axis = figure.subplots()
     span = _panel(axis, part, [])
     if part.method == "certain" and part.estimate is not None:
         axis.plot(part.estimate, 0, "D", color="#444444", ms=6)
     else:
         _seeds(axis, 0, part, span)
-    axis.set_title(f"shaded: {part.region}", fontsize=9)
+    axis.set_title(f"shaded: {part.region}", fontsize=8, pad=3)
     axis.set(ylim=(0.5, -0.5), yticks=[], ylabel="" if part.method == "certain" else "seeds")
     axis.spines[["top", "right", "left"]].set_visible(False)
     return figure

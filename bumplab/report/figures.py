@@ -77,9 +77,15 @@ def learning_curves(
         by_unit.setdefault(unit(name), []).append(name)
     looks = dict(zip(names, zip(COLOURS, MARKERS, strict=True), strict=False))
     columns = min(len(conditions), len(names))
-    size = 3.1 * len(conditions) + 0.6, 1.9 * len(by_unit) + 0.7 + 0.2 * math.ceil(len(names) / columns)
-    figure = Figure(figsize=size, layout="constrained")
+    legend_height = 0.2 * math.ceil(len(names) / columns)
+    width, height = 3.1 * len(conditions) + 0.6, 1.9 * len(by_unit) + 0.7 + legend_height
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots(len(by_unit), len(conditions), sharex=True, sharey="row", squeeze=False)
+    # fixed margins in inches: matplotlib's constrained layout takes as long as drawing
+    figure.subplots_adjust(
+        left=0.6 / width, right=1 - 0.1 / width, top=1 - 0.3 / height, bottom=(0.5 + legend_height) / height, wspace=0.06,
+        hspace=0.12,
+    )
     for (of_unit, names_of_unit), row in zip(by_unit.items(), axes, strict=True):
         for axis, runs in zip(row, conditions.values(), strict=True):
             for place, name in enumerate(names_of_unit):
@@ -102,7 +108,7 @@ def learning_curves(
                 points = top.scatter(*zip(*shown, strict=True), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
                 points.set_urls([addresses[int(step)] for step, _ in shown])
     legend = [line for row in axes for line in row[0].get_legend_handles_labels()[0]]
-    figure.legend(handles=legend, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(handles=legend, loc="lower center", ncols=columns, frameon=False, borderaxespad=0.2)
     return figure
 
 

@@ -99,7 +99,7 @@ def figure(record: RunRecord, phases: Sequence[Phase]) -> Figure:
         if phase.step is not None and samples.has_embedding(record):
             right.set_title("layer 4 by UMAP", fontsize=9)
             _manifold(right.inset_axes((-0.05, -0.02, 1.1, 1.04), projection="3d"), record, phase.step)
-            _key(right.inset_axes((0.84, 0.0, 0.18, 0.18)), record)
+            _key(right.inset_axes((0.86, 0.0, 0.14, 0.14)), record)
     return made
 
 
@@ -119,12 +119,11 @@ def _samples(axis: Axes, record: RunRecord, phase: Phase) -> None:
 
 
 def _manifold(axis: Axes, record: RunRecord, step: int) -> None:
-    axis.set(xticklabels=[], yticklabels=[], zticklabels=[])
-    axis.tick_params(length=0)
+    axis.set_axis_off()
     points = samples.embedding(record, step)
     measure = record.spec.measure
     of_labels = colours(samples.embedding_labels(record), measure.probe_low, measure.probe_high)
-    axis.set_box_aspect(None, zoom=1.2)
+    axis.set_box_aspect(None, zoom=1.35)
     axis.scatter(*points.T, c=of_labels, s=7, depthshade=False)
 
 

@@ -185,13 +185,23 @@ def _ended(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def others(claim: ClaimEntry) -> str:
-    """Such as ``one of 3 predictions: 2 SUPPORTED, 1 INCONCLUSIVE``; empty where one judged part decides alone."""
-    verdicts = [part.verdict for part in claim.parts if part.judges]
-    if len(verdicts) < 2:
-        return ""
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in SYMBOLS if verdict in verdicts)
-    return f"one of {len(verdicts)} predictions: {counts}"
+def decided_by(claim: ClaimEntry) -> str:
+    """The part that decides and how many others judge with it, such as ``order decides, of 8 predictions``."""
+    part, judged = deciding(claim), sum(part.judges for part in claim.parts)
+    name = part.name if part else "nothing"
+    return f"{name} decides" + (f", of {judged} predictions" if judged > 1 else "")
+
+
+def remarks(claim: ClaimEntry) -> list[str]:
+    """What a reader must know beside the verdict: an open claim, a verdict withdrawn, and one that has moved."""
+    texts = []
+    if claim.stopped:
+        texts.append("Open: runs are missing, as `--minutes` ended the session.")
+    if withdrawn(claim):
+        texts.append(f"{withdrawn(claim)} before its controls.")
+    if surprise(claim):
+        texts.append(f"Expected: {surprise(claim)}.")
+    return texts
 
 
 def verdict_lists(report: Report) -> dict[str, list[ClaimEntry]]:
@@ -201,8 +211,8 @@ def verdict_lists(report: Report) -> dict[str, list[ClaimEntry]]:
 
 
 def seeds_used(claim: ClaimEntry, most: int) -> str:
-    """Such as ``3 of at most 8``; ``most`` is the number of seeds at the last look."""
-    return f"{claim.seeds} of at most {most}" if claim.conditions else "needs no runs"
+    """Such as ``3 of at most 8 seeds``; ``most`` is the number of seeds at the last look."""
+    return f"{claim.seeds} of at most {most} seeds" if claim.conditions else "needs no runs"
 
 
 def truth(control: ControlEntry) -> str:
@@ -276,6 +286,7 @@ IN_TEMPLATES = (
     "control_outcome",
     "controls_count",
     "counted_reports",
+    "decided_by",
     "deciding",
     "description",
     "evidence_note",
@@ -283,10 +294,10 @@ IN_TEMPLATES = (
     "evidence_scale",
     "marks_note",
     "number",
-    "others",
     "premise_note",
     "quoted",
     "reason_of",
+    "remarks",
     "seed_note",
     "seeds_used",
     "seen",
