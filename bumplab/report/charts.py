@@ -99,7 +99,9 @@ def of_page(
     columns = []
     for phase in phases.phases_of(of_phases):
         draw = partial(phases.figure, of_phases, [phase])
-        columns.append(_drawn(f"phases-paper-{phase.name}", draw, f"Phase {phase.name}", phases.caption(of_phases, phase)))
+        columns.append(
+            _drawn(f"phases-paper-{phase.name}", draw, f"Phase {phase.name}", phases.caption(of_phases, phase))
+        )
     return Charts(beside, by_claim, columns, lambda: phases.figure(of_phases, phases.phases_of(of_phases)))
 
 

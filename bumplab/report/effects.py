@@ -79,7 +79,9 @@ def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
 
 
 def _row_label(control: ControlEntry) -> str:
-    return f"{textwrap.fill(control.name, 26)}\n(it is {wording.truth(control)} here: {wording.control_outcome(control)})"
+    return (
+        f"{textwrap.fill(control.name, 26)}\n(it is {wording.truth(control)} here: {wording.control_outcome(control)})"
+    )
 
 
 def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> None:

@@ -61,7 +61,9 @@ def mean_of(curves: Sequence[Curve], length: int) -> np.ma.MaskedArray[Any, Any]
 
 @mpl.rc_context(STYLE)
 def learning_curves(
-    conditions: Mapping[str, Sequence[Curves]], names: Mapping[str, str], links: Mapping[str, Sequence[Mapping[int, str]]]
+    conditions: Mapping[str, Sequence[Curves]],
+    names: Mapping[str, str],
+    links: Mapping[str, Sequence[Mapping[int, str]]],
 ) -> Figure:
     """A column for each condition and a row for each unit, with a thin line for each seed and a thick one for the mean.
 
@@ -83,7 +85,11 @@ def learning_curves(
     axes = figure.subplots(len(by_unit), len(conditions), sharex=True, sharey="row", squeeze=False)
     # fixed margins in inches: matplotlib's constrained layout takes as long as drawing
     figure.subplots_adjust(
-        left=0.6 / width, right=1 - 0.1 / width, top=1 - 0.3 / height, bottom=(0.5 + legend_height) / height, wspace=0.06,
+        left=0.6 / width,
+        right=1 - 0.1 / width,
+        top=1 - 0.3 / height,
+        bottom=(0.5 + legend_height) / height,
+        wspace=0.06,
         hspace=0.12,
     )
     for (of_unit, names_of_unit), row in zip(by_unit.items(), axes, strict=True):
@@ -103,7 +109,9 @@ def learning_curves(
         top.set_title(condition)
         bottom.set_xlabel("training step")
         for run, addresses in zip(runs, links[condition], strict=True):
-            shown = [(step, value) for step, value in zip(run.steps, curve(run, first), strict=True) if step in addresses]
+            shown = [
+                (step, value) for step, value in zip(run.steps, curve(run, first), strict=True) if step in addresses
+            ]
             if shown:
                 points = top.scatter(*zip(*shown, strict=True), s=9, color=COLOURS[0], alpha=0.45, lw=0, zorder=3)
                 points.set_urls([addresses[int(step)] for step, _ in shown])
@@ -154,7 +162,7 @@ def _plain_tag(match: re.Match[str]) -> str:
     tag = re.sub(r' style="([^"]*)"', _as_attributes, tag)
     tag = re.sub(r' d="([MLz\d\s.-]*)"', lambda d: f' d="{d[1].replace(" L ", " ").strip()}"', tag)
     tag = re.sub(r"-?\d+\.\d{2,}", _rounded, tag)
-    return tag.replace("xlink:href", "href").replace("<a href", '<a tabindex="-1" href')
+    return tag.replace("<use xlink:href", "<use href").replace("<a xlink:href", '<a tabindex="-1" xlink:href')
 
 
 def _rounded(match: re.Match[str]) -> str:

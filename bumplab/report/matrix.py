@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from bumplab.report import compare, wording
-from bumplab.report.rates import chance
 from bumplab.report.document import ClaimEntry, PartEntry, Probability, Report, SubjectEntry
+from bumplab.report.rates import chance
 from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.sealed import Damaged, read_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from bumplab.config import ROLES
 from bumplab.report.document import (

@@ -192,7 +192,7 @@ PAPER_FIGURES = {
 }
 
 
-def write(folder, report, figures_to=None, change=lambda record: None):
+def write(folder, report, figures_to=None, change=lambda record: None, with_samples=True):
     """The page of a report, with a store that holds its runs; ``change`` is made to each of their records."""
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
@@ -202,7 +202,7 @@ def write(folder, report, figures_to=None, change=lambda record: None):
             record = record_of(spec, rng)
             change(record)
             store.publish(record, b"")
-    page.write(report, store, folder / "new" / "report.html", PAPER_FIGURES, figures_to)
+    page.write(report, store, folder / "new" / "report.html", PAPER_FIGURES, figures_to, with_samples)
     return folder / "new" / "report.html"
 
 

@@ -1,14 +1,11 @@
 """How numbers, seeds, controls and error rates are put into words."""
 
-import re
-
 import pytest
 from msgspec.structs import replace
 
 from bumplab.config import ROLES
 from bumplab.report import wording
-from bumplab.report.document import Expected, Saved, SeedEntry, SubjectEntry
-from bumplab.verdicts.looks import Looks
+from bumplab.report.document import Expected, SeedEntry, SubjectEntry
 from tests.report.planted import (
     ERROR,
     OVERLAP,
@@ -45,12 +42,16 @@ def test_the_mean_and_its_interval_only_describe():
         assert wording.description(part_of(**changes)) == words
 
 
-def test_the_axis_of_evidence_is_logarithmic_and_ends_at_what_is_needed_and_a_quarter():
-    part = part_of(needed=100.0)
+def test_the_axis_of_evidence_is_logarithmic_and_ends_a_quarter_beyond_what_is_needed():
     shares = {0.0: 0, 0.01: 0, 1.0: 0, 10.0: 0.5, 100.0: 1, 1e3: 1.25, 1e9: 1.25}
     for evidence, share in shares.items():
-        assert wording.evidence_share(evidence, part) == pytest.approx(share), evidence
-    assert wording.evidence_share(5.0, OVERLAP.parts[0]) == 0, "nothing is needed where nothing is drawn at random"
+        assert wording.evidence_place(evidence, 100.0) == pytest.approx(share), evidence
+
+
+def test_all_bars_share_the_scale_of_the_claim_that_needs_most():
+    report = report_of(claim_of("phases", needed=3600.0), OVERLAP)
+    assert wording.evidence_scale(report) == 3600.0
+    assert wording.evidence_scale(report_of(OVERLAP)) == 180.0, "a claim without chance needs nothing"
 
 
 def test_a_premise_says_what_is_needed_and_whether_it_holds():
@@ -142,14 +143,6 @@ def test_a_control_of_few_seeds_is_not_said_to_have_failed():
         assert wording.control_outcome(control) == outcome
     counted = wording.controls_count(claim_of("density", controls=[control for control, _ in cases]))
     assert counted == "1/4 recognised, 1 with too few seeds"
-
-
-
-
-
-
-
-
 
 
 def test_a_surprise_is_a_verdict_that_was_not_expected():
