@@ -1,4 +1,4 @@
-"""The figures of a report: beside each verdict, in a claim's details, the paper's Fig. 3, and in a folder for a paper."""
+"""The figures of a report: beside each verdict, in a claim's details, and the paper's Fig. 3."""
 
 from __future__ import annotations
 

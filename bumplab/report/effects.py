@@ -24,8 +24,8 @@ MARKS = {"in": (FOR, "o", FOR), "out": (AGAINST, "X", AGAINST), "neither": (NEIT
 @mpl.rc_context(STYLE)
 def by_seed(part: PartEntry) -> Figure:
     """Each seed's effect, the first seed at the top. The region of support is shaded. A certain part has its number."""
-    figure = Figure(figsize=(3.1, 1.1), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(3.1, 1.2))
+    axis = figure.add_axes((0.08, 0.48, 0.9, 0.37))
     span = _panel(axis, part, [])
     if part.method == "certain" and part.estimate is not None:
         axis.plot(part.estimate, 0, "D", color="#444444", ms=6)
@@ -99,8 +99,9 @@ def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> No
             places.setdefault((seed.mark, beyond), []).append((np.clip(value, *span), y + offset))
     for (mark, beyond), points in places.items():
         colour, marker, filling = MARKS[mark]
-        look = {"marker": beyond, "mfc": colour, "ms": 4} if beyond else {"marker": marker, "mfc": filling, "ms": 5}
-        axis.plot(*zip(*points, strict=True), ls="", color=colour, mew=0.9, clip_on=False, **look)
+        filling = colour if beyond else filling
+        lines = axis.plot(*zip(*points, strict=True), ls="", color=colour, mew=0.9, mfc=filling, clip_on=False)
+        lines[0].set(marker=beyond or marker, markersize=4 if beyond else 5)
     if not any(seed.low is not None or seed.high is not None for seed in part.seeds):
         problems = "; ".join(dict.fromkeys(seed.problem for seed in part.seeds if seed.problem))
         _note(axis, y, textwrap.shorten(f"no seed has an effect: {problems}", 110, placeholder="..."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -118,7 +119,7 @@ def _samples(axis: Axes, record: RunRecord, phase: Phase) -> None:
     axis.set(xlim=(0, len(pixels)), ylim=(len(pixels), 0))
 
 
-def _manifold(axis: Axes, record: RunRecord, step: int) -> None:
+def _manifold(axis: Any, record: RunRecord, step: int) -> None:
     axis.set_axis_off()
     points = samples.embedding(record, step)
     measure = record.spec.measure

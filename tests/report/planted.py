@@ -27,6 +27,7 @@ from bumplab.report.document import (
     VariationEntry,
 )
 from bumplab.report.paper_figures import phase_diagram
+from bumplab.report.published import PublishedEntry
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts.claim import PaperFigure
 from bumplab.verdicts.looks import Looks
@@ -177,7 +178,10 @@ PHASES = claim_of(
                                parts=[part_of("one", "CONTRADICTED", reason="in 0 of 4 seeds it rises")],
                                conditions=runs_of("dense", VARIED))],
 )  # fmt: skip
-REPORT = report_of(ERROR, SEEDS, DENSITY, OVERLAP, PHASES)
+PUBLISHED = PublishedEntry(
+    archive="claims/published/quick.zip", sha256="0" * 64, registration=1, command=HOSTILE, version="0.2.0", runs=7
+)
+REPORT = report_of(ERROR, SEEDS, DENSITY, OVERLAP, PHASES, published=PUBLISHED)
 
 
 def titled(text):
