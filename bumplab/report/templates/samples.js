@@ -1,5 +1,5 @@
 "use strict";
-// A link to #<run>/<step> opens that checkpoint: its samples, where the detector finds bumps, and how to repeat the run.
+// A link to #<claim> unfolds its details. A link to #<run>/<step> opens that checkpoint: its samples, where the detector finds bumps, and how to repeat the run.
 (() => {
   const data = JSON.parse(document.getElementById("samples").textContent);
   const pick = (id) => document.getElementById(id);
@@ -41,6 +41,8 @@
   }
 
   function follow() {
+    const details = document.getElementById(location.hash.slice(1))?.closest("section")?.querySelector("details");
+    if (details) details.open = true;
     const [key, step] = location.hash.slice(1).split("/");
     if (!Object.hasOwn(data, key) || step === undefined || !data[key].sheets.length) return;
     run = data[key];
