@@ -17,6 +17,8 @@ from bumplab.report.figures import STYLE
 
 FOR, AGAINST, NEITHER = "#00684a", "#a5220b", "#6b6b6b"
 """Colours of evidence for a part, of evidence against it, and of seeds that count for neither."""
+WIDE, NARROW = 40, 24
+"""Characters that fit beside or below the axis of a part alone, and of one that stands beside its controls."""
 MARKS = {"in": (FOR, "o", FOR), "out": (AGAINST, "X", AGAINST), "neither": (NEITHER, "o", "white")}
 """A seed's colour, marker and filling: colour alone never tells marks apart."""
 
@@ -26,7 +28,7 @@ def by_seed(part: PartEntry) -> Figure:
     """Each seed's effect, the first seed at the top. The region of support is shaded. A certain part has its number."""
     figure = Figure(figsize=(3.1, 1.2))
     axis = figure.add_axes((0.08, 0.48, 0.9, 0.37))
-    span = _panel(axis, part, [])
+    span = _panel(axis, part, [], WIDE)
     if part.method == "certain" and part.estimate is not None:
         axis.plot(part.estimate, 0, "D", color="#444444", ms=6)
     else:
@@ -46,7 +48,7 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
     of_controls = [next((p for p in control.parts if p.name == own.name), None) for control in claim.controls]
     figure = Figure(figsize=(4.0, 0.6 * (len(of_controls) + 1) + 1.0), layout="constrained")
     axis = figure.subplots()
-    span = _panel(axis, own, [part for part in of_controls if part is not None])
+    span = _panel(axis, own, [part for part in of_controls if part is not None], NARROW)
     for y, part in enumerate([own, *of_controls]):
         if part is None:
             _note(axis, y, "not tried")
@@ -55,17 +57,17 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
         if part.estimate is not None and part.low is not None and part.high is not None:
             axis.plot(np.clip([part.low, part.high], *span), [y + 0.4] * 2, "-", color="#444444", lw=1.2)
             axis.plot(np.clip(part.estimate, *span), y + 0.4, "|", color="#444444", ms=6)
-    axis.set_title(textwrap.fill(own.name, 34), fontsize=9)
+    axis.set_title(textwrap.fill(own.name, NARROW), fontsize=9)
     _label_rows(axis, ["the claim", *map(_row_label, claim.controls)])
     return figure
 
 
-def _panel(axis: Axes, own: PartEntry, others: Sequence[PartEntry]) -> tuple[float, float]:
-    """Shades the region of support, names the axis of effects, and returns its range."""
+def _panel(axis: Axes, own: PartEntry, others: Sequence[PartEntry], width: int) -> tuple[float, float]:
+    """Shades the region of support, names the axis in lines of ``width`` characters, and returns its range."""
     span = _span(own, others)
     low, high = (np.clip(edge, *span) for edge in _infinite_where_open(*own.bounds))
     axis.axvspan(low, high, facecolor="#0072b2", alpha=0.13, lw=0)
-    axis.set(xlabel=textwrap.fill(own.unit, 40), xlim=span)
+    axis.set(xlabel=textwrap.fill(own.unit, width), xlim=span)
     axis.locator_params(axis="x", nbins=5)
     return span
 

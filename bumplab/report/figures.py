@@ -142,6 +142,8 @@ def as_svg(figure: Figure, name: str) -> str:
     It has attributes in place of styles, which a strict content security policy forbids. Coordinates are rounded
     (`ROUGH`). The Tab key skips its links, as there can be hundreds.
     """
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"):
+        axis.set_major_formatter("{x:g}")  # matplotlib's own has formulas, which `STYLE` would show as they are written
     buffer = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})

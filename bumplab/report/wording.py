@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bumplab import profiles
 from bumplab.config import ROLES
 from bumplab.report.document import (
     ClaimEntry,
@@ -42,6 +43,19 @@ def subject_name(subject: SubjectEntry | None) -> str:
     if subject is None:
         return BUILT_IN
     return ", ".join([subject.name, *(f"{key}={value}" for key, value in sorted(subject.arguments.items()))])
+
+
+def scale_of(report: Report) -> str:
+    """The size of the report's trainings beside the paper's; empty where the report holds no run."""
+    trained = [run.spec for run in report.runs.values() if run.spec["training"]["steps"] > 1]
+    if not trained:
+        return ""
+    data, training, paper = trained[0]["data"], trained[0]["training"], profiles.PAPER.base
+    size, papers = data["image_size"], paper.data.image_size
+    return (
+        f"Images of {size} x {size} pixels, {training['steps']:,} training steps of {training['batch_size']} images; "
+        f"the paper has {papers} x {papers} pixels and {paper.training.steps:,} steps of {paper.training.batch_size}."
+    )
 
 
 def about_subject(subject: SubjectEntry | None) -> str:
@@ -91,9 +105,18 @@ def marks_note(part: PartEntry) -> str:
 
 
 def evidence_note(part: PartEntry) -> str:
-    """Such as ``183 for, under 0.01 against; needed 180``."""
-    support, against = (f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in (part.support, part.against))
-    return f"{support} for, {against} against; needed {part.needed:.3g}"
+    """Such as ``enough evidence for: 183 (needed 180)``, or both numbers where neither is enough."""
+    support, against = (f"{e:.0f}" if e >= 100 else f"{e:.2g}" if e >= 0.01 else "under 0.01" for e in _evidence(part))
+    needed = f"needed {part.needed:.4g}"
+    if part.verdict == "SUPPORTED":
+        return f"enough evidence for: {support} ({needed})"
+    if part.verdict == "CONTRADICTED":
+        return f"enough evidence against: {against} ({needed})"
+    return f"evidence for {support}, against {against} ({needed})"
+
+
+def _evidence(part: PartEntry) -> tuple[float, float]:
+    return part.support, part.against
 
 
 def evidence_scale(report: Report) -> float:
@@ -114,9 +137,10 @@ def premise_note(part: PartEntry) -> str:
     if part.premise is None:
         return ""
     premise = part.premise
-    outcome = "holds" if premise.holds else "does not hold"
-    measured = f"{premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
-    return f"Premise: {premise.needs}. It {outcome}: {measured}."
+    seeds = f"{premise.hits} of {len(premise.numbers)} seeds"
+    measured = f"the median of {premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
+    outcome = "" if premise.holds else " That is fewer than half: the part is not testable."
+    return f"Premise: {premise.needs}. It holds for {seeds}: {measured}.{outcome}"
 
 
 def estimate(part: PartEntry) -> str:
@@ -174,6 +198,8 @@ def seen(claim: ClaimEntry) -> str:
         outcome = "" if part.verdict == "SUPPORTED" else "it is not so that "
         return _ended(f"Computed exactly, {outcome}{part.holds}: {estimate(part)} ({part.unit})")
     words = f"In {part.hits} of {len(part.seeds)} seeds {part.holds}"
+    if neither := sum(seed.mark == "neither" for seed in part.seeds):
+        words += f"; {neither} cannot tell"
     blind = [control.name for control in claim.controls if control_outcome(control) == NOT_RECOGNISED]
     if blind:
         words += f", but {'the controls' if len(blind) > 1 else 'the control'} {', '.join(blind)} came out wrong"
@@ -184,11 +210,16 @@ def _ended(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def decided_by(claim: ClaimEntry) -> str:
-    """The part that decides and how many others judge with it, such as ``order decides, of 8 predictions``."""
-    part, judged = deciding(claim), sum(part.judges for part in claim.parts)
-    name = part.name if part else "nothing"
-    return f"{name} decides" + (f", of {judged} predictions" if judged > 1 else "")
+def predictions(claim: ClaimEntry) -> str:
+    """Every prediction with the sign of its verdict, such as ``✓ order; ? error; ✗ rate (not judged)``.
+
+    Empty where a single one is all there is.
+    """
+    if len(claim.parts) < 2:
+        return ""
+    return "; ".join(
+        f"{SYMBOLS[part.verdict]} {part.name}{'' if part.judges else ' (not judged)'}" for part in claim.parts
+    )
 
 
 def remarks(claim: ClaimEntry) -> list[str]:
@@ -199,7 +230,7 @@ def remarks(claim: ClaimEntry) -> list[str]:
     if withdrawn(claim):
         texts.append(f"{withdrawn(claim)} before its controls.")
     if surprise(claim):
-        texts.append(f"Expected: {surprise(claim)}.")
+        texts.append(f"Accepted for this project: {surprise(claim)}.")
     return texts
 
 
@@ -210,8 +241,20 @@ def verdict_lists(report: Report) -> dict[str, list[ClaimEntry]]:
 
 
 def seeds_used(claim: ClaimEntry, most: int) -> str:
-    """Such as ``3 of at most 8 seeds``; ``most`` is the number of seeds at the last look."""
-    return f"{claim.seeds} of at most {most} seeds" if claim.conditions else "needs no runs"
+    """How many seeds the deciding part has, such as ``order, decided after 8 of at most 14 seeds``.
+
+    ``most`` is the number of seeds at the last look.
+    """
+    part = deciding(claim)
+    name = f"{part.name}, " if part else ""
+    if not claim.conditions:
+        return f"{name}needs no runs"
+    seeds = len(part.seeds) if part else claim.seeds
+    if part is None or not part.testable or not part.settled:
+        return f"{name}{seeds} of at most {most} seeds"
+    if part.verdict == "INCONCLUSIVE":
+        return f"{name}ended after {seeds} seeds, as {most} could not decide it any more"
+    return f"{name}decided after {seeds} of at most {most} seeds"
 
 
 def truth(control: ControlEntry) -> str:
@@ -285,18 +328,20 @@ IN_TEMPLATES = (
     "control_outcome",
     "controls_count",
     "counted_reports",
-    "decided_by",
     "deciding",
     "description",
     "evidence_note",
     "evidence_place",
     "evidence_scale",
+    "fewest_seeds",
     "marks_note",
     "number",
+    "predictions",
     "premise_note",
     "quoted",
     "reason_of",
     "remarks",
+    "scale_of",
     "seed_note",
     "seeds_used",
     "seen",

@@ -59,6 +59,8 @@ class TestInABrowser:
                 assert card.locator(part).is_visible(), (claim, part)
                 box = card.locator(part).bounding_box()
                 assert 0 <= box["x"] < box["x"] + box["width"] <= width, (claim, part)
+            if width < 400:
+                assert card.locator(".seen").bounding_box()["width"] > 0.8 * width, "words use the width of a phone"
         assert opened.locator("#fig-3").bounding_box()["y"] < height, "Fig. 3 begins on the first screen"
         for claim, count in {"phases": 2, "seeds": 3, "overlap": 0}.items():
             marks = opened.locator(f".card:has(#{claim}) .marks span")

@@ -66,18 +66,24 @@ def test_a_card_has_the_verdict_what_was_seen_the_papers_words_marks_and_evidenc
         shown(card_of(written, claim)) for claim in ("phases", "density", "overlap", "seeds", "hole")
     )
     assert phases.startswith("phases ? INCONCLUSIVE EXPLORATORY In 2 of 2 seeds it rises, but the control ")
-    for words in ("the paper's words", "SUPPORTED before its controls. Expected: SUPPORTED.", "● ●", "200 for"):
+    for words in (
+        "the paper's words",
+        "SUPPORTED before its controls. Accepted for this project: SUPPORTED.",
+        "● ●",
+        "enough evidence for: 200",
+    ):
         assert words in phases
     assert "Not testable at this profile: seen too seldom." in density
     assert "✕ ✕ ○" in seeds
-    assert "In 0 of 3 seeds it rises." in seeds
-    assert "0.01 for, 200 against; needed 180" in seeds
+    assert "In 0 of 3 seeds it rises; 1 cannot tell." in seeds
+    assert f"Predictions: ✓ one; ✓ {HOSTILE} (not judged)." in phases
+    assert "enough evidence against: 200 (needed 180)" in seeds
     assert "Computed exactly, it rises: 1.05 (u)." in overlap
     assert "nothing is drawn at random" in overlap
     assert hole.startswith("hole ! ERROR")
     folded = {claim: shown(section_of(written, claim)) for claim in ("phases", "overlap", "seeds")}
-    assert "one decides; 2 of at most 5 seeds; controls: 1/2 recognised" in folded["phases"]
-    assert "needs no runs; controls: none needed" in folded["overlap"]
+    assert "one, decided after 2 of at most 5 seeds; controls: 1/2 recognised" in folded["phases"]
+    assert "one, needs no runs; controls: none needed" in folded["overlap"]
     assert "controls: not run" in folded["seeds"]
 
 
@@ -242,7 +248,9 @@ def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
 
 def test_controls_say_what_they_must_be_and_whether_they_were_recognised(written):
     broken, planted = rows_of(section_of(written, "phases"), "Came out")
-    counted = "one ● ● In 2 of 2 seeds it rises, evidence 200 (needed 180) 1 10 100 200 for, 0.01 against; needed 180 3"
+    counted = (
+        "one ● ● In 2 of 2 seeds it rises, evidence 200 (needed 180) 1 10 100 enough evidence for: 200 (needed 180) 3"
+    )
     assert broken.endswith(f"✓ SUPPORTED ✗ not recognised must be CONTRADICTED {counted}")
     assert planted.endswith(f"✓ SUPPORTED ✓ recognised must be SUPPORTED {counted}")
     mentions = {claim: "<code>--controls" in section_of(written, claim) for claim in ("seeds", "overlap", "phases")}
@@ -263,7 +271,9 @@ def test_parts_show_the_papers_words_their_seeds_and_their_premise(written):
     assert "mean 1 u, 95 % t interval 0.5 to 1.5" in judged
     assert "shown, not judged" in only_shown
     (pace,) = rows_of(section_of(written, "density"), "Each seed")
-    assert "It does not hold: visits is 2.5 times, needed above 9." in pace
+    assert (
+        "It holds for 0 of 2 seeds: the median of visits is 2.5 times, needed above 9. That is fewer than half" in pace
+    )
     section = section_of(written, "seeds")
     assert 'title="seed 10: -1, out of the region"' in section
     assert 'title="seed 12: level not reached, neither in nor out"' in section

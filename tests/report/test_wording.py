@@ -16,6 +16,7 @@ from tests.report.planted import (
     control_of,
     part_of,
     report_of,
+    runs_of,
 )
 
 
@@ -56,8 +57,8 @@ def test_all_bars_share_the_scale_of_the_claim_that_needs_most():
 
 def test_a_premise_says_what_is_needed_and_whether_it_holds():
     failed = wording.premise_note(part_of(premise=PREMISE))
-    assert "It does not hold: visits is 2.5 times, needed above 9." in failed
-    assert "It holds:" in wording.premise_note(part_of(premise=replace(PREMISE, holds=True)))
+    assert "It holds for 0 of 2 seeds: the median of visits is 2.5 times, needed above 9. That is fewer" in failed
+    assert "fewer" not in wording.premise_note(part_of(premise=replace(PREMISE, hits=1, holds=True)))
     assert "visits is open times" in wording.premise_note(part_of(premise=replace(PREMISE, median=None)))
     assert wording.premise_note(part_of()) == ""
 
@@ -150,3 +151,16 @@ def test_a_surprise_is_a_verdict_that_was_not_expected():
     assert wording.surprise(claim_of("density", "CONTRADICTED", expected=expected)) == "SUPPORTED"
     assert wording.surprise(claim_of("density", "SUPPORTED", expected=expected)) == ""
     assert wording.surprise(claim_of("density", "SUPPORTED")) == wording.surprise(ERROR) == ""
+
+
+def test_the_seeds_of_a_part_are_told_apart_from_those_that_it_could_have_had():
+    cases = {
+        ("SUPPORTED", True): "decided after 2 of",
+        ("INCONCLUSIVE", True): "5 could not",
+        ("INCONCLUSIVE", False): "2 of at most 5",
+    }
+    for (verdict, settled), words in cases.items():
+        claim = claim_of(
+            "density", verdict, parts=[part_of("a", verdict, settled=settled)], conditions=runs_of("d", [])
+        )
+        assert words in wording.seeds_used(claim, 5), (verdict, settled)
