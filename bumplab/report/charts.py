@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -183,8 +184,12 @@ def _learning_curves(stored: paper.Conditions, titles: Mapping[str, str], shown_
 
 
 def _stored(conditions: References, records: Records) -> paper.Conditions:
-    """The records of these runs, as far as they are stored."""
-    stored = {}
-    for name, runs in conditions.items():
-        stored[name] = [records[run.key] for run in runs if run.key in records]
-    return stored
+    """The records of these runs, as far as they are stored. Conditions such as ``dy=1`` and ``dy=2`` rise."""
+    names = [name.partition("=")[0] for name in conditions]
+
+    def place(condition: str) -> tuple[int, float]:
+        name, _, number = condition.partition("=")
+        return names.index(name), float(number) if re.fullmatch(r"[\d.]+", number) else 0.0
+
+    ordered = sorted(conditions, key=place)
+    return {name: [records[run.key] for run in conditions[name] if run.key in records] for name in ordered}

@@ -163,3 +163,8 @@ def test_a_control_stands_beside_its_claim_whatever_it_changes(written):
     assert ">planted<" in drawn  # it changes measurements alone, and has no runs of its own to draw
     assert drawn.count(">(it is ") == 2
     assert "beside those of its controls" not in section_of(written, "overlap") + section_of(written, "seeds")
+
+
+def test_conditions_of_one_name_rise_and_others_keep_their_place():
+    conditions = {name: [] for name in ("dy=0.1", "dy=3", "balanced", "dy=2", "dense sigma=1, d=2")}
+    assert list(charts._stored(conditions, {})) == ["dy=0.1", "dy=2", "dy=3", "balanced", "dense sigma=1, d=2"]
