@@ -87,9 +87,9 @@ def _export(options: argparse.Namespace) -> None:
         specs = [spec for spec in specs if registration.number_of(spec.seed) == options.registration]
     if not specs:
         raise ValueError(f"--runs-dir {store.root}: holds none of these runs finished; `runs` lists what it holds")
-    shown = shown_at_every_checkpoint(_profiles(options.profile)) if options.shown_images else set()
-    all_drawn = not options.no_draws
     number = one_registration(specs, registration.number_of)
+    all_drawn = not options.no_draws
+    shown = shown_at_every_checkpoint(_profiles(options.profile), number) if options.shown_images else set()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("exporting", total=len(specs))
         count = pack.write(
@@ -190,14 +190,18 @@ def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Colle
     return asked
 
 
-def shown_at_every_checkpoint(scales: Iterable[Profile]) -> set[RunSpec]:
-    """The runs whose samples and manifolds a report shows in full: the first seeds of the first condition of phases."""
+def shown_at_every_checkpoint(scales: Iterable[Profile], number: int) -> set[RunSpec]:
+    """The runs whose samples and manifolds a report of this registration shows in full; 0 stands for exploring.
+
+    They are those of the first seeds of the first condition of phases.
+    """
     from bumplab.report.page import MANIFOLD_SEEDS, PHASES  # imports matplotlib, which takes seconds
 
     (phases,) = (claim for claim in suite.claims(suite.OURS) if claim.id == PHASES)
     runs = set()
     for profile in scales:
-        for seed in range(FIRST_SEED, FIRST_SEED + MANIFOLD_SEEDS):
+        first = registration.SEEDS_A_REGISTRATION * number or FIRST_SEED
+        for seed in range(first, first + MANIFOLD_SEEDS):
             runs.add(next(iter(phases.runs(profile, seed).values())))
     return runs
 

@@ -2,7 +2,7 @@
 
     python examples/explore.py                           # trains two runs of smoke in seconds, then looks at them
     python examples/explore.py .runs --profile quick     # looks at the runs of a session
-    python examples/explore.py claims/published/quick.zip --profile quick   # at published runs, which have no images
+    python examples/explore.py claims/published/quick.zip --profile quick   # at published runs
 
 It prints numbers, and writes figures into reports/explored. In a notebook, change the settings in the first cell.
 """

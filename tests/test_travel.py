@@ -62,7 +62,8 @@ def test_what_one_command_exports_another_imports(store, tmp_path, capsys):
 def test_draws_images_and_weights_travel_as_asked(store, tmp_path):
     """The images that a report shows in full are those of the first seeds of the phases."""
     shown = SMOKE.run(10)
-    assert shown in travel.shown_at_every_checkpoint([SMOKE])
+    assert shown in travel.shown_at_every_checkpoint([SMOKE], 0)
+    assert {spec.seed for spec in travel.shown_at_every_checkpoint([SMOKE], 2)} == {2000, 2001, 2002}
     publish(store, shown)
     rows = {"spec.json", "rows.json"}
     for words, of_shown, of_others in (

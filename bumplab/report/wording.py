@@ -112,7 +112,7 @@ def evidence_note(part: PartEntry) -> str:
         return f"enough evidence for: {support} ({needed})"
     if part.verdict == "CONTRADICTED":
         return f"enough evidence against: {against} ({needed})"
-    return f"evidence for {support}, against {against} ({needed})"
+    return f"evidence for {support} ({needed}), against {against}"
 
 
 def _evidence(part: PartEntry) -> tuple[float, float]:

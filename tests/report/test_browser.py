@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bumplab.report import document, matrix, page
 from bumplab.runs.store import run_key
-from tests.report.planted import ERROR, OWN, PHASES, SKIPPED, SUBJECT, report_of
+from tests.report.planted import ERROR, OWN, PHASES, SKIPPED, SUBJECT, report_of, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (make test installs it)")
@@ -154,6 +154,22 @@ class TestInABrowser:
         opened.locator("#checkpoint summary").click()
         command = opened.locator("#checkpoint-command").inner_text()
         assert command == f"python -m bumplab train '{OWN[0].to_json()}' --runs-dir again"
+
+    def test_a_run_without_images_opens_its_command(self, browser, tmp_path):
+        """Such as a run of an archive. Nothing of a run that was open before it is left."""
+        path = write(tmp_path, report_of(PHASES), change=lambda record: record.evidence.clear())
+        tab = browser.new_page()
+        tab.goto(f"{path.as_uri()}#{run_key(OWN[0])}/6")
+        tab.locator("#checkpoint").wait_for(state="visible")
+        assert tab.locator("#checkpoint-none").is_visible()
+        assert not any(
+            tab.locator(f"#{part}").is_visible() for part in ("checkpoint-sheet", "checkpoint-words", "later")
+        )
+        tab.locator("#checkpoint summary").click()
+        assert "python -m bumplab train" in tab.locator("#checkpoint-command").inner_text()
+        tab.locator("#close").click()
+        assert not tab.locator("#checkpoint").is_visible()
+        tab.close()
 
     def test_an_address_of_nothing_opens_nothing(self, opened, written):
         for address in ("#nothing/5", "#%", "#__proto__/1", "#constructor/0"):

@@ -110,7 +110,7 @@ def test_runs_whose_images_were_not_kept_are_counted(written, tmp_path):
         folder = tmp_path / str(len(without))
         text = shown(write(folder, report, change=forget).read_text())
         assert f"The images of {len(without)} of 2 runs were not kept" in text
-    assert "were not kept" not in shown(written.read_text())
+    assert "runs were not kept" not in shown(written.read_text())
 
 
 def test_the_dialog_promises_no_more_than_its_command_can_do(written):
