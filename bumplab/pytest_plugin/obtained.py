@@ -8,6 +8,7 @@ from bumplab.config import RunSpec
 from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
+from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
@@ -30,6 +31,8 @@ class Obtained:
         self.settings, self.board, self.deadline = settings, board, deadline
         self.train = train
         """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
+        self.cluster: Cluster | None = None
+        """Trains in place of this machine, with ``--dask``."""
         self.curves: dict[RunSpec, Curves] = {}
         self.seconds: dict[RunSpec, float] = {}
         """Process time of each run."""
@@ -46,10 +49,13 @@ class Obtained:
         Raises `OutOfTime` where the deadline leaves too little time.
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
-        records = obtain(
-            missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
-            deadline=self.deadline,
-        )  # fmt: skip
+        if self.cluster is not None:
+            records = self.cluster.obtain(missing)
+        else:
+            records = obtain(
+                missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
+                deadline=self.deadline,
+            )  # fmt: skip
         for record in records:
             self.curves[record.spec] = Curves.of(record)
             self.seconds[record.spec] = sum(record.seconds.values())

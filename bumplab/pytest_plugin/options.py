@@ -16,6 +16,8 @@ from bumplab.runs.draws import MEGABYTES
 from bumplab.terminal import line
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK
 
+WAIT, GRACE = 60, 60
+"""Defaults of ``--dask-wait`` and ``--dask-grace``, in seconds."""
 HELP_WIDTH = 56
 """Characters of a help text that fit on one line of pytest's help, on a terminal of 80 columns."""
 
@@ -63,6 +65,10 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
         "--also-runs", "look here before training; repeatable", action="append", default=[], metavar="DIR_OR_ARCHIVE"
     )
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
+    option = group("cluster", "training on a cluster (docs/clusters.md)")
+    option("--dask", "train on this Dask scheduler, or on N processes here", metavar="ADDRESS|local:N")
+    option("--dask-wait", f"most seconds without any worker ({WAIT})", metavar="SECONDS")
+    option("--dask-grace", f"seconds that Ctrl-C leaves to runs under way ({GRACE})", metavar="SECONDS")
     option = group("verdicts", "verdicts")
     option("--controls", "judge each claim in worlds of known truth, too", action="store_true")
     option(

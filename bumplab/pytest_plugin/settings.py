@@ -10,6 +10,7 @@ from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.runs.cluster.address import Asked
 from bumplab.runs.copies import Elsewhere
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import needs, suite
@@ -73,6 +74,8 @@ class Settings:
     """How each claim stands, once it was asked for: it takes up to half a second a claim."""
     also_runs: tuple[Elsewhere, ...] = ()
     """Stores and archives in which a run is looked for before it is trained."""
+    dask: Asked | None = None
+    """The cluster that trains; None without ``--dask``."""
 
     @property
     def claim_ids(self) -> tuple[str, ...]:
