@@ -107,7 +107,7 @@ def connect(asked: Asked, identity: Mapping[str, str]) -> Connection:
                 raise NoCluster(f"no worker came in {asked.wait:g} s: start one (dask worker), or raise --dask-wait")
             time.sleep(POLL)
         require_versions(connection.client, distributed.__version__)
-        _require_same(connection.client, addresses, identity, asked.subject)
+        require_same(connection.client, addresses, identity, asked.subject)
     except NoCluster as error:
         connection.close()
         raise NoCluster(f"{asked.address}: {error}") from error
@@ -136,7 +136,7 @@ def require_versions(client: Any, here: str) -> None:
             raise NoCluster(f"{name} has distributed {there}, and this machine has {here}: install the same version")
 
 
-def _require_same(
+def require_same(
     client: Any, workers: Mapping[str, int], identity: Mapping[str, str], subject: SubjectByName | None
 ) -> None:
     """Raises `NoCluster` with the first problem of a worker."""

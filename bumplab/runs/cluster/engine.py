@@ -32,6 +32,7 @@ from bumplab.runs.cluster.address import (
     Connection,
     NoCluster,
     connect,
+    require_same,
     require_versions,
     within,
     workers_of,
@@ -127,6 +128,7 @@ class Cluster:
         """Reaches the scheduler and tries its workers. Raises `NoCluster` in one line; then nothing has begun."""
         self._identity = identity.here(self.asked.subject)
         self._connection = connect(self.asked, self._identity)
+        self.workers = workers_of(self._connection.client)
 
     def start(self) -> None:
         """Begins to take answers. Call it after `connect` and `Board.open`."""
@@ -311,7 +313,7 @@ class Cluster:
             if type(raised).__name__ == "KilledWorker":
                 self._again(run, future, "its workers died 4 times at it: too little memory?")
             else:
-                self._fail(run, OSError, f"its worker has other code ({type(raised).__name__}: {raised})")
+                self._again(run, future, f"a worker cannot begin it ({type(raised).__name__}: {raised})")
         else:
             self._reach_again(run, future)
 
@@ -492,21 +494,23 @@ class Cluster:
                 self._submit(run, others)
 
     def _watch_workers(self) -> None:
-        """The loop of the thread that counts the workers, and sends home those with another Dask."""
+        """The loop of the thread that counts the workers, and sends home those that differ."""
         assert self._connection is not None
         client = self._connection.client
         from distributed import __version__
 
-        known: set[str] = set()
+        known = set(self.workers)
         while not self._ending.is_set():
             with suppress(NoCluster):
                 self.workers = workers_of(client)
                 if self.workers:
                     self._seen_worker = time.monotonic()
-                if self.workers.keys() - known:
-                    known |= self.workers.keys()
+                new = {at: threads for at, threads in self.workers.items() if at not in known}
+                if new:
+                    known |= new.keys()
                     try:
                         require_versions(client, __version__)
+                        require_same(client, new, self._identity, self.asked.subject)
                     except NoCluster as error:
                         if str(error).startswith("worker "):
                             self._refuse(str(error))

@@ -1,0 +1,277 @@
+"""Training on a cluster by Dask: real schedulers, real worker processes, each with a folder of its own."""
+
+import os
+import random
+import shutil
+import socket
+import threading
+from importlib.util import find_spec
+
+import pytest
+
+from bumplab.runs.cluster import address, engine
+from bumplab.runs.cluster.address import Asked, NoCluster
+from bumplab.runs.planner import OutOfTime
+from bumplab.runs.store import RunStore
+from tests.runs.farm import (
+    ROOT,
+    Farm,
+    dies_of,
+    fails,
+    noted,
+    planted,
+    record_of,
+    session,
+    specs,
+    until,
+)
+
+pytestmark = pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed (extra dask)")
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    """Four workers, which come back when they are killed."""
+    with Farm(tmp_path_factory.mktemp("farm") / "four") as farm:
+        for number in range(4):
+            farm.add(f"w{number}")
+        yield farm
+
+
+@pytest.fixture
+def own_farm(tmp_path):
+    """A scheduler without workers."""
+    with Farm(tmp_path / "farm") as farm:
+        yield farm
+
+
+def rows(records):
+    return [(record.spec.seed, record.rows) for record in records]
+
+
+def as_planted(asked):
+    return [(spec.seed, record_of(spec).rows) for spec in asked]
+
+
+def killed_at_random(cluster, done):
+    """Kills a worker of the cluster now and then. Returns the number of kills."""
+    chance, kills = random.Random(0), 0
+    while not done.wait(chance.uniform(0.2, 1.0)):
+        try:
+            pids = cluster._connection.client.run(os.getpid, on_error="ignore")
+            os.kill(pids[chance.choice(sorted(pids))], 9)
+        except (OSError, IndexError):  # it has just died, or none has come back yet
+            continue
+        kills += 1
+    return kills
+
+
+def test_runs_come_home_once_where_workers_are_killed(farm, tmp_path):
+    """The others take over. What has come home is not trained again, though its worker dies later."""
+    asked, log, done, kills = specs(24), tmp_path / "log", threading.Event(), []
+    with session(tmp_path / "runs", farm.address, planted(log, 0.4)) as cluster:
+        killer = threading.Thread(target=lambda: kills.append(killed_at_random(cluster, done)))
+        killer.start()
+        try:
+            records = cluster.obtain(asked)
+        finally:
+            done.set()
+            killer.join()
+        assert rows(records) == as_planted(asked)
+    ends = [seed for seed, _ in noted(log, "ends")]
+    assert set(ends) == {spec.seed for spec in asked}
+    assert len(ends) <= len(asked) + kills[0], "beside those that a kill hit on their way home, each once"
+    assert kills[0] > 2
+    assert not list((tmp_path / "runs").glob("progress/*.json"))
+
+
+def test_workers_hold_no_store_unless_they_see_that_of_the_session(farm, tmp_path):
+    """A worker that sees it trains there, where the next one finds the checkpoints."""
+    for shares in (False, True):
+        root, log = tmp_path / f"runs-{shares}", tmp_path / f"log-{shares}"
+        with session(root, farm.address, planted(log), shares=shares) as cluster:
+            assert rows(cluster.obtain(specs(2))) == as_planted(specs(2))
+        roots = {line.split("\t")[0] for line in log.read_text().splitlines()} - {"begins", "ends"}
+        assert (roots == {str(root)}) == shares
+        assert not any(os.path.exists(folder) for folder in roots - {str(root)}), "workers clean up"
+
+
+def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp_path):
+    """A real run. Its trainer is killed after the first checkpoint, which the next worker takes up."""
+    (spec,) = specs(1)
+    with session(tmp_path / "runs", farm.address, shares=True) as cluster:
+        cluster.ask([spec])
+        until(lambda: list((tmp_path / "runs").glob("partial/*/*/manifest.json")))
+        run = cluster._runs[spec]
+        (pid,) = cluster._connection.client.run(os.getpid, workers=[run.worker]).values()
+        (checkpoint,) = (tmp_path / "runs").glob("partial/*/[0-9]*")
+        inode, trainer = checkpoint.stat().st_ino, run.worker
+        os.kill(pid, 9)
+        until(lambda: run.worker != trainer)
+        assert inode in {path.stat().st_ino for path in (tmp_path / "runs").glob("partial/*/[0-9]*")} or run.state
+        (record,) = cluster.obtain([spec])
+    assert len(record.rows) == len(spec.measured_steps())
+
+
+def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "SHORT", 0.5)
+    own_farm.add("slow", SLOW="1")
+    own_farm.add("fast")
+    asked, log = specs(5), tmp_path / "log"
+    with session(tmp_path / "runs", own_farm.address, planted(log, 0.2)) as cluster:
+        until(lambda: len(cluster.workers) == 2)
+        assert rows(cluster.obtain(asked)) == as_planted(asked)
+    (seed,) = (seed for seed, name in noted(log, "begins") if name == "slow")
+    assert (seed, "fast") in noted(log, "ends")
+    assert "slow" not in {name for _, name in noted(log, "ends")}
+
+
+def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_path):
+    own_farm.add("w0")
+    asked, log = specs(3), tmp_path / "log"
+    with session(tmp_path / "runs", own_farm.address, planted(log, 1.0)) as cluster:
+        cluster.ask(asked)
+        until(lambda: noted(log, "ends"))
+        until(lambda: any(map(cluster.store.has, asked)))
+        own_farm.scheduler.kill()
+        with pytest.raises(OSError, match="connection to the scheduler is lost") as error:
+            cluster.obtain(asked)
+        assert "1 of 3 runs came home" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [RunStore(tmp_path / "runs").has(spec) for spec in asked].count(True) == 1
+
+
+def test_a_run_whose_workers_all_die_and_one_that_fails_are_one_line_each(farm, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_SUBMISSIONS", 1)
+    for train, words in ((dies_of, "died 4 times"), (fails, "RuntimeError: CUDA error:")):
+        with session(tmp_path / train.__name__, farm.address, train) as cluster:
+            with pytest.raises(OSError, match=words) as error:
+                cluster.obtain(specs(1))
+            assert "\n" not in str(error.value)
+            assert cluster.store.load(specs(1)[0]) is None
+
+
+def of_other_code(folder):
+    """A copy of the package with one more line."""
+    shutil.copytree(ROOT / "bumplab", folder / "bumplab", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(folder / "bumplab" / "randomness.py", "a") as file:
+        file.write("# changed\n")
+    return str(folder)
+
+
+def test_a_worker_that_differs_is_refused_and_one_that_joins_later_is_sent_home(own_farm, tmp_path):
+    other, log = of_other_code(tmp_path / "other"), tmp_path / "log"
+    own_farm.add("other", nanny=False, FIRST_PATH=other)
+    with (
+        pytest.raises(NoCluster, match=r"worker tcp://.* has bumplab .*, and this session has bumplab ") as error,
+        session(tmp_path / "runs", own_farm.address, planted(log)),
+    ):
+        pass
+    assert "\n" not in str(error.value)
+    own_farm.workers["other"].kill()
+    own_farm.add("w0")
+    with session(tmp_path / "runs", own_farm.address, planted(log, 0.5)) as cluster:
+        cluster.ask(specs(12))
+        own_farm.add("later", nanny=False, FIRST_PATH=other)
+        with pytest.warns(UserWarning, match="it is sent home"):
+            own_farm.workers["later"].wait(60)
+        assert rows(cluster.obtain(specs(12))) == as_planted(specs(12))
+    assert {name for _, name in noted(log, "begins")} == {"w0"}
+
+
+def test_a_worker_of_two_threads_is_refused(own_farm, tmp_path):
+    own_farm.add("w0", threads=2)
+    with pytest.raises(NoCluster, match="has 2 threads"), session(tmp_path / "runs", own_farm.address):
+        pass
+
+
+def test_another_version_of_dask_is_named_with_this_one(farm, tmp_path):
+    import distributed
+
+    with distributed.Client(farm.address, set_as_default=False) as client:
+        address.require_versions(client, distributed.__version__)
+        with pytest.raises(NoCluster, match=rf"distributed {distributed.__version__}, and this machine has 2025\.1"):
+            address.require_versions(client, "2025.1.0")
+
+
+def test_an_interrupted_session_keeps_what_has_begun_and_cancels_the_rest(farm, tmp_path):
+    asked, log, lines = specs(12), tmp_path / "log", []
+    with session(tmp_path / "runs", farm.address, planted(log, 1.5)) as cluster:
+        until(lambda: len(cluster.workers) == 4)
+        cluster.say = lines.append
+        cluster.ask(asked)
+        until(lambda: sum(bool(run.worker) for run in cluster._runs.values()) == 4)
+        cluster.close(keeps=True)
+    begun = {seed for seed, _ in noted(log, "begins")}
+    assert {spec.seed for spec in asked if RunStore(tmp_path / "runs").has(spec)} == begun
+    assert len(begun) == 4
+    assert lines[0].startswith("4 runs are under way, 8 cancelled")
+
+
+def test_a_cancelled_run_stops_after_a_step(farm, tmp_path):
+    """A real run of a million steps. Dask cancels no thread: this looks at the worker's own, undocumented state."""
+    from dataclasses import replace
+
+    (spec,) = specs(1)
+    spec = replace(spec, training=replace(spec.training, steps=10**6), measure=replace(spec.measure, every=10**6))
+    root = tmp_path / "runs"
+    with session(root, farm.address, shares=True) as cluster:
+        cluster.ask([spec])
+        until(lambda: any(cluster._runs[spec].worker for _ in "1"))
+        until(lambda: list(root.glob("partial/*")))
+        cluster._settle(cluster._runs[spec], "withdrawn")
+        until(lambda: lock_is_free(cluster.store, spec))
+
+
+def lock_is_free(store, spec):
+    from filelock import Timeout
+
+    from bumplab.runs.store import run_key
+
+    try:
+        with store.lock(run_key(spec)):
+            return True
+    except Timeout:
+        return False
+
+
+def test_a_deadline_withdraws_what_it_leaves_no_time_for(farm, tmp_path):
+    log = tmp_path / "log"
+    with session(tmp_path / "runs", farm.address, planted(log, 0.5), minutes=3 / 60) as cluster:
+        with pytest.raises(OutOfTime) as error:
+            cluster.obtain(specs(60))
+        stored = [spec for spec in specs(60) if cluster.store.has(spec)]
+    assert stored
+    assert set(error.value.missing) == set(specs(60)) - set(stored)
+
+
+def asked_for(name, **changes):
+    return Asked(**{"address": name, "wait": 1, "grace": 1, "gpu": False, "exact": False, "subject": None} | changes)
+
+
+def test_addresses_that_cannot_be_used_are_one_line_each(own_farm, monkeypatch):
+    monkeypatch.setattr(address, "CONNECT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+        port, free = silent.getsockname()[1], closed.getsockname()[1]
+        closed.close()
+        for name, words in (
+            ("local:0", "must be local:1 to local:1024"),
+            ("local:", "must be local:1"),
+            ("local:1000000", "must be local:1"),
+            ("my scheduler", "is no address"),
+            ("", "is no address"),
+            ("nobody", "is no address"),
+            (f"127.0.0.1:{free}", "no scheduler can be reached there"),
+            (f"127.0.0.1:{port}", "says nothing"),
+            (own_farm.address, "no worker came in 1 s"),
+        ):
+            with pytest.raises(NoCluster, match=words) as error:
+                address.connect(asked_for(name), {})
+            assert "\n" not in str(error.value), name
+            assert name in str(error.value), name
+
+
+def test_without_dask_the_line_names_the_command(monkeypatch):
+    monkeypatch.setattr(address, "find_spec", lambda name: None)
+    with pytest.raises(NoCluster, match="pip install"):
+        asked_for("local:2").require_possible()
