@@ -58,7 +58,7 @@ def killed_at_random(cluster, done):
     chance, kills = random.Random(0), 0
     while not done.wait(chance.uniform(0.2, 1.0)):
         try:
-            pids = cluster._connection.client.run(os.getpid, on_error="ignore")
+            pids = cluster.out.client.run(os.getpid, on_error="ignore")
             os.kill(pids[chance.choice(sorted(pids))], 9)
         except (OSError, IndexError):  # it has just died, or none has come back yet
             continue
@@ -102,8 +102,8 @@ def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp
     with session(tmp_path / "runs", farm.address, shares=True) as cluster:
         cluster.ask([spec])
         until(lambda: list((tmp_path / "runs").glob("partial/*/*/manifest.json")))
-        run = cluster._runs[spec]
-        (pid,) = cluster._connection.client.run(os.getpid, workers=[run.worker]).values()
+        run = cluster.out.runs[spec]
+        (pid,) = cluster.out.client.run(os.getpid, workers=[run.worker]).values()
         (checkpoint,) = (tmp_path / "runs").glob("partial/*/[0-9]*")
         inode, trainer = checkpoint.stat().st_ino, run.worker
         os.kill(pid, 9)
@@ -200,7 +200,7 @@ def test_an_interrupted_session_keeps_what_has_begun_and_cancels_the_rest(farm, 
         until(lambda: len(cluster.workers) == 4)
         cluster.say = lines.append
         cluster.ask(asked)
-        until(lambda: sum(bool(run.worker) for run in cluster._runs.values()) == 4)
+        until(lambda: sum(bool(run.worker) for run in cluster.out.runs.values()) == 4)
         cluster.close(keeps=True)
     begun = {seed for seed, _ in noted(log, "begins")}
     assert {spec.seed for spec in asked if RunStore(tmp_path / "runs").has(spec)} == begun
@@ -217,9 +217,9 @@ def test_a_cancelled_run_stops_after_a_step(farm, tmp_path):
     root = tmp_path / "runs"
     with session(root, farm.address, shares=True) as cluster:
         cluster.ask([spec])
-        until(lambda: any(cluster._runs[spec].worker for _ in "1"))
+        until(lambda: any(cluster.out.runs[spec].worker for _ in "1"))
         until(lambda: list(root.glob("partial/*")))
-        cluster._settle(cluster._runs[spec], "withdrawn")
+        cluster.out.settle(cluster.out.runs[spec], "withdrawn")
         until(lambda: lock_is_free(cluster.store, spec))
 
 
