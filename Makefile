@@ -1,4 +1,5 @@
 # make claims   trains the runs that are missing, judges the claims and writes reports/claims-<profile>.html
+# make verdicts judges the claims from the published runs, trains nothing, and writes reports/claims-<profile>-published.html
 # make test     runs the tests
 # make lint     checks style, types and workflows
 # Each target installs first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"
@@ -16,11 +17,14 @@ endif
 # PyPI has NVIDIA's build for Linux, and this index has the CPU build. Without the index pip takes PyPI's.
 CPU_BUILD := $(if $(filter Linux,$(shell uname -s)),--quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 
-.PHONY: claims test lint setup chromium clean
+.PHONY: claims verdicts test lint setup chromium clean
 
 claims: setup
 	@$(BIN)/python -m bumplab doctor --quiet || true
 	$(BIN)/pytest claims -n auto $(ARGS)
+
+verdicts: setup
+	$(BIN)/pytest claims --published -p no:hypothesispytest $(ARGS)
 
 test: setup chromium
 	$(BIN)/pytest tests -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -26,7 +26,7 @@ from bumplab.runs.copies import import_runs
 from bumplab.runs.locks import require_locks
 from bumplab.runs.store import RunStore
 from bumplab.terminal import line
-from bumplab.verdicts import suite
+from bumplab.verdicts import registration, suite
 from bumplab.verdicts.claim import FIRST_SEED, Claim
 
 AddCommand = Callable[[Any, str, str, str, Callable[[argparse.Namespace], int | None]], argparse.ArgumentParser]
@@ -49,6 +49,9 @@ def add_commands(of_runs: Any, command: AddCommand) -> tuple[argparse.ArgumentPa
         action="store_true",
         help="with --no-draws: keep images and embeddings of the runs that a report shows at every checkpoint",
     )
+    export.add_argument(
+        "--registration", type=int, metavar="K", help="the runs of this registration's seeds; 0 for seeds below 1000"
+    )
     export.add_argument("--weights", action="store_true", help="also the weights of the trained networks")
     imports = command(of_runs, "runs", "import", "copy the runs of archives into the store, checked", _import)
     imports.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an archive that `runs export` wrote")
@@ -70,10 +73,13 @@ def _export(options: argparse.Namespace) -> None:
     if options.profile is not None or options.claims is not None:
         asked = asked_for(specs, _profiles(options.profile), _claims(options.claims))
         specs = [spec for spec in specs if spec in asked]
+    if options.registration is not None:
+        specs = [spec for spec in specs if registration.number_of(spec.seed) == options.registration]
     if not specs:
         raise ValueError(f"--runs-dir {store.root}: holds none of these runs finished; `runs` lists what it holds")
     shown = shown_at_every_checkpoint(_profiles(options.profile)) if options.shown_images else set()
     all_drawn = not options.no_draws
+    number = _registration(specs)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("exporting", total=len(specs))
         count = pack.write(
@@ -82,6 +88,7 @@ def _export(options: argparse.Namespace) -> None:
             specs=specs,
             kept=lambda spec: pack.Kept(all_drawn, all_drawn or spec in shown, options.weights),
             command=_command(options),
+            registration=number,
             on_run=lambda: progress.advance(task),
         )
     size = decimal(options.file.stat().st_size)
@@ -113,6 +120,19 @@ def _import(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
+def _registration(specs: Iterable[RunSpec]) -> int:
+    """The registration whose seeds these runs have; 0 where the ledger has none of their number.
+
+    Raises ValueError in one line where they have seeds of several: such runs are never judged together.
+    """
+    numbers = sorted({registration.number_of(spec.seed) for spec in specs})
+    if len(numbers) > 1:
+        several = " and ".join(map(str, numbers))
+        raise ValueError(f"the runs have seeds of registrations {several} (0: exploring): choose one by --registration")
+    ledger = registration.load(suite.OURS.parent / registration.FILE)
+    return numbers[0] if numbers[0] in {entry.number for entry in ledger} else 0
+
+
 def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Collection[Claim]) -> set[RunSpec]:
     """What the claims' parts and controls ask for, at each profile, for all seeds and subjects of ``specs``."""
     seeds = sorted({spec.seed % REPLICATES for spec in specs})
@@ -121,8 +141,7 @@ def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Colle
     forms = [form for claim in claims for form in (claim, *map(claim.under, claim.controls))]
     with_subjects = [_with_subject(profile, subject) for profile in scales for subject in (SubjectSpec(), *subjects)]
     for profile, form, seed in product(with_subjects, forms, seeds):
-        for part in form.parts:
-            asked.update(form.runs_of(part)(profile, seed).values())
+        asked |= form.all_runs(profile, seed)
     return asked
 
 
@@ -162,5 +181,7 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--profile", options.profile]
     if options.claims is not None:
         words += ["--claims", *sorted(set(options.claims))]
+    if options.registration is not None:
+        words += ["--registration", str(options.registration)]
     words += [f"--{name.replace('_', '-')}" for name in ("no_draws", "shown_images", "weights") if vars(options)[name]]
     return shlex.join(words)

@@ -17,8 +17,9 @@ from bumplab.pytest_plugin.obtained import Obtained, RunsOfForm
 from bumplab.pytest_plugin.options import GRACE, WAIT, usage_error, value
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.cluster.address import Asked, NoCluster
-from bumplab.runs.cluster.engine import ASKED, CONTROL, Cluster
+from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.cluster.identity import SubjectByName
+from bumplab.runs.cluster.submissions import ASKED, CONTROL
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.decision import decide, decide_control
 

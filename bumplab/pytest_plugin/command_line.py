@@ -16,10 +16,12 @@ from bumplab.pytest_plugin import expected
 from bumplab.pytest_plugin.cluster import asked_of
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, project_of, usage_error, value
+from bumplab.pytest_plugin.published import audit_of, holds_controls, published_of
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.subject import SubjectOfSession
 from bumplab.runs.copies import Elsewhere
 from bumplab.runs.draws import MEGABYTES
+from bumplab.runs.published import PublishedStore
 from bumplab.runs.store import RunStore
 from bumplab.subjects.sources import SubjectError
 from bumplab.verdicts import registration, suite, variation
@@ -58,8 +60,10 @@ def settings_of(config: pytest.Config) -> Settings:
         accepted = _accepted(expected_file, value(config, "expected"), known_ids)
     ledger = _ledger(project)
     runs_dir, named_report, figures = (_path_of(config, name) for name in ("--runs-dir", "--report", "--figures"))
+    archive = published_of(config, project, profile, open_registration=len(ledger))
+    audit = audit_of(config, archive)
     short_name = "" if subject.users is None else f"{subject.users.spec.short_name}-"
-    report = named_report or project / f"reports/claims-{short_name}{profile.name}.html"
+    report = named_report or project / f"reports/claims-{short_name}{profile.name}{'-published' * bool(archive)}.html"
     _require_report_files(report)
     exact = value(config, "exact")
     looks = _looks(value(config, "seeds"), value(config, "max_seeds"), _needed(config, project))
@@ -76,18 +80,23 @@ def settings_of(config: pytest.Config) -> Settings:
     device = _device(value(config, "gpu"), exact, elsewhere=dask is not None and not dask.local_workers())
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
+    controls = value(config, "controls") or accept is not None  # no verdict is accepted without its controls
+    store = RunStore((runs_dir or project / ".runs") / ("exact" if exact else ""), _draws_bytes(config))
+    if archive is not None:
+        store = PublishedStore(store.root / "published", store.draws_bytes, published=archive)
+        controls = controls or holds_controls(archive, suite.claims(project / "claims"), profile)
     return Settings(
         project=project,
         profile=profile,
         looks=looks,
-        controls=value(config, "controls") or accept is not None,  # no verdict is accepted without its controls
+        controls=controls,
         variations=variations,
         accept=accept,
         expected_file=expected_file,
         expected=accepted,
         expected_of_project=accepted_in_project,
         subject=subject,
-        store=RunStore((runs_dir or project / ".runs") / ("exact" if exact else ""), _draws_bytes(config)),
+        store=store,
         also_runs=_also_runs(config),
         dask=dask,
         device=device,
@@ -97,6 +106,8 @@ def settings_of(config: pytest.Config) -> Settings:
         minutes=_minutes(value(config, "minutes")),
         from_seed=from_seed,
         ledger=ledger,
+        published=archive,
+        audit=audit,
     )
 
 

@@ -72,7 +72,8 @@ def judged(
     """
     accepted, exploring = settings.accepted(claim), settings.exploring(claim)
     controls = []
-    for control, tried in zip(claim.controls, verdict.controls, strict=False):
+    for tried in verdict.controls:
+        control = claim.control(tried.name)
         control_entry = msgspec.convert(tried, ControlEntry, from_attributes=True)
         controls.append(replace(control_entry, conditions=conditions(claim.under(control), settings, tried.parts)))
     variations = [
@@ -142,8 +143,8 @@ def costs(claim: Claim, verdict: ClaimVerdict, settings: Settings) -> tuple[Step
     last = settings.looks.last
     used = _steps(planned(claim, settings, _seeds_of(verdict.parts)))
     at_last_look = _steps(planned(claim, settings, last))
-    for control, tried in zip(claim.controls, verdict.controls, strict=False):
-        form = claim.under(control)
+    for tried in verdict.controls:
+        form = claim.under(claim.control(tried.name))
         used |= _steps(planned(form, settings, _seeds_of(tried.parts)))
         at_last_look |= _steps(planned(form, settings, last))
     return used, at_last_look

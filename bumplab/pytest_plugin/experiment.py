@@ -13,7 +13,7 @@ from bumplab.pytest_plugin import entries, expected, forms
 from bumplab.pytest_plugin.expected import Expected, Outcome
 from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.items import Item
-from bumplab.pytest_plugin.obtained import STOPPED, MixedArithmetic, RunsOfForm
+from bumplab.pytest_plugin.obtained import NOT_PUBLISHED, STOPPED, MixedArithmetic, RunsOfForm
 from bumplab.pytest_plugin.session import ClaimsSession, judged_key, line_key
 from bumplab.runs.store import Unreadable, run_key
 from bumplab.subjects.sources import SubjectError
@@ -84,12 +84,16 @@ class Experiment:
         pytest.skip(reason)
 
     def _end_without_runs(self, claim: Claim, item: Item) -> None:
-        """Skips an item whose first look lacks runs, for lack of time. It has no verdict, and none has moved."""
+        """Skips an item whose first look lacks runs: no time, or not published. It has no verdict, and none moved."""
         __tracebackhide__ = True
         settings, deadline, board = self.settings, self.obtained.deadline, self.obtained.board
         first_look = forms.first_look(claim, item, settings)
-        missing = deadline.missing(first_look, store=settings.store, board=board, workers=self.workers)
-        reason = f"{deadline} are over: {missing}"
+        if settings.published is not None:
+            lacking = len({run for run in first_look if not settings.store.has(run)})
+            reason = f"not published: {lacking} of the {len(set(first_look))} runs of its first look"
+        else:
+            missing = deadline.missing(first_look, store=settings.store, board=board, workers=self.workers)
+            reason = f"{deadline} are over: {missing}"
         if item.kind == "verdict":
             self.node.stash[judged_key] = entries.Judged(entries.skipped(entries.about(claim), reason, stopped=True))
         pytest.skip(reason)
@@ -99,9 +103,10 @@ class Experiment:
         settings, looks = self.settings, self.settings.looks_of(claim)
         exploratory = bool(settings.exploring(claim))
         if item.kind == "control":
-            control = next(control for control in claim.controls if control.name == item.name)
+            control = claim.control(item.name)
             tried = self._control(claim, control)
-            problem = STOPPED if tried.stopped else settings.problem_of_control(claim, control)
+            missing = NOT_PUBLISHED if settings.published is not None else STOPPED
+            problem = missing if tried.stopped else settings.problem_of_control(claim, control)
             return expected.control_outcome(tried, problem)
         if item.kind == "part":
             part = next(part for part in claim.judged_parts if part.name == item.name)
@@ -156,12 +161,15 @@ class Experiment:
     def _with_controls(self, claim: Claim, verdict: ClaimVerdict) -> ClaimVerdict:
         """The verdict on the claim, checked by its controls as far as these have their runs."""
         tried: list[ControlVerdict] = []
-        try:
-            for control in claim.controls:
+        missing: RunsMissing | None = None
+        for control in claim.controls:
+            try:
                 tried.append(self._control(claim, control))
-        except RunsMissing as missing:
-            return without_controls(verdict, tried, missing)
-        return with_controls(verdict, tried)
+            except RunsMissing as error:
+                missing = error
+                if self.obtained.trains:
+                    break  # the time is over
+        return with_controls(verdict, tried) if missing is None else without_controls(verdict, tried, missing)
 
     def _control(self, claim: Claim, control: Control) -> ControlVerdict:
         with self._runs(forms.under(claim, control)) as runs:

@@ -92,7 +92,7 @@ def forms(claim: Claim, item: Item, settings: Settings) -> Sequence[Form]:
     if item.kind == "part":
         return [form_of(claim.only([item.name]), settings)]
     if item.kind == "control":
-        return [under(claim, control) for control in claim.controls if control.name == item.name]
+        return [under(claim, claim.control(item.name))]
     controls = [under(claim, control) for control in claim.controls] if settings.controls else []
     variations = [varied(claim, variation, settings) for variation in settings.variations]
     return [form_of(claim, settings), *controls, *variations]

@@ -12,12 +12,13 @@ from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
-from bumplab.runs.store import run_key
+from bumplab.runs.store import RunRecord, run_key
 from bumplab.verdicts.claim import Part, SeedRuns
 from bumplab.verdicts.curves import Curves
 from bumplab.verdicts.decision import RunsMissing
 
 STOPPED = "stopped by --minutes"
+NOT_PUBLISHED = "as more runs are not published"
 
 
 class MixedArithmetic(ValueError):
@@ -39,6 +40,11 @@ class Obtained:
         self.arithmetics: dict[RunSpec, str] = {}
 
     @property
+    def trains(self) -> bool:
+        """Whether runs that are missing are trained. Otherwise no other worker need know what is missing."""
+        return self.settings.published is None
+
+    @property
     def trainer(self) -> Trainer:
         """`train`, which first looks for the run in the stores and archives of ``--also-runs``."""
         return copy_or_train(self.settings.also_runs, self.train)
@@ -46,10 +52,12 @@ class Obtained:
     def add(self, runs: Iterable[RunSpec]) -> None:
         """Waits for these runs, and trains those that nobody trains. Raises OSError as the store does.
 
-        Raises `OutOfTime` where the deadline leaves too little time.
+        Raises `OutOfTime` where the deadline leaves too little time, and `RunsMissing` where one is not published.
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
-        if self.cluster is not None:
+        if not self.trains:
+            records = [self._published(run) for run in missing]
+        elif self.cluster is not None:
             records = self.cluster.obtain(missing)
         else:
             records = obtain(
@@ -60,6 +68,12 @@ class Obtained:
             self.curves[record.spec] = Curves.of(record)
             self.seconds[record.spec] = sum(record.seconds.values())
             self.arithmetics[record.spec] = record.arithmetic
+
+    def _published(self, run: RunSpec) -> RunRecord:
+        record = self.settings.store.load(run)
+        if record is None:
+            raise RunsMissing(NOT_PUBLISHED)
+        return record
 
     def help_others(self) -> None:
         """For a worker that has no claim left: trains what the others need."""
@@ -85,10 +99,11 @@ class RunsOfForm:
     def __call__(self, part: Part, seeds: int) -> list[SeedRuns]:
         """The runs of a part for a number of seeds. Raises `MixedArithmetic` where the form's runs differ in it.
 
-        Raises `RunsMissing` where the deadline leaves too little time for one of them.
+        Raises `RunsMissing` where the deadline leaves too little time for one of them, or one is not published.
         """
         obtained, runs_of = self.obtained, self.form.claim.runs_of(part)
-        self._note(part, seeds)
+        if obtained.trains:
+            self._note(part, seeds)
         first = obtained.settings.looks_of(self.form.claim).first_seed
         specs = [runs_of(obtained.settings.profile, seed) for seed in range(first, first + seeds)]
         asked = dict.fromkeys(run for runs in specs for run in runs.values())
@@ -106,7 +121,8 @@ class RunsOfForm:
 
     def __exit__(self, *_: object) -> None:
         """No part of the form needs a further run, also where it ended by an error."""
-        self.obtained.board.settle(self.form.questions())
+        if self.obtained.trains:
+            self.obtained.board.settle(self.form.questions())
 
     def _note(self, part: Part, seeds: int) -> None:
         """Tells the other workers what the part may need, and that the part before it is settled."""

@@ -18,6 +18,8 @@ from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK
 
 WAIT, GRACE = 60, 60
 """Defaults of ``--dask-wait`` and ``--dask-grace``, in seconds."""
+PUBLISHED = Path("claims") / "published"
+"""The folder of published archives in the project. An archive is named after its profile."""
 HELP_WIDTH = 56
 """Characters of a help text that fit on one line of pytest's help, on a terminal of 80 columns."""
 
@@ -64,6 +66,9 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option(
         "--also-runs", "look here before training; repeatable", action="append", default=[], metavar="DIR_OR_ARCHIVE"
     )
+    option("--published", f"judge from {PUBLISHED}/PROFILE.zip alone", action="store_true")
+    option("--audit", "with --published: train N of its runs again", metavar="N")
+    option("--audit-seed", "draw these by this seed (a random one)", metavar="N")
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
     option = group("cluster", "training on a cluster (docs/clusters.md)")
     option("--dask", "train on this Dask scheduler, or on N processes here", metavar="ADDRESS|local:N")

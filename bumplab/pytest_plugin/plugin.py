@@ -15,6 +15,7 @@ from bumplab import machine
 from bumplab.pytest_plugin import command_line, options
 from bumplab.pytest_plugin.experiment import experiment
 from bumplab.pytest_plugin.items import parametrize, selected_by_their_own_claim
+from bumplab.pytest_plugin.published import PublishedSession
 from bumplab.pytest_plugin.session import ClaimsSession
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.terminal import keep_streams, line
@@ -44,7 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Tables(config, settings))
     else:
         command_line.require_contract(config, settings)
-        config.pluginmanager.register(ClaimsSession(config, settings), ClaimsSession.NAME)
+        session = ClaimsSession(config, settings)
+        config.pluginmanager.register(session, ClaimsSession.NAME)
+        if session.published is not None:
+            config.pluginmanager.register(session.published, PublishedSession.NAME)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -24,6 +24,7 @@ from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.obtained import Obtained
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, usage_error
+from bumplab.pytest_plugin.published import AUDIT_SEED, PublishedSession
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.version import code_of
 from bumplab.report.document import ClaimEntry, Report
@@ -79,6 +80,7 @@ class ClaimsSession:
         train = partial(train_here, users=settings.subject.users, stops=stops)
         self.obtained = Obtained(settings, self.board, self.deadline, train)
         self._trainer_here = train
+        self.published = PublishedSession(settings.published, self.obtained) if settings.published else None
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[tuple[Claim, list[Item]]] = []
         """Each claim of this process with its selected items."""
@@ -100,6 +102,8 @@ class ClaimsSession:
         node.workerinput[SESSION] = self.board.folder.name
         node.workerinput[SUBJECT] = self.settings.profile.base.subject.to_dict()
         node.workerinput[ENDS] = self.deadline.ends
+        if self.settings.audit is not None:
+            node.workerinput[AUDIT_SEED] = self.settings.audit.seed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         here, controllers = self.settings.profile.base.subject, self.controllers_subject
@@ -110,6 +114,8 @@ class ClaimsSession:
             )
         self.claims = items.claims_of(session.items)
         problems = [problem for claim, _ in self.claims if (problem := self.settings.problem(claim))]
+        if problem := self.settings.problem_of_published([claim for claim, _ in self.claims]):
+            problems.append(problem)
         if problems and self.is_controller:
             raise usage_error(problems[0])
         if problems:  # a worker's error would not reach the terminal
@@ -181,7 +187,9 @@ class ClaimsSession:
         settings = self.settings
         plan: list[RunSpec] = []
         later: dict[str, list[RunSpec]] = {}
-        for claim, selected in self.claims:
+        if settings.published is not None and settings.audit is not None:
+            plan = [settings.published.specs[key] for key in settings.audit.keys]
+        for claim, selected in self.claims if settings.published is None else ():
             for item in selected:
                 plan += forms.first_look(claim, item, settings)
                 later |= forms.later_looks(claim, item, settings)
@@ -249,7 +257,7 @@ class ClaimsSession:
         stopped = not ended or bool(session.shouldfail or session.shouldstop)
         tried = {claim for claim, entry in self.entries.items() if entry.judged or not entry.stopped}
         with closing(self.board):  # until then no other process may remove runs: the report needs them
-            out_of_time = any(not entry.judged and entry.stopped for entry in self.entries.values())
+            lacks_runs = any(not entry.judged and entry.stopped for entry in self.entries.values())
             if missing := self._missing():
                 self.closing_lines.append(f"{self.deadline} are over: {missing}: give the command again")
             for claim in self.board.claims():
@@ -262,7 +270,10 @@ class ClaimsSession:
                     self.closing_lines += [*self.lines_of_items, no_report]
                 return
             try:
-                self._report(tried if stopped or out_of_time else set(self.entries), self.display.elapsed)
+                self._report(
+                    tried if stopped or (lacks_runs and self.deadline.is_set) else set(self.entries),
+                    self.display.elapsed,
+                )
                 self._name_outdated()
                 if self.settings.accept is not None and not stopped:
                     self._accept(self.settings.accept)
@@ -299,6 +310,7 @@ class ClaimsSession:
             written=datetime.now(UTC).isoformat(timespec="seconds"),
             elapsed=elapsed,
             family_alpha=FAMILY_ALPHA,
+            published=None if self.published is None else self.published.entry,
             claims=list(self.entries.values()),
         )
         claims = suite.claims(settings.project / "claims")

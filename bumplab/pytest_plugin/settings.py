@@ -9,9 +9,11 @@ from pathlib import Path
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin.expected import Expected
+from bumplab.pytest_plugin.published import Audit
 from bumplab.pytest_plugin.subject import SubjectOfSession
 from bumplab.runs.cluster.address import Asked
 from bumplab.runs.copies import Elsewhere
+from bumplab.runs.published import Published
 from bumplab.runs.store import RunStore
 from bumplab.verdicts import needs, suite
 from bumplab.verdicts.claim import FIRST_SEED, Claim, Control
@@ -76,6 +78,10 @@ class Settings:
     """Stores and archives in which a run is looked for before it is trained."""
     dask: Asked | None = None
     """The cluster that trains; None without ``--dask``."""
+    published: Published | None = None
+    """The archive of ``--published``, which is then judged in place of a store's runs."""
+    audit: Audit | None = None
+    """The runs of it that are trained again."""
 
     @property
     def claim_ids(self) -> tuple[str, ...]:
@@ -187,6 +193,19 @@ class Settings:
                 "first (python -m bumplab register), or leave this one out with -k"
             )
         return ""
+
+    def problem_of_published(self, claims: Collection[Claim]) -> str:
+        """Why none of these claims is judged on the runs of the published archive, in one line; else empty."""
+        if self.published is None:
+            return ""
+        judged_on = {self.registration_of(claim) for claim in claims if not claim.certain}
+        if not judged_on or self.published.registration in judged_on:
+            return ""
+        numbers = " and ".join(map(str, sorted(judged_on)))
+        return (
+            f"--published: {self.published.path} holds runs of registration {self.published.registration} (0: "
+            f"exploring), and these claims are judged on registration {numbers}: export the runs of that one"
+        )
 
     def problem_of_control(self, claim: Claim, control: Control) -> str:
         """Why no run can show whether the control tells its world, in one line; empty where runs can."""

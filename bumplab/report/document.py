@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from bumplab.report.published import PublishedEntry
 from bumplab.verdicts.judging import Mark, Method, Verdict
 from bumplab.verdicts.looks import Looks
 
@@ -261,6 +262,9 @@ class Report(Struct, frozen=True, kw_only=True):
     ]
     controls: Annotated[bool, Meta(description="Whether controls were tried.")] = False
     saved: Annotated[Saved | None, Meta(description="What ending at the first settled look saved.")] = None
+    published: Annotated[
+        PublishedEntry | None, Meta(description="The archive that was judged; null where a store was.")
+    ] = None
     code: Annotated[str, Meta(description="Version of bumplab, and its commit; + marks changed or new files.")] = ""
     written: Annotated[str, Meta(description="Time of writing, ISO 8601 in UTC.")]
     elapsed: Annotated[Seconds, Meta(description="Seconds that the session took.")]

@@ -142,6 +142,15 @@ class Archive:
             raise Damaged(f"{missing[0]} is missing")
         return Copy(finished(files, _spec_of(files["spec.json"], key)), files["weights.safetensors"], self._draws(key))
 
+    def spec(self, key: str) -> RunSpec:
+        """The spec of a run in the manifest. The rest of the run is not looked at. Raises `Damaged`."""
+        return _spec_of(self._unpacked(key, "spec.json", FILES["spec.json"]), key)
+
+    def sha256(self) -> str:
+        """The checksum of the whole file."""
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
+
     def _draws(self, key: str) -> Callable[[int], bytes]:
         return lambda step: self._unpacked(key, f"draws-{step:09d}.safetensors", draws.FILE_BYTES)
 

@@ -37,7 +37,7 @@ class Deadline:
         return now() >= self.ends
 
     def in_time(self, specs: Sequence[RunSpec], store: RunStore, board: Board) -> list[RunSpec]:
-        """The missing ones of these runs that end in time, the longest first.
+        """The missing ones of these runs that end in time, the longest first. Those of factorized controls come last.
 
         Without a deadline these are all of them, stored or not, in their order.
 
@@ -55,7 +55,7 @@ class Deadline:
         for spec, seconds in whole.items():
             if seconds is None or seconds > 60 * self.minutes or seconds * _share_left(spec, store) <= left:
                 fitting.append(spec)
-        return sorted(fitting, key=lambda spec: (-(whole[spec] or 0.0), -spec.network_steps))
+        return sorted(fitting, key=lambda spec: (spec.subject.factorized, -(whole[spec] or 0.0), -spec.network_steps))
 
     def missing(self, specs: Iterable[RunSpec], store: RunStore, board: Board, workers: int) -> str:
         """What a session lacks of these runs, in words; empty where all are stored.

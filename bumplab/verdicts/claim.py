@@ -212,6 +212,14 @@ class Claim:
         """The runs that a part of the claim needs."""
         return part.runs or self.runs
 
+    def all_runs(self, profile: Profile, seed: int) -> set[RunSpec]:
+        """The runs of a seed that any of its parts needs."""
+        return {run for part in self.parts for run in self.runs_of(part)(profile, seed).values()}
+
+    def control(self, name: str) -> Control:
+        """Its control of this name."""
+        return next(control for control in self.controls if control.name == name)
+
     def only(self, parts: Sequence[str]) -> Claim:
         """The claim with these parts alone, by name."""
         return replace(self, parts=tuple(part for part in self.parts if part.name in parts), controls=())

@@ -128,6 +128,7 @@ def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int
             support=support,
             against=against,
             needed=looks.needed,
+            judged_parts=judged_parts,
             untestable=premise if untestable else None,
         ),
         designed=part.design.effect if part.design else None,
@@ -316,6 +317,7 @@ def _reason(
     support: float,
     against: float,
     needed: float,
+    judged_parts: int,
     untestable: PremiseVerdict | None,
 ) -> str:
     """The verdict in words: "in 7 of 8 seeds ..., evidence 26 (needed 180)"."""
@@ -325,11 +327,14 @@ def _reason(
         return f"not testable at this profile: {untestable.needs}; {measured}"
     hits = sum(mark.mark == "in" for mark in marks)
     words = f"in {hits} of {len(marks)} seeds {part.holds}"
-    strongest = f"evidence {support:.3g}" if support >= against else f"evidence {against:.3g} against it"
+    if support >= against:
+        strongest = f"evidence {support:.3g} (needed {needed:.3g})"
+    else:
+        strongest = f"evidence {against:.3g} against it (needed {needed * judged_parts:.3g}, of this part alone)"
     problems = {mark.problem for mark in marks if mark.problem}
     neither = sum(mark.mark == "neither" for mark in marks)
     note = f"; {neither} neither in nor out ({'; '.join(sorted(problems))})" if neither else ""
-    return f"{words}, {strongest} (needed {needed:.3g}){note}"
+    return f"{words}, {strongest}{note}"
 
 
 def _plain(value: float) -> float | None:

@@ -16,7 +16,7 @@ import msgspec
 import tomlkit
 from msgspec import Struct
 
-from bumplab.profiles import ALL
+from bumplab.profiles import ALL, REPLICATES
 from bumplab.runs.progress import replace_text
 from bumplab.verdicts.claim import Claim
 from bumplab.verdicts.hashes import Fixed, Hashes, hash_of, hashes_of, rule_hash
@@ -112,6 +112,11 @@ def standing(ledger: Ledger, claim: str, profile: str, now: Callable[[], Fixed |
         return Standing(0)
     changed = changes(registered, current)
     return Standing(0 if changed else latest, latest, changed)
+
+
+def number_of(seed: int) -> int:
+    """The number of the registration whose seeds hold this one or the seed that it replicates; 0 for exploring."""
+    return seed % REPLICATES // SEEDS_A_REGISTRATION
 
 
 def changes(before: Fixed, after: Fixed) -> tuple[str, ...]:

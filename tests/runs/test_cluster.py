@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from bumplab.runs.cluster import address, engine
+from bumplab.runs.cluster import address, engine, submissions
 from bumplab.runs.cluster.address import Asked, NoCluster
 from bumplab.runs.planner import OutOfTime
 from bumplab.runs.store import RunStore
@@ -142,7 +142,7 @@ def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_p
 
 
 def test_a_run_whose_workers_all_die_and_one_that_fails_are_one_line_each(farm, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_SUBMISSIONS", 1)
+    monkeypatch.setattr(submissions, "MOST_SUBMISSIONS", 1)
     for train, words in ((dies_of, "died 4 times"), (fails, "RuntimeError: CUDA error:")):
         with session(tmp_path / train.__name__, farm.address, train) as cluster:
             with pytest.raises(OSError, match=words) as error:
