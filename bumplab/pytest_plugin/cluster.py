@@ -16,9 +16,9 @@ from bumplab.pytest_plugin.items import Item
 from bumplab.pytest_plugin.obtained import Obtained, RunsOfForm
 from bumplab.pytest_plugin.options import GRACE, WAIT, usage_error, value
 from bumplab.pytest_plugin.settings import Settings
-from bumplab.runs.cluster.address import Asked, NoCluster
 from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.cluster.identity import SubjectByName
+from bumplab.runs.cluster.options import ClusterOptions, NoCluster
 from bumplab.runs.cluster.submissions import ASKED, CONTROL
 from bumplab.verdicts.claim import Claim, Control
 from bumplab.verdicts.decision import decide, decide_control
@@ -27,7 +27,7 @@ MOST_SECONDS = 604_800
 """Longest ``--dask-wait`` and ``--dask-grace``: a week."""
 
 
-def asked_of(config: pytest.Config) -> Asked | None:
+def cluster_of(config: pytest.Config) -> ClusterOptions | None:
     """What the options say of the cluster; None without ``--dask``. Raises `pytest.UsageError` in one line."""
     address = value(config, "dask")
     if address is None:
@@ -35,11 +35,9 @@ def asked_of(config: pytest.Config) -> Asked | None:
             if value(config, name[2:].replace("-", "_")) is not None:
                 raise usage_error(f"{name}: goes with --dask")
         return None
-    if (workers := config.getoption("numprocesses", None)) or hasattr(config, "workerinput"):
-        raise usage_error(f"--dask: the cluster trains, and one process judges: leave -n {workers} away")
     name = value(config, "subject")
     folder, arguments = str(config.invocation_params.dir), tuple(value(config, "subject_arg"))
-    asked = Asked(
+    options = ClusterOptions(
         address=address,
         wait=_seconds(config, "--dask-wait", WAIT),
         grace=_seconds(config, "--dask-grace", GRACE),
@@ -48,10 +46,10 @@ def asked_of(config: pytest.Config) -> Asked | None:
         subject=None if name is None else SubjectByName(name, arguments, folder),
     )
     try:
-        asked.require_possible()
+        options.require_possible()
     except NoCluster as error:
         raise usage_error(f"--dask {error}") from error
-    return asked
+    return options
 
 
 def _seconds(config: pytest.Config, option: str, default: int) -> float:

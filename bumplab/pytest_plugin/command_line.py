@@ -13,7 +13,7 @@ from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin import expected
-from bumplab.pytest_plugin.cluster import asked_of
+from bumplab.pytest_plugin.cluster import cluster_of
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, project_of, usage_error, value
 from bumplab.pytest_plugin.published import audit_of, holds_controls, published_of
@@ -76,8 +76,8 @@ def settings_of(config: pytest.Config) -> Settings:
             raise usage_error("--accept: a --subject has no accepted verdicts of its own: name a file with --expected")
         _require_acceptable(accept, profile, looks, variations)
         _require_addable(expected_file, profile.name, known_ids)
-    dask = asked_of(config)
-    device = _device(value(config, "gpu"), exact, elsewhere=dask is not None and not dask.local_workers())
+    dask = cluster_of(config)
+    device = _device(value(config, "gpu"), exact, elsewhere=dask is not None and not dask.local_workers)
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
     controls = value(config, "controls") or accept is not None  # no verdict is accepted without its controls
@@ -310,7 +310,7 @@ def _minutes(text: str | None) -> float | None:
     return float(text)
 
 
-def _device(gpu: bool, exact: bool, elsewhere: bool) -> str:
+def _device(gpu: bool, exact: bool, elsewhere: bool = False) -> str:
     """torch's name of the device. With ``exact`` torch computes deterministically from here on.
 
     Where the runs are trained ``elsewhere``, this machine may do without a GPU.

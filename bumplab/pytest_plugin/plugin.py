@@ -31,8 +31,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    if options.only_prints(config):
-        config.option.dist = "no"  # the tables need the claims, and xdist's controller collects none
+    if options.only_prints(config) or options.value(config, "dask") is not None:
+        # the tables need the claims, and xdist's controller collects none; a cluster trains, and one process judges
+        config.option.dist, config.option.numprocesses = "no", None
 
 
 @pytest.hookimpl(tryfirst=True)

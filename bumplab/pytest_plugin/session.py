@@ -29,8 +29,8 @@ from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.version import code_of
 from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
-from bumplab.runs.cluster.address import Asked, NoCluster
 from bumplab.runs.cluster.engine import Cluster
+from bumplab.runs.cluster.options import ClusterOptions, NoCluster
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import train_here
@@ -143,9 +143,9 @@ class ClaimsSession:
             if self.claims:
                 self._begin()
 
-    def _connect(self, asked: Asked) -> None:
+    def _connect(self, options: ClusterOptions) -> None:
         """Reaches the cluster. Raises `pytest.UsageError` where it cannot be used: nothing is written then."""
-        cluster = Cluster(asked, self.board, self.settings.store, self.deadline, self.settings.also_runs, self._say)
+        cluster = Cluster(options, self.board, self.settings.store, self.deadline, self.settings.also_runs, self._say)
         if self.obtained.train is not self._trainer_here:
             cluster.train = self.obtained.train
         try:

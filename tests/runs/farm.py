@@ -12,8 +12,8 @@ from pathlib import Path
 from bumplab import profiles
 from bumplab.runs import deadline
 from bumplab.runs.board import Board
-from bumplab.runs.cluster.address import Asked
 from bumplab.runs.cluster.engine import Cluster
+from bumplab.runs.cluster.options import ClusterOptions
 from bumplab.runs.cluster.worker import TOKEN
 from bumplab.runs.store import RunRecord, RunStore
 from tests.rows import rows_of
@@ -86,8 +86,8 @@ class Farm:
 def session(root, address, train=None, shares=False, minutes=None, wait=30.0, grace=30.0, also_runs=()):
     """The engine of a session on the store at ``root``. ``shares`` tells whether workers see the store."""
     board, store = Board(root, "session"), RunStore(root)
-    asked = Asked(address=address, wait=wait, grace=grace, gpu=False, exact=False, subject=None)
-    cluster = Cluster(asked, board, store, deadline.Deadline(minutes), also_runs)
+    options = ClusterOptions(address, wait, grace)
+    cluster = Cluster(options, board, store, deadline.Deadline(minutes), also_runs)
     cluster.train = train
     cluster.connect()
     board.open()

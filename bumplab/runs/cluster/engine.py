@@ -1,8 +1,4 @@
-"""The runs of one session on a cluster: submits them, stores what comes home, and waits for what a claim needs.
-
-A run is submitted once, and again where its workers died, or where it is slow and another worker has nothing to do. The
-first answer is stored (`bumplab.runs.cluster.submissions`).
-"""
+"""The runs of one session on a cluster: submits them, stores what comes home, and waits for what a claim needs."""
 
 from __future__ import annotations
 
@@ -20,15 +16,8 @@ from filelock import Timeout
 from bumplab.config import RunSpec
 from bumplab.runs.board import Board
 from bumplab.runs.cluster import identity
-from bumplab.runs.cluster.address import (
-    Asked,
-    Connection,
-    NoCluster,
-    connect,
-    require_same,
-    require_versions,
-    workers_of,
-)
+from bumplab.runs.cluster.connection import Connection, connect, require_usable, workers_of
+from bumplab.runs.cluster.options import ClusterOptions, NoCluster
 from bumplab.runs.cluster.submissions import ASKED, LATER, TURN, Run, Submissions
 from bumplab.runs.cluster.worker import TOKEN, Work
 from bumplab.runs.copies import Elsewhere, copy_or_train
@@ -41,6 +30,7 @@ SLOW = 2.0
 """A run that takes so many times the median of its like is given to another worker, too."""
 SHORT = 5.0
 """Seconds below which no run counts as slow."""
+ENDED = "the session has ended"
 
 
 class Cluster:
@@ -48,39 +38,41 @@ class Cluster:
 
     def __init__(
         self,
-        asked: Asked,
+        options: ClusterOptions,
         board: Board,
         store: RunStore,
         deadline: Deadline,
         also_runs: Sequence[Elsewhere] = (),
         say: Callable[[str], None] = lambda text: None,
     ):
-        self.asked, self.board, self.store, self.deadline = asked, board, store, deadline
+        self.options, self.board, self.store, self.deadline = options, board, store, deadline
         self.also_runs, self.say = also_runs, say
         self.train: Trainer | None = None
         """Takes the place of the workers' own trainer. Workers import it by its module's name."""
-        self.workers: dict[str, int] = {}
-        """The threads of each worker by its address."""
+        self.workers: set[str] = set()
+        """The addresses of the workers."""
         self._connection: Connection | None = None
         self._threads: list[threading.Thread] = []
         self._seen_worker = time.monotonic()
         self._board_seen = 0
+        self._ending = False
+        """Whether nothing more is submitted."""
 
     def connect(self) -> None:
         """Reaches the scheduler and tries its workers. Raises `NoCluster` in one line; then nothing has begun."""
-        here = identity.here(self.asked.subject)
-        self._connection = connect(self.asked, here)
+        here = identity.here(self.options.subject)
+        self._connection = connect(self.options, here)
         self.workers = workers_of(self._connection.client)
         work = Work(
             identity=here,
-            subject=self.asked.subject,
-            gpu=self.asked.gpu,
-            exact=self.asked.exact,
+            subject=self.options.subject,
+            gpu=self.options.gpu,
+            exact=self.options.exact,
             draws_bytes=self.store.draws_bytes,
             session=str(self.board.folder.resolve()),
             token=secrets.token_hex(16),
         )
-        self.out = Submissions(self._connection.client, work, self.train, self.store, self.asked.address)
+        self.out = Submissions(self._connection.client, work, self.train, self.store, self.options.address)
 
     def start(self) -> None:
         """Begins to take answers. Call it after `connect` and `Board.open`. Raises OSError as the store does."""
@@ -91,11 +83,12 @@ class Cluster:
             thread = threading.Thread(target=loop, daemon=True, name="bumplab-cluster")
             thread.start()
             self._threads.append(thread)
+        self.say(f"--dask {self.options.address}: {len(self.workers)} workers train, and this process judges")
 
     def ask(self, specs: Iterable[RunSpec], stage: int = ASKED) -> None:
         """Submits the runs that are neither stored nor submitted, the longest first."""
+        specs = list(dict.fromkeys(specs))
         with self.out.changed:
-            specs = list(dict.fromkeys(specs))
             for spec in specs:
                 if (known := self.out.runs.get(spec)) is not None:
                     known.stage = max(known.stage, stage)
@@ -121,6 +114,8 @@ class Cluster:
             missing = [spec for spec in needed if spec not in records]
             if not missing:
                 return [records[spec] for spec in needed]
+            if self._ending:
+                raise OSError(ENDED)
             self.board.ask(missing)
             self.ask(missing)
             with self.out.changed:
@@ -142,13 +137,14 @@ class Cluster:
         With ``keeps`` it cancels what has not begun, and stores what comes home within the grace period. Then a
         KeyboardInterrupt ends the wait.
         """
+        self._ending = True
         try:
             if keeps:
                 self._await_begun()
         except KeyboardInterrupt:
             pass
         self.out.ending.set()
-        self.out.fail_all("the session has ended")
+        self.out.fail_all(ENDED)
         for thread in self._threads:
             thread.join(TURN + 2)
         assert self._connection is not None
@@ -163,19 +159,19 @@ class Cluster:
                     self.out.settle(run, "withdrawn")
             if not begun:
                 return
-            verb = "runs are" if len(begun) > 1 else "run is"
-            left = f"{len(begun)} {verb} under way, {len(away) - len(begun)} cancelled"
-            self.say(f"{left}; what comes home in {self.asked.grace:g} s is kept (Ctrl-C: leave now)")
-            self.out.changed.wait_for(lambda: _are_settled(begun, all_of_them=True), self.asked.grace)
-            kept = sum(run.state == "home" for run in begun)
-            self.say(f"{kept} of {len(begun)} came home")
+            left = f"{len(begun)} runs have begun, {len(away) - len(begun)} are cancelled"
+            self.say(f"{left}; what comes home in {self.options.grace:g} s is kept (Ctrl-C: leave now)")
+            self.out.changed.wait_for(lambda: _are_settled(begun, all_of_them=True), self.options.grace)
+            self.say(f"{sum(run.state == 'home' for run in begun)} of {len(begun)} came home")
 
     def _is_lacking(self, spec: RunSpec) -> bool:
-        """Whether the run is neither stored nor submitted. A withdrawn run is lacking until the deadline is over."""
+        """Whether the run is to be submitted: neither stored nor submitted, or withdrawn with time left."""
+        if self._ending:
+            return False
         run = self.out.runs.get(spec)
         if run is None or run.state == "home":
             return not self.store.has(spec)
-        return run.state == "withdrawn" and not self.deadline.is_over() and not self.out.ending.is_set()
+        return run.state == "withdrawn" and not self.deadline.is_over()
 
     def _lies_elsewhere(self, spec: RunSpec) -> bool:
         """Whether a copy of the run lies in a place of ``--also-runs``. It is then in the store."""
@@ -203,10 +199,9 @@ class Cluster:
                 return
 
     def _keep_house(self) -> None:
-        self.out.take_held()
         away = self.out.away()
-        if away and not self.workers and time.monotonic() - self._seen_worker > self.asked.wait:
-            self.out.fail_all(self.out.refused or f"no worker is left, for {self.asked.wait:g} s (--dask-wait)")
+        if away and not self.workers and time.monotonic() - self._seen_worker > self.options.wait:
+            self.out.fail_all(self.out.refused or f"no worker is left, for {self.options.wait:g} s (--dask-wait)")
             return
         if self.deadline.is_set:
             self._withdraw_late(away)
@@ -248,33 +243,33 @@ class Cluster:
         for run in sorted(begun, key=lambda run: run.begun)[:idle]:
             like = self.out.seconds.get((run.spec.subject, run.spec.training))
             took = time.monotonic() - run.begun
-            others = [address for address in self.workers if address != run.worker]
+            others = sorted(self.workers - {run.worker})
             if like and not run.doubled and took > max(SHORT, SLOW * median(like)) and others:
                 run.doubled = True
                 self.out.submit(run, others)
 
     def _watch_workers(self) -> None:
-        """The loop of the thread that counts the workers, and sends home those that differ."""
-        from distributed import __version__
-
-        client, work = self.out.client, self.out.work
-
+        """The loop of the thread that counts the workers, and has those tried that join later."""
         known = set(self.workers)
-        while not self.out.ending.is_set():
+        while not self.out.ending.wait(TURN):
             with suppress(NoCluster):
-                self.workers = workers_of(client)
-                if self.workers:
-                    self._seen_worker = time.monotonic()
-                new = {at: threads for at, threads in self.workers.items() if at not in known}
-                if new:
-                    known |= new.keys()
-                    try:
-                        require_versions(client, __version__)
-                        require_same(client, new, work.identity, work.subject)
-                    except NoCluster as error:
-                        if str(error).startswith("worker "):
-                            self.out.refuse(str(error))
-            self.out.ending.wait(TURN)
+                self.workers = workers_of(self.out.client)
+            if self.workers:
+                self._seen_worker = time.monotonic()
+            if new := self.workers - known:
+                known |= new
+                threading.Thread(target=self._try, args=(new,), daemon=True, name="bumplab-newcomers").start()
+
+    def _try(self, workers: set[str]) -> None:
+        """Sends home those of these workers that differ, one at a time. A lost one may take Dask 30 s to give up."""
+        try:
+            require_usable(self.out.client, workers, self.out.work.identity, self.options.subject)
+        except NoCluster as error:
+            if str(error).startswith("worker ") and not self.out.ending.is_set():
+                self.out.refuse(str(error))
+                others = workers - {str(error).split()[1]}
+                if others < workers:
+                    self._try(others)
 
 
 def _are_settled(runs: Sequence[Run], all_of_them: bool = False) -> bool:

@@ -1,7 +1,6 @@
-"""What must be equal on a worker and on the machine of the session: the code, the libraries and the subject.
+"""What must be equal on a worker and in the session: the code, the libraries and the subject.
 
-The profile and the registration travel inside each spec. What they mean is code of the package, whose sources are
-compared.
+The profile and the registration travel inside each spec. What they mean is code of the package, which is compared.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from bumplab.subjects.sources import files_beside, source_hash
 
 LIBRARIES = ("torch", "safetensors", "msgspec", "dask", "distributed")
 """Libraries that are compared, beside those that measure."""
-ADVICE = "install the same code and the same versions on both (pip install -c constraints.txt '.[dask]')"
+INSTALL = "pip install -c constraints.txt '.[dask]'"
+ADVICE = f"install the same on both ({INSTALL}), and start the worker again"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SubjectByName:
     folder: str
 
     def load(self) -> Named:
-        """The subject. It is imported once a process."""
+        """The subject. It is imported once a process. Raises `SubjectError` in one line."""
         return _loaded(self)
 
 
@@ -40,21 +40,21 @@ def _loaded(subject: SubjectByName) -> Named:
     return load(subject.name, subject.arguments, Path(subject.folder))
 
 
+@cache
+def _package() -> dict[str, str]:
+    """The package as this process has it. Takes 10 ms, once a process."""
+    sources = source_hash(files_beside(Path(bumplab.__file__)))
+    libraries = {library: version(library).partition("+")[0] for library in LIBRARIES}
+    return {"bumplab": f"{version('bumplab')} with sources {sources[:12]}"} | libraries | versions()
+
+
 def here(subject: SubjectByName | None = None) -> dict[str, str]:
-    """What this process has, by name. Takes 10 ms.
+    """What this process has, by name.
 
     A build of torch for another processor (``2.13.0+cpu``) counts as the same version. Raises ImportError where OpenCV
     is missing, and `SubjectError` where the subject cannot be imported.
     """
-    sources = source_hash(files_beside(Path(bumplab.__file__)))
-    has = {"bumplab": f"{version('bumplab')} with sources {sources[:12]}"}
-    has |= {library: version(library).partition("+")[0] for library in LIBRARIES}
-    has |= versions()
-    if subject is not None:
-        named = subject.load()
-        on_disk = f", on disk now {source_hash(named.files)[:8]}" if named.files else ""
-        has["subject"] = f"{described(named.spec)}{on_disk}"
-    return has
+    return _package() | ({} if subject is None else {"subject": described(subject.load().spec)})
 
 
 def difference(session: Mapping[str, str], worker: Mapping[str, str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The submissions of a session's runs to Dask: one thread takes their answers, and stores what comes home.
+"""The submissions of a session's runs to Dask. One thread takes their answers, and stores what comes home.
 
 A run is submitted again where its workers died. The first answer is stored, and its other submissions are dropped.
 """
@@ -23,9 +23,9 @@ from filelock import Timeout
 from bumplab.config import RunSpec
 from bumplab.measure.names import SamplesNotFinite
 from bumplab.runs.archive import Copy
-from bumplab.runs.cluster.address import CONNECT, within
-from bumplab.runs.cluster.home import copy_of
-from bumplab.runs.cluster.worker import TOPIC, Work, work_on
+from bumplab.runs.cluster.connection import CONNECT, within
+from bumplab.runs.cluster.files import copy_of
+from bumplab.runs.cluster.worker import Work, train_for
 from bumplab.runs.copies import publish
 from bumplab.runs.planner import Trainer
 from bumplab.runs.progress import Progress, replace_text
@@ -38,6 +38,8 @@ TURN = 1.0
 """Seconds between two looks at the workers, the board and the deadline."""
 FETCH = 120.0
 """Seconds in which the files of a run must come home. Dask trains a run again whose worker died before that."""
+LOCK = 2.0
+"""Seconds for which a run that came home waits for its lock. Another process may just be looking at the run."""
 MOST_SUBMISSIONS = 3
 """Most submissions of a run whose workers die or give back damaged files. Dask itself tries each four times."""
 ASKED, CONTROL, LATER = 3, 2, 1
@@ -88,8 +90,6 @@ class Submissions:
         self.refused = ""
         """Why the last worker was sent home."""
         self._by_key: dict[str, Run] = {}
-        self._held: list[tuple[Run, Copy]] = []
-        """Runs that came home while another session trained them."""
 
     def away(self) -> list[Run]:
         """The runs that are submitted and not home."""
@@ -101,14 +101,9 @@ class Submissions:
         run = self.runs[spec] = self._by_key[run_key(spec)] = Run(spec, stage, state)
         return run
 
-    def take_held(self) -> None:
-        """Tries again to store what another session was training."""
-        held, self._held = self._held, []
-        for run, copy in held:
-            self._store(run, copy)
-
     def subscribe(self) -> None:
-        self.client.subscribe_topic(TOPIC, lambda event: self.mail.put(lambda: self._note(event[1])))
+        """Hears what workers tell of their runs."""
+        self.client.subscribe_topic(self.work.token, lambda event: self.mail.put(lambda: self._note(event[1])))
 
     def submit(self, run: Run, workers: Sequence[str] | None = None) -> None:
         """Submits the run, also a second time. A run on named ``workers`` leaves the session's store to the first."""
@@ -120,7 +115,7 @@ class Submissions:
             run.submissions += 1
             try:
                 future = self.client.submit(
-                    work_on, self.work, run.spec.to_json(), self.train, workers is None,
+                    train_for, self.work, run.spec.to_json(), self.train, workers is None,
                     key=key, priority=run.stage * 10**15 - seed * 10**11 + run.spec.network_steps,
                     retries=0, pure=False, workers=workers, allow_other_workers=False,
                 )  # fmt: skip
@@ -128,10 +123,44 @@ class Submissions:
                 self._fail(run, OSError, f"cannot be submitted ({type(error).__name__}: {error})")
                 return
             run.futures[key] = future
+        self._await(run, future)
+
+    def settle(self, run: Run, state: str) -> None:
+        """Notes the end of a run, cancels its submissions, and wakes those who wait."""
+        with self.changed:
+            run.state = state
+            self._release(run)
+            self.changed.notify_all()
+        with suppress(OSError):
+            self._progress_path(run).unlink(missing_ok=True)
+
+    def _release(self, run: Run) -> None:
+        """Nobody else holds these futures, so Dask drops their tasks. A worker that trains one stops after a step."""
+        while run.futures:
+            run.futures.popitem()[1].release()
+
+    def fail_all(self, reason: str) -> None:
+        """Ends all runs that are away, with an error in one line."""
+        with self.changed:
+            home = sum(run.state == "home" for run in self.runs.values())
+            text = line(f"--dask {self.address}: {reason}; {home} of {len(self.runs)} runs came home and are kept")
+            for run in self.away():
+                run.error = (OSError, text)
+                self.settle(run, "failed")
+
+    def refuse(self, problem: str) -> None:
+        """Sends a worker home that differs from the session, once, with a warning. The line names it second."""
+        if problem != self.refused:
+            warnings.warn(line(f"--dask {self.address}: {problem}; it is sent home"), stacklevel=2)
+        self.refused = problem
+        with suppress(Exception):
+            within(CONNECT, lambda: self.client.retire_workers(workers=[problem.split()[1]], close_workers=True))
+
+    def _await(self, run: Run, future: Any) -> None:
         future.add_done_callback(lambda future: self.mail.put(lambda: self._take(run, future)))
 
     def _take(self, run: Run, future: Any) -> None:
-        """Takes the answer of one submission, and releases it at once: Dask would train a held one again."""
+        """Takes the answer of one submission."""
         if run.state != "away" or future.key not in run.futures:
             future.release()
             return
@@ -140,12 +169,11 @@ class Submissions:
             try:
                 answer = future.result(timeout=FETCH)
             except TimeoutError:
-                future.add_done_callback(lambda future: self.mail.put(lambda: self._take(run, future)))
-                return
+                self._await(run, future)
             except Exception as error:
                 self._again(run, future, f"its files did not come home ({type(error).__name__})")
-                return
-            self._answered(run, future, answer)
+            else:
+                self._answered(run, future, answer)
         elif status == "error":
             raised = future.exception(timeout=FETCH)
             if type(raised).__name__ == "KilledWorker":
@@ -156,6 +184,7 @@ class Submissions:
             self._reach_again(run, future)
 
     def _answered(self, run: Run, future: Any, answer: Mapping[str, Any]) -> None:
+        """Every way through this releases the future: Dask would train a held one again when its worker dies."""
         if "stored" in answer:
             self._await_visible(run)
             self._home(run)
@@ -168,24 +197,32 @@ class Submissions:
             self._fail(run, ERRORS.get(name, OSError), message if name in ERRORS else f"{name}: {message}")
         elif "files" in answer:
             try:
-                self._store(run, copy_of(answer["files"], run.spec))
+                copy = copy_of(answer["files"], run.spec)
             except (Damaged, Unreadable) as error:
                 self._again(run, future, f"its worker gave back a damaged run: {error}")
-            except OSError as error:
-                self._fail(run, OSError, str(error))
+            else:
+                self._store(run, copy)
         else:  # stopped, and not by this session
             self._again(run, future, "its worker stopped it")
 
     def _store(self, run: Run, copy: Copy) -> None:
-        """Publishes a run that came home, unless it is stored. Keeps it in mind while another session trains it."""
+        """Publishes a run that came home, unless it is stored. Tries again later while another session trains it."""
+        if run.state != "away":
+            return
         try:
-            with self.store.lock(run_key(run.spec)):
+            with self.store.lock(run_key(run.spec)).acquire(LOCK):
                 if not self.store.has(run.spec):
                     publish(copy, self.store)
         except Timeout:
-            self._held.append((run, copy))
-            return
-        self._home(run)
+            with self.changed:
+                self._release(run)
+            again = threading.Timer(TURN, lambda: self.mail.put(lambda: self._store(run, copy)))
+            again.daemon = True
+            again.start()
+        except (OSError, Unreadable) as error:
+            self._fail(run, OSError, str(error))
+        else:
+            self._home(run)
 
     def _await_visible(self, run: Run) -> None:
         """A network file system may show some seconds later what another host has written."""
@@ -202,33 +239,13 @@ class Submissions:
             self.seconds.setdefault((run.spec.subject, run.spec.training), []).append(took)
         self.settle(run, "home")
 
-    def settle(self, run: Run, state: str) -> None:
-        """Notes the end of a run, cancels its submissions, and wakes those who wait."""
-        with self.changed:
-            run.state = state
-            futures = list(run.futures.values())
-            run.futures.clear()
-            self.changed.notify_all()
-        for future in futures:
-            future.release()  # nobody else holds it, so Dask drops the task, and its worker stops after a step
-        self.remove_progress(run)
-
     def _fail(self, run: Run, kind: type[Exception], message: str) -> None:
         run.error = (kind, line(f"{run.spec.label()} ({run_key(run.spec)}): {message}"))
         self.settle(run, "failed")
 
-    def fail_all(self, reason: str) -> None:
-        home = sum(run.state == "home" for run in self.runs.values())
-        text = line(f"--dask {self.address}: {reason}; {home} of {len(self.runs)} runs came home and are kept")
-        for run in list(self.runs.values()):
-            if run.state == "away":
-                run.error = (OSError, text)
-                self.settle(run, "failed")
-
     def _again(self, run: Run, future: Any, reason: str) -> None:
         """Submits the run under a new key. Fails it after `MOST_SUBMISSIONS`."""
-        run.futures.pop(future.key, None)
-        future.release()
+        run.futures.pop(future.key).release()
         run.deaths += 1
         if run.deaths >= MOST_SUBMISSIONS:
             self._fail(run, OSError, f"was given up after {run.deaths} submissions: {reason}")
@@ -245,17 +262,8 @@ class Submissions:
         else:
             self.subscribe()
             run.worker = ""
-            run.futures.pop(future.key, None)
+            run.futures.pop(future.key)
             self.submit(run)
-
-    def refuse(self, problem: str) -> None:
-        """Sends a worker home that differs from the session, once, with a warning."""
-        if problem != self.refused:
-            warnings.warn(line(f"--dask {self.address}: {problem}; it is sent home"), stacklevel=2)
-        self.refused = problem
-        address = problem.split()[1]
-        with suppress(Exception):
-            within(CONNECT, lambda: self.client.retire_workers(workers=[address], close_workers=True))
 
     def _note(self, message: Mapping[str, Any]) -> None:
         """A worker tells of a run's step. The display reads it from the store."""
@@ -270,7 +278,3 @@ class Submissions:
 
     def _progress_path(self, run: Run) -> Path:
         return self.store.root / "progress" / f"{run_key(run.spec)}.json"
-
-    def remove_progress(self, run: Run) -> None:
-        with suppress(OSError):
-            self._progress_path(run).unlink(missing_ok=True)

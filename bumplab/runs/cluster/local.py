@@ -1,0 +1,45 @@
+"""``--dask local:N``: a scheduler and N workers on this machine. They end with the session's process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.scheduler.worker-saturation": 1.0,
+}
+"""Dask's configuration here, also in docs/clusters.md. By default two idle workers take 13 % of a core, and so 1.4 %.
+
+``worker-saturation`` 1.0 gives a worker one run at a time.
+"""
+
+
+def start(count: int, gpu: bool) -> Any:
+    """Starts them, each worker with one thread and, with ``gpu``, one GPU in turn. Raises what Dask raises."""
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    gpus = _gpus() if gpu else []
+    common = {"host": "127.0.0.1", "dashboard": False}
+    options = common | {"nthreads": 1, "memory_limit": 0, "config": QUIET, "silence_logs": logging.CRITICAL}
+    workers = {}
+    for number in range(count):
+        environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+        workers[number] = {"cls": Nanny, "options": options | {"env": environment}}
+    scheduler = {"cls": Scheduler, "options": common | {"port": 0}}
+    with dask.config.set(QUIET):
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, name="bumplab")
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return visible.split(",")
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
