@@ -71,8 +71,8 @@ def killed_at_random(cluster, done):
 
 def test_runs_come_home_once_where_workers_are_killed(farm, tmp_path):
     """The others take over. What has come home is not trained again, though its worker dies later."""
-    asked, log, done, kills = specs(24), tmp_path / "log", threading.Event(), []
-    with session(tmp_path / "runs", farm.address, planted(log, 0.4)) as cluster:
+    asked, log, done, kills = specs(16), tmp_path / "log", threading.Event(), []
+    with session(tmp_path / "runs", farm.address, planted(log, 0.3)) as cluster:
         killer = threading.Thread(target=lambda: kills.append(killed_at_random(cluster, done)))
         killer.start()
         try:
@@ -99,6 +99,7 @@ def test_workers_hold_no_store_unless_they_see_that_of_the_session(farm, tmp_pat
         assert not any(os.path.exists(folder) for folder in roots - {str(root)}), "workers clean up"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp_path):
     """A real run. Its trainer is killed after the first checkpoint, which the next worker takes up."""
     (spec,) = specs(1)
@@ -116,6 +117,7 @@ def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp
     assert len(record.rows) == len(spec.measured_steps())
 
 
+@pytest.mark.slow
 def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "SHORT", 0.5)
     own_farm.add("slow", SLOW="1")
@@ -129,7 +131,8 @@ def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monk
     assert "slow" not in {name for _, name in noted(log, "ends")}
 
 
-def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_path):
+def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT", 2.0)
     own_farm.add("w0")
     asked, log = specs(3), tmp_path / "log"
     with session(tmp_path / "runs", own_farm.address, planted(log, 1.0)) as cluster:
@@ -162,6 +165,7 @@ def of_other_code(folder):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_worker_that_differs_is_refused_and_one_that_joins_later_is_sent_home(own_farm, tmp_path):
     other, log = of_other_code(tmp_path / "other"), tmp_path / "log"
     own_farm.add("other", nanny=False, FIRST_PATH=other)
@@ -221,6 +225,7 @@ def test_an_interrupted_session_keeps_what_has_begun_and_cancels_the_rest(farm, 
     assert lines[0].startswith("4 runs have begun, 8 are cancelled")
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_stops_after_a_step(farm, tmp_path):
     """A real run of a million steps. Dask cancels no thread: this looks at the worker's own, undocumented state."""
     from dataclasses import replace
@@ -259,7 +264,7 @@ def test_a_deadline_withdraws_what_it_leaves_no_time_for(farm, tmp_path):
 
 
 def test_addresses_that_cannot_be_used_are_one_line_each(own_farm, monkeypatch):
-    monkeypatch.setattr(connection, "CONNECT", 1.0)
+    monkeypatch.setattr(connection, "CONNECT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
         port, free = silent.getsockname()[1], closed.getsockname()[1]
         closed.close()

@@ -128,7 +128,7 @@ def _reach(address: str) -> Any:
     from distributed import Client, __version__
 
     try:
-        return within(CONNECT + 5, lambda: Client(address, timeout=CONNECT, set_as_default=False))
+        return within(1.5 * CONNECT, lambda: Client(address, timeout=CONNECT, set_as_default=False))
     except TimeoutError as error:
         silence = f"something listens there and says nothing for {CONNECT:g} s: is it a scheduler?"
         raise NoCluster(silence) from error

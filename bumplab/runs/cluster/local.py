@@ -17,6 +17,8 @@ QUIET = {
 
 ``worker-saturation`` 1.0 gives a worker one run at a time.
 """
+NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""A terminal sends Ctrl-C to the workers, too. The session decides what becomes of their runs."""
 
 
 def start(count: int, gpu: bool) -> Any:
@@ -26,11 +28,11 @@ def start(count: int, gpu: bool) -> Any:
 
     gpus = _gpus() if gpu else []
     common = {"host": "127.0.0.1", "dashboard": False}
-    options = common | {"nthreads": 1, "memory_limit": 0, "config": QUIET, "silence_logs": logging.CRITICAL}
+    options = {"nthreads": 1, "memory_limit": 0, "preload": [NO_CTRL_C], "silence_logs": logging.CRITICAL}
     workers = {}
     for number in range(count):
         environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        workers[number] = {"cls": Nanny, "options": options | {"env": environment}}
+        workers[number] = {"cls": Nanny, "options": common | options | {"config": QUIET, "env": environment}}
     scheduler = {"cls": Scheduler, "options": common | {"port": 0}}
     with dask.config.set(QUIET):
         return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, name="bumplab")
