@@ -118,7 +118,7 @@ def _start(options: ClusterOptions) -> Connection:
     from distributed import Client
 
     try:
-        started = local.start(options.local_workers, options.gpu)
+        started = local.start(options.local_workers)
         return Connection(Client(started, timeout=CONNECT, set_as_default=False), started)
     except Exception as error:
         raise NoCluster(f"its workers cannot be started ({_words(error)})") from error

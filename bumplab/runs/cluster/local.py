@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any
 
 QUIET = {
@@ -21,27 +20,15 @@ NO_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 """A terminal sends Ctrl-C to the workers, too. The session decides what becomes of their runs."""
 
 
-def start(count: int, gpu: bool) -> Any:
-    """Starts them, each worker with one thread and, with ``gpu``, one GPU in turn. Raises what Dask raises."""
+def start(count: int) -> Any:
+    """Starts them, each worker with one thread. Dask names them 0 to N-1. Raises what Dask raises."""
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
-    gpus = _gpus() if gpu else []
     common = {"host": "127.0.0.1", "dashboard": False}
     options = {"nthreads": 1, "memory_limit": 0, "preload": [NO_CTRL_C], "silence_logs": logging.CRITICAL}
-    workers = {}
-    for number in range(count):
-        environment = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        workers[number] = {"cls": Nanny, "options": common | options | {"config": QUIET, "env": environment}}
+    worker = {"cls": Nanny, "options": common | options | {"config": QUIET}}
     scheduler = {"cls": Scheduler, "options": common | {"port": 0}}
     with dask.config.set(QUIET):
+        workers = dict.fromkeys(range(count), worker)
         return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, name="bumplab")
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return visible.split(",")
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]

@@ -88,7 +88,7 @@ def train_for(work: Work, spec_json: str, train: Trainer | None, shares: bool) -
 
     tell(0)
     try:
-        device = _device(work)
+        device = _device(work, worker.name)
         users = work.subject.load() if work.subject is not None else None
         train = train or partial(train_here, users=users, stops=stops, tell=tell)
         if shares and sees(Path(work.session), work.token):
@@ -134,17 +134,19 @@ def sees(session: Path, token: str) -> bool:
         return False
 
 
-def _device(work: Work) -> str:
-    """torch's name of the worker's device. A worker sees one GPU (CUDA_VISIBLE_DEVICES)."""
+def _device(work: Work, worker: object) -> str:
+    """torch's name of the worker's device.
+
+    A worker of ``local:N`` takes the next GPU by its number. Any other takes the first that it sees
+    (CUDA_VISIBLE_DEVICES).
+    """
     if not work.gpu:
         return "cpu"
-    import torch
-
     from bumplab.diffusion import speed
 
-    device = speed.gpu(0, work.exact)
+    if speed.exact() and not work.exact:
+        raise OSError("this worker has trained for a session with --exact, and stays exact: start it again")
+    device = speed.gpu(worker if isinstance(worker, int) else 0, work.exact)
     if device is None:
         raise OSError("--gpu: torch finds no GPU there: set CUDA_VISIBLE_DEVICES, or leave --gpu away")
-    if not work.exact:
-        torch.use_deterministic_algorithms(False)  # an earlier session of this worker may have asked for it
     return device

@@ -1,0 +1,217 @@
+"""What a Dask cluster costs: ``python benchmarks/clusters.py [--rounds N] [--profile P] [--workers N] [--runs N]``.
+
+- ``--rounds N``: the same session by ``-n 2`` and by ``--dask local:2``, in turn, N times. Prints the ratio of times.
+- ``--workers N --runs M``: M planted runs of one second on N workers. Prints the share of time that the workers work,
+  and the processor time of the session's process for a run.
+
+`worker_kills` is a part of `benchmarks/faults.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.kills import ROOT, Outcome, command, difference, kept_for_a_look, verdicts
+from bumplab.config import RunSpec
+from bumplab.runs.store import RunStore
+from tests.runs.farm import Farm, record_of, session, specs
+
+CLAIMS = {"smoke": "phases or hole or sigma or seeds", "quick": "sigma"}
+"""The claims of a session whose time is compared."""
+WEIGHTS = bytes(1_600_000)
+"""As many as those of a quick run, which travel home with its rows."""
+WORKERS_A_PROCESS = 8
+HOSTS = """
+import asyncio, sys
+from distributed import Worker
+
+async def main(address, count, folder):
+    workers = [await Worker(address, nthreads=1, dashboard=False, local_directory=folder) for _ in range(count)]
+    await asyncio.gather(*(worker.finished() for worker in workers))
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+"""
+PUBLISHED = "CLUSTERS_PUBLISHED"
+"""Names the file in which a session notes each run that it stores."""
+
+
+def overhead(rounds: int, profile: str) -> None:
+    """Wall and processor time of a session on two workers by Dask, as a ratio to that by xdist."""
+    seconds: dict[str, list[float]] = {"-n": [], "--dask": []}
+    processor: dict[str, list[float]] = {"-n": [], "--dask": []}
+    ways = [["-n", "2"], ["--dask", "local:2"]]
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts(Path(folder) / "compiles", "sigma")
+        for number in range(rounds):
+            for way in ways if number % 2 == 0 else reversed(ways):
+                began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                place = Path(folder) / f"{number}{way[0]}"
+                options = [*way, "--profile", profile]
+                subprocess.run(**command(place, CLAIMS[profile], options), check=True, capture_output=True)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                seconds[way[0]].append(time.monotonic() - began)
+                processor[way[0]].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                stored = len(list((place / "runs" / "results").iterdir()))
+                print(f"  {profile}, {stored} runs, {' '.join(way)}: {seconds[way[0]][-1]:.1f} s", flush=True)
+    for name, of_ways in (("wall", seconds), ("processor", processor)):
+        ratios = [dask / xdist for dask, xdist in zip(of_ways["--dask"], of_ways["-n"], strict=True)]
+        print(f"{name} time of --dask local:2 to -n 2: {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+def _sleep(spec: RunSpec, store: RunStore, device: str) -> None:
+    time.sleep(1.0)
+    store.publish(record_of(spec), WEIGHTS)
+
+
+def share(workers: int, runs: int) -> None:
+    """The share of time that workers work, from the first submission until the last run is stored."""
+    with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
+        folder = Path(text)
+        farm = stack.enter_context(Farm(folder / "farm"))
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        for first in range(0, workers, WORKERS_A_PROCESS):
+            count = min(WORKERS_A_PROCESS, workers - first)
+            arguments = [sys.executable, "-c", HOSTS, farm.address, str(count), text]
+            process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        while True:  # the first answers of workers, which import torch, are not measured
+            with session(folder / "warm", farm.address, _sleep, wait=300) as cluster:
+                cluster.obtain(specs(2 * len(cluster.workers)))
+                if len(cluster.workers) == workers:
+                    break
+        with session(folder / "runs", farm.address, _sleep) as cluster:
+            began, before = time.monotonic(), time.process_time()
+            cluster.obtain(specs(runs))
+            wall, spent = time.monotonic() - began, time.process_time() - before
+        print(f"{runs} runs of a second on {workers} workers: {wall:.1f} s, worked {runs / workers / wall:.1%}")
+        print(f"processor time of the session's process: {1000 * spent / runs:.0f} ms a run")
+
+
+def worker_kills(count: int, rng: random.Random) -> Outcome:
+    """A smoke session of 52 runs on four workers, one killed now and then: it ends as one that was never disturbed.
+
+    Each run is stored once. As root each worker is in a network namespace of its own, else only in a folder of its own.
+    """
+    outcome = Outcome()
+    looks = ["--seeds", "4", "--max-seeds", "4"]
+    with tempfile.TemporaryDirectory() as text, networks(4) as network:
+        folder = Path(text)
+        expected = verdicts(folder / "whole", "", looks)
+        os.environ["PYTHONPATH"], os.environ["NUMBA_CACHE_DIR"] = str(ROOT / "tests" / "site"), str(folder / "compiled")
+        farm = Farm(folder / "farm", **network)
+        with farm:
+            for number in range(4):
+                farm.add(f"w{number}")
+            while outcome.tried < count:
+                place, kills = folder / f"session-{outcome.tried}", 0
+                words = [*looks, "--dask", farm.address, "-p", "benchmarks.clusters"]
+                arguments = command(place, "", words)
+                arguments["env"][PUBLISHED] = str(place / "published")
+                process = subprocess.Popen(**arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                while process.poll() is None:
+                    time.sleep(rng.uniform(2, 8))
+                    if outcome.tried < count and (place / "runs" / "results").exists():
+                        hit = _kill_worker(farm, rng)
+                        kills, outcome.tried = kills + hit, outcome.tried + hit
+                stored = Counter((place / "published").read_text().split())
+                found = verdicts(place, "", looks)  # trains nothing: what it says is of the stored runs
+                lost = process.returncode != 0 or len(stored) < 52 or found is None
+                wrong = max(stored.values()) > 1 or (found is not None and found != expected)
+                outcome.lost += kills * lost
+                outcome.used_wrongly += kills * wrong
+                outcome.survived += kills * (not lost and not wrong)
+                print(
+                    f"{kills} kills, {len(stored)} runs, each stored at most {max(stored.values())} times", flush=True
+                )
+                if lost or wrong:
+                    print(f"kept in {kept_for_a_look(place)}: {difference(expected, found)}", flush=True)
+    return outcome
+
+
+def _kill_worker(farm: Farm, rng: random.Random) -> bool:
+    """Kills the process of a worker. Its nanny starts another."""
+    import psutil
+
+    with suppress(psutil.Error, IndexError):
+        nanny = psutil.Process(rng.choice(list(farm.workers.values())).pid)
+        workers = [child for child in nanny.children() if "spawn_main" in " ".join(child.cmdline())]
+        rng.choice(workers).kill()
+        return True
+    return False
+
+
+@contextmanager
+def networks(count: int) -> Iterator[dict[str, Any]]:
+    """Network namespaces on one bridge, as `Farm` takes them. Without root there are none, and a line says so.
+
+    The scheduler is outside, at 10.77.0.254. Worker K is in the namespace ``bumplab-K``.
+    """
+    if os.geteuid() != 0 or subprocess.run(["ip", "netns"], capture_output=True, check=False).returncode:
+        print("network namespaces need root and `ip`: the workers share this machine's network", flush=True)
+        yield {}
+        return
+    lines = ["link add bumplab type bridge", "addr add 10.77.0.254/24 dev bumplab", "link set bumplab up"]
+    for number in range(1, count + 1):
+        name = f"bumplab-{number}"
+        lines += [f"netns add {name}", f"link add {name} type veth peer name eth0 netns {name}"]
+        lines += [f"link set {name} master bumplab up", f"-n {name} addr add 10.77.0.{number}/24 dev eth0"]
+        lines += [f"-n {name} link set eth0 up", f"-n {name} link set lo up"]
+    try:
+        for words in lines:
+            subprocess.run(["ip", *words.split()], check=True)
+        yield {"host": "10.77.0.254", "prefix": _inside}
+    finally:
+        for number in range(1, count + 1):
+            subprocess.run(["ip", "netns", "del", f"bumplab-{number}"], check=False)
+        subprocess.run(["ip", "link", "del", "bumplab"], check=False)
+
+
+def _inside(number: int) -> list[str]:
+    """The words before the command of the scheduler (0) and of each worker."""
+    return ["ip", "netns", "exec", f"bumplab-{number}"] if number else []
+
+
+def pytest_configure() -> None:
+    """For a session on a cluster: notes each run that it stores."""
+    if path := os.environ.get(PUBLISHED):
+        publish = RunStore.publish
+
+        def noted(self: RunStore, record: Any, weights: bytes) -> None:
+            publish(self, record, weights)
+            with open(path, "a") as log:
+                log.write(f"{record.key}\n")
+
+        RunStore.publish = noted  # type: ignore[method-assign]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=0, help="of two sessions each")
+    parser.add_argument("--profile", choices=CLAIMS, default="smoke")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--runs", type=int, default=1000)
+    options = parser.parse_args()
+    if options.rounds:
+        overhead(options.rounds, options.profile)
+    if options.workers:
+        share(options.workers, options.runs)
+
+
+if __name__ == "__main__":
+    main()
