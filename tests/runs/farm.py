@@ -15,6 +15,7 @@ from bumplab.runs.board import Board
 from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.cluster.options import ClusterOptions
 from bumplab.runs.cluster.worker import TOKEN
+from bumplab.runs.planner import train_here
 from bumplab.runs.store import RunRecord, RunStore
 from tests.rows import rows_of
 
@@ -123,6 +124,21 @@ def _plant(log, seconds, spec, store, device):
     store.publish(record_of(spec), b"")
     note(log, "ends", spec, name)
     note(log, str(store.root), spec, name)
+
+
+def trained(log):
+    """A trainer that trains, and notes each step and its process in the file ``log``."""
+    return partial(_train, str(log))
+
+
+def _train(log, spec, store, device):
+    train_here(spec, store, device, tell=lambda step: note(log, f"step {step}", spec, os.getpid()))
+
+
+def steps(log):
+    """(process, step) of each step that `trained` noted."""
+    lines = [line.split("\t") for line in Path(log).read_text().splitlines()] if Path(log).exists() else []
+    return [(int(process), int(what.split()[1])) for what, _, process in lines]
 
 
 def record_of(spec):

@@ -4,11 +4,14 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
 
+from benchmarks import clusters
 from bumplab.runs.cluster import connection, engine, options, submissions
 from bumplab.runs.cluster.options import ClusterOptions, NoCluster
 from bumplab.runs.planner import OutOfTime
@@ -18,11 +21,14 @@ from tests.runs.farm import (
     Farm,
     dies_of,
     fails,
+    hoards,
     noted,
     planted,
     record_of,
     session,
     specs,
+    steps,
+    trained,
     until,
 )
 
@@ -101,19 +107,17 @@ def test_workers_hold_no_store_unless_they_see_that_of_the_session(farm, tmp_pat
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp_path):
-    """A real run. Its trainer is killed after the first checkpoint, which the next worker takes up."""
-    (spec,) = specs(1)
-    with session(tmp_path / "runs", farm.address, shares=True) as cluster:
+    """A real run. Its trainer is killed after a checkpoint in the middle, which the next worker takes up."""
+    (spec,), log = specs(1), tmp_path / "log"
+    spec = replace(spec, training=replace(spec.training, steps=60), measure=replace(spec.measure, every=20))
+    with session(tmp_path / "runs", farm.address, trained(log), shares=True) as cluster:
         cluster.ask([spec])
-        until(lambda: list((tmp_path / "runs").glob("partial/*/*/manifest.json")))
-        run = cluster.out.runs[spec]
-        (pid,) = cluster.out.client.run(os.getpid, workers=[run.worker]).values()
-        (checkpoint,) = (tmp_path / "runs").glob("partial/*/[0-9]*")
-        inode, trainer = checkpoint.stat().st_ino, run.worker
-        os.kill(pid, 9)
-        until(lambda: run.worker != trainer)
-        assert inode in {path.stat().st_ino for path in (tmp_path / "runs").glob("partial/*/[0-9]*")} or run.state
+        until(lambda: list((tmp_path / "runs").glob("partial/*/000000020/manifest.json")))
+        os.kill(steps(log)[-1][0], 9)
         (record,) = cluster.obtain([spec])
+    (first, *_), (other, *_) = steps(log)[0], steps(log)[-1]
+    assert first != other
+    assert min(step for trainer, step in steps(log) if trainer == other) in (21, 41)
     assert len(record.rows) == len(spec.measured_steps())
 
 
@@ -155,6 +159,40 @@ def test_a_run_whose_workers_all_die_and_one_that_fails_are_one_line_each(farm, 
                 cluster.obtain(specs(1))
             assert "\n" not in str(error.value)
             assert cluster.store.load(specs(1)[0]) is None
+
+
+@pytest.mark.slow
+def test_a_worker_whose_memory_runs_out_is_one_line(own_farm, tmp_path, monkeypatch):
+    """Dask's nanny kills the worker at 95 % of its limit, each time."""
+    monkeypatch.setattr(submissions, "MOST_SUBMISSIONS", 1)
+    own_farm.add("w0", "--memory-limit", "900MB")
+    with (
+        session(tmp_path / "runs", own_farm.address, hoards) as cluster,
+        pytest.raises(OSError, match="died 4 times at it: too little memory") as error,
+    ):
+        cluster.obtain(specs(1))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_run_behind_a_cut_link_is_given_to_another_worker(tmp_path):
+    """Each worker in a network namespace of its own. A cut link closes no connection."""
+    with clusters.networks(3) as network:
+        if not network:
+            pytest.skip("network namespaces need root and the command ip")
+        with Farm(tmp_path / "farm", **network) as farm:
+            for number in range(1, 4):
+                farm.add(f"w{number}")
+            asked, log = specs(9), tmp_path / "log"
+            with session(tmp_path / "runs", farm.address, planted(log, 2.0)) as cluster:
+                until(lambda: len(cluster.workers) == 3)
+                cluster.ask(asked)
+                until(lambda: len(noted(log, "ends")) >= 3 and len(noted(log, "begins")) > len(noted(log, "ends")))
+                (cut,) = (seed for seed, name in noted(log, "begins")[-1:] if name)
+                name = dict(noted(log, "begins"))[cut]
+                subprocess.run(["ip", "link", "set", name.replace("w", "bumplab-"), "down"], check=True)
+                assert rows(cluster.obtain(asked)) == as_planted(asked)
+    assert len({worker for seed, worker in noted(log, "begins") if seed == cut}) == 2
 
 
 def of_other_code(folder):
@@ -228,8 +266,6 @@ def test_an_interrupted_session_keeps_what_has_begun_and_cancels_the_rest(farm, 
 @pytest.mark.slow
 def test_a_cancelled_run_stops_after_a_step(farm, tmp_path):
     """A real run of a million steps. Dask cancels no thread: this looks at the worker's own, undocumented state."""
-    from dataclasses import replace
-
     (spec,) = specs(1)
     spec = replace(spec, training=replace(spec.training, steps=10**6), measure=replace(spec.measure, every=10**6))
     root = tmp_path / "runs"

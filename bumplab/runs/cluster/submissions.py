@@ -1,4 +1,4 @@
-"""The submissions of a session's runs to Dask. One thread takes their answers, and stores what comes home.
+"""The submissions of a session's runs to Dask. Some threads take their answers, and store what comes home.
 
 A run is submitted again where its workers died. The first answer is stored, and its other submissions are dropped.
 """
@@ -84,7 +84,7 @@ class Submissions:
         self.ending = threading.Event()
         """Set when the session ends. No answer is taken from then on."""
         self.mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        """Calls for the thread that takes answers."""
+        """Calls for the threads that take answers."""
         self.seconds: dict[object, list[float]] = {}
         """Wall times of finished runs, from the begin to the answer, by subject and training."""
         self.refused = ""
@@ -133,6 +133,12 @@ class Submissions:
             self.changed.notify_all()
         with suppress(OSError):
             self._progress_path(run).unlink(missing_ok=True)
+
+    def _drop(self, run: Run, future: Any) -> None:
+        """Forgets one submission."""
+        with self.changed:
+            run.futures.pop(future.key, None)
+        future.release()
 
     def _release(self, run: Run) -> None:
         """Nobody else holds these futures, so Dask drops their tasks. A worker that trains one stops after a step."""
@@ -190,7 +196,7 @@ class Submissions:
             self._home(run)
         elif "differs" in answer:
             self.refuse(str(answer["differs"]))
-            run.futures.pop(future.key).release()
+            self._drop(run, future)
             self.submit(run)
         elif "failed" in answer:
             name, message = answer["failed"]
@@ -245,7 +251,7 @@ class Submissions:
 
     def _again(self, run: Run, future: Any, reason: str) -> None:
         """Submits the run under a new key. Fails it after `MOST_SUBMISSIONS`."""
-        run.futures.pop(future.key).release()
+        self._drop(run, future)
         run.deaths += 1
         if run.deaths >= MOST_SUBMISSIONS:
             self._fail(run, OSError, f"was given up after {run.deaths} submissions: {reason}")
@@ -262,7 +268,7 @@ class Submissions:
         else:
             self.subscribe()
             run.worker = ""
-            run.futures.pop(future.key)
+            self._drop(run, future)
             self.submit(run)
 
     def _note(self, message: Mapping[str, Any]) -> None:
