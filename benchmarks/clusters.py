@@ -1,6 +1,6 @@
-"""What a Dask cluster costs: ``python benchmarks/clusters.py [--rounds N] [--profile P] [--workers N] [--runs N]``.
+"""What a Dask cluster costs: ``python benchmarks/clusters.py [--rounds N] [--workers N] [--runs N]``.
 
-- ``--rounds N``: the same session by ``-n 2`` and by ``--dask local:2``, in turn, N times. Prints the ratio of times.
+- ``--rounds N``: a smoke session by ``-n 2`` and by ``--dask local:2``, in turn, N times. Prints ratios of their times.
 - ``--workers N --runs M``: M planted runs of one second on N workers. Prints the share of time that the workers work,
   and the processor time of the session's process for a run.
 
@@ -32,8 +32,8 @@ from bumplab.config import RunSpec
 from bumplab.runs.store import RunStore
 from tests.runs.farm import Farm, record_of, session, specs
 
-CLAIMS = {"smoke": "phases or hole or sigma or seeds", "quick": "sigma"}
-"""The claims of a session whose time is compared."""
+LOOKS = ["--seeds", "4", "--max-seeds", "4"]
+"""Of all claims at smoke: 52 runs."""
 WEIGHTS = bytes(400_000)
 """As many as those of a smoke run, which travel home with its rows."""
 WORKERS_A_PROCESS = 8
@@ -51,26 +51,25 @@ PUBLISHED = "CLUSTERS_PUBLISHED"
 """Names the file in which a session notes each run that it stores."""
 
 
-def overhead(rounds: int, profile: str) -> None:
-    """Wall and processor time of a session on two workers by Dask, as a ratio to that by xdist."""
-    seconds: dict[str, list[float]] = {"-n": [], "--dask": []}
-    processor: dict[str, list[float]] = {"-n": [], "--dask": []}
-    ways = [["-n", "2"], ["--dask", "local:2"]]
+def overhead(rounds: int) -> None:
+    """Wall and processor time of a smoke session on two workers by Dask, as a ratio to that by xdist."""
+    times: dict[str, list[tuple[float, float]]] = {"-n 2": [], "--dask local:2": []}
     with tempfile.TemporaryDirectory() as folder:
         verdicts(Path(folder) / "compiles", "sigma")
         for number in range(rounds):
-            for way in ways if number % 2 == 0 else reversed(ways):
+            for way in sorted(times, reverse=number % 2 == 0):
+                place = Path(folder) / f"{number}{way}"
                 began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-                place = Path(folder) / f"{number}{way[0]}"
-                options = [*way, "--profile", profile]
-                subprocess.run(**command(place, CLAIMS[profile], options), check=True, capture_output=True)
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                seconds[way[0]].append(time.monotonic() - began)
-                processor[way[0]].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+                options = [*LOOKS, *way.split()]
+                subprocess.run(**command(place, "", options), check=True, capture_output=True)
+                wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+                spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 stored = len(list((place / "runs" / "results").iterdir()))
-                print(f"  {profile}, {stored} runs, {' '.join(way)}: {seconds[way[0]][-1]:.1f} s", flush=True)
-    for name, of_ways in (("wall", seconds), ("processor", processor)):
-        ratios = [dask / xdist for dask, xdist in zip(of_ways["--dask"], of_ways["-n"], strict=True)]
+                print(f"  {stored} runs, {way}: {wall:.1f} s, processor {spent:.1f} s", flush=True)
+                times[way].append((wall, spent))
+    for kind, name in enumerate(("wall", "processor")):
+        pairs = zip(times["--dask local:2"], times["-n 2"], strict=True)
+        ratios = [dask[kind] / xdist[kind] for dask, xdist in pairs]
         print(f"{name} time of --dask local:2 to -n 2: {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
 
 
@@ -116,10 +115,9 @@ def worker_kills(count: int, rng: random.Random) -> Outcome:
     Each run is stored once. As root each worker is in a network namespace of its own, else only in a folder of its own.
     """
     outcome = Outcome()
-    looks = ["--seeds", "4", "--max-seeds", "4"]
     with tempfile.TemporaryDirectory() as text, networks(4) as network:
         folder = Path(text)
-        expected = verdicts(folder / "whole", "", looks)
+        expected = verdicts(folder / "whole", "", LOOKS)
         os.environ["PYTHONPATH"], os.environ["NUMBA_CACHE_DIR"] = str(ROOT / "tests" / "site"), str(folder / "compiled")
         farm = Farm(folder / "farm", **network)
         with farm:
@@ -127,7 +125,7 @@ def worker_kills(count: int, rng: random.Random) -> Outcome:
                 farm.add(f"w{number}")
             while outcome.tried < count:
                 place, kills = folder / f"session-{outcome.tried}", 0
-                words = [*looks, "--dask", farm.address, "-p", "benchmarks.clusters"]
+                words = [*LOOKS, "--dask", farm.address, "-p", "benchmarks.clusters"]
                 arguments = command(place, "", words)
                 arguments["env"][PUBLISHED] = str(place / "published")
                 process = subprocess.Popen(**arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -137,7 +135,7 @@ def worker_kills(count: int, rng: random.Random) -> Outcome:
                         hit = _kill_worker(farm, rng)
                         kills, outcome.tried = kills + hit, outcome.tried + hit
                 stored = Counter((place / "published").read_text().split())
-                found = verdicts(place, "", looks)  # trains nothing: what it says is of the stored runs
+                found = verdicts(place, "", LOOKS)  # trains nothing: what it says is of the stored runs
                 lost = process.returncode != 0 or len(stored) < 52 or found is None
                 wrong = max(stored.values()) > 1 or (found is not None and found != expected)
                 outcome.lost += kills * lost
@@ -210,12 +208,11 @@ def pytest_configure() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=0, help="of two sessions each")
-    parser.add_argument("--profile", choices=CLAIMS, default="smoke")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--runs", type=int, default=1000)
     options = parser.parse_args()
     if options.rounds:
-        overhead(options.rounds, options.profile)
+        overhead(options.rounds)
     if options.workers:
         share(options.workers, options.runs)
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -103,6 +104,17 @@ def test_workers_hold_no_store_unless_they_see_that_of_the_session(farm, tmp_pat
         roots = {line.split("\t")[0] for line in log.read_text().splitlines()} - {"begins", "ends"}
         assert (roots == {str(root)}) == shares
         assert not any(os.path.exists(folder) for folder in roots - {str(root)}), "workers clean up"
+
+
+def test_a_run_that_somebody_waits_for_comes_before_those_of_later_looks(own_farm, tmp_path):
+    own_farm.add("w0")
+    asked, log = specs(5), tmp_path / "log"
+    with session(tmp_path / "runs", own_farm.address, planted(log, 0.3)) as cluster:
+        cluster.board.expect("a question", asked)
+        until(lambda: noted(log, "begins"))
+        cluster.obtain(asked[-1:])
+        cluster.obtain(asked)
+    assert [seed for seed, _ in noted(log, "begins")] in ([0, 4, 1, 2, 3], [0, 1, 4, 2, 3])
 
 
 @pytest.mark.slow
@@ -291,7 +303,8 @@ def lock_is_free(store, spec):
 
 def test_a_deadline_withdraws_what_it_leaves_no_time_for(farm, tmp_path):
     log = tmp_path / "log"
-    with session(tmp_path / "runs", farm.address, planted(log, 0.5), minutes=3 / 60) as cluster:
+    with session(tmp_path / "runs", farm.address, planted(log, 0.5), minutes=1) as cluster:
+        cluster.deadline.ends = time.time() + 4
         with pytest.raises(OutOfTime) as error:
             cluster.obtain(specs(60))
         stored = [spec for spec in specs(60) if cluster.store.has(spec)]

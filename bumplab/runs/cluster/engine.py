@@ -88,12 +88,16 @@ class Cluster:
         self.say(f"--dask {self.options.address}: {len(self.workers)} workers train, and this process judges")
 
     def ask(self, specs: Iterable[RunSpec], stage: int = ASKED) -> None:
-        """Submits the runs that are neither stored nor submitted, the longest first."""
+        """Submits the runs that are neither stored nor submitted, the longest first.
+
+        A run that waits for a worker at a lower stage is submitted anew, ahead of the others of that stage.
+        """
         specs = list(dict.fromkeys(specs))
         with self.out.changed:
-            for spec in specs:
-                if (known := self.out.runs.get(spec)) is not None:
-                    known.stage = max(known.stage, stage)
+            known = [self.out.runs[spec] for spec in specs if spec in self.out.runs]
+            raised = [run for run in known if run.stage < stage]
+            for run in raised:
+                run.stage = stage
             lacking = [spec for spec in specs if self._is_lacking(spec)]
             fitting = set(self.deadline.in_time(lacking, self.store, self.board))
             runs = [self.out.add(spec, stage, "away" if spec in fitting else "withdrawn") for spec in lacking]
@@ -101,6 +105,10 @@ class Cluster:
             if run.state == "away" and self._lies_elsewhere(run.spec):
                 self.out.settle(run, "home")
             self.out.submit(run)
+        for run in raised:
+            if run.state == "away" and not run.worker:
+                self.out.release(run)
+                self.out.submit(run)
 
     def obtain(self, needed: Sequence[RunSpec]) -> list[RunRecord]:
         """The results of ``needed``, in order, without their evidence, as `bumplab.runs.planner.obtain` gives them.

@@ -129,7 +129,7 @@ class Submissions:
         """Notes the end of a run, cancels its submissions, and wakes those who wait."""
         with self.changed:
             run.state = state
-            self._release(run)
+            self.release(run)
             self.changed.notify_all()
         with suppress(OSError):
             self._progress_path(run).unlink(missing_ok=True)
@@ -140,7 +140,7 @@ class Submissions:
             run.futures.pop(future.key, None)
         future.release()
 
-    def _release(self, run: Run) -> None:
+    def release(self, run: Run) -> None:
         """Nobody else holds these futures, so Dask drops their tasks. A worker that trains one stops after a step."""
         while run.futures:
             run.futures.popitem()[1].release()
@@ -221,7 +221,7 @@ class Submissions:
                     publish(copy, self.store)
         except Timeout:
             with self.changed:
-                self._release(run)
+                self.release(run)
             again = threading.Timer(TURN, lambda: self.mail.put(lambda: self._store(run, copy)))
             again.daemon = True
             again.start()
