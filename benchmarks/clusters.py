@@ -84,29 +84,39 @@ def _sleep(log: str, spec: RunSpec, store: RunStore, device: str) -> None:
 
 def share(workers: int, runs: int) -> None:
     """The share of time that workers work, from the first submission until the last run is stored."""
+    import psutil
+
     with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
-        folder = Path(text)
+        folder, hosts = Path(text), []
         farm = stack.enter_context(Farm(folder / "farm"))
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         for first in range(0, workers, WORKERS_A_PROCESS):
             count = min(WORKERS_A_PROCESS, workers - first)
             arguments = [sys.executable, "-c", HOSTS, farm.address, str(count), text]
-            process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
+            hosts.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL))
+            stack.callback(hosts[-1].wait)
+            stack.callback(hosts[-1].kill)
+        parts = {"session": [os.getpid()], "scheduler": [farm.scheduler.pid], "workers": [host.pid for host in hosts]}
+
+        def spent() -> dict[str, float]:
+            times = {name: [psutil.Process(pid).cpu_times() for pid in pids] for name, pids in parts.items()}
+            return {name: sum(part.user + part.system for part in of_name) for name, of_name in times.items()}
+
+        train = partial(_sleep, str(folder / "log"))
         while True:  # the first answers of workers, which import torch, are not measured
-            with session(folder / "warm", farm.address, partial(_sleep, str(folder / "log")), wait=300) as cluster:
+            with session(folder / "warm", farm.address, train, wait=300) as cluster:
                 cluster.obtain(specs(2 * len(cluster.workers)))
                 if len(cluster.workers) == workers:
                     break
-        with session(folder / "runs", farm.address, partial(_sleep, str(folder / "log"))) as cluster:
-            began, before = time.monotonic(), time.process_time()
+        with session(folder / "runs", farm.address, train) as cluster:
+            began, before = time.monotonic(), spent()
             cluster.obtain(specs(runs))
-            wall, spent = time.monotonic() - began, time.process_time() - before
+            wall, after = time.monotonic() - began, spent()
         took = [float(text) for text in (folder / "log").read_text().split()[-runs:]]
         worked = sum(took) / workers / wall
         print(f"{runs} runs of {sum(took) / runs:.2f} s on {workers} workers: {wall:.1f} s, worked {worked:.1%}")
-        print(f"processor time of the session's process: {1000 * spent / runs:.0f} ms a run")
+        for name in parts:
+            print(f"processor time of the {name}: {1000 * (after[name] - before[name]) / runs:.0f} ms a run")
 
 
 def worker_kills(count: int, rng: random.Random) -> Outcome:

@@ -127,8 +127,12 @@ def _start(options: ClusterOptions) -> Connection:
 def _reach(address: str) -> Any:
     from distributed import Client, __version__
 
+    class Reaching(Client):  # type: ignore[misc]
+        def __del__(self) -> None:
+            """Dask's own would wait for 20 s, and print a traceback, where the other side never answered."""
+
     try:
-        return within(1.5 * CONNECT, lambda: Client(address, timeout=CONNECT, set_as_default=False))
+        return within(1.5 * CONNECT, lambda: Reaching(address, timeout=CONNECT, set_as_default=False))
     except TimeoutError as error:
         silence = f"something listens there and says nothing for {CONNECT:g} s: is it a scheduler?"
         raise NoCluster(silence) from error
