@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.kills import ROOT, Outcome, command, difference, kept_for_a_look, verdicts
 from bumplab.config import RunSpec
 from bumplab.runs.store import RunStore
-from tests.runs.farm import Farm, record_of, session, specs
+from tests.runs.farm import CONFIG, Farm, record_of, session, specs
 
 LOOKS = ["--seeds", "4", "--max-seeds", "4"]
 """Of all claims at smoke: 52 runs."""
@@ -89,7 +89,7 @@ def share(workers: int, runs: int) -> None:
     with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
         folder, hosts = Path(text), []
         farm = stack.enter_context(Farm(folder / "farm"))
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | CONFIG | {"PYTHONPATH": str(ROOT)}
         for first in range(0, workers, WORKERS_A_PROCESS):
             count = min(WORKERS_A_PROCESS, workers - first)
             arguments = [sys.executable, "-c", HOSTS, farm.address, str(count), text]
