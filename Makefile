@@ -1,5 +1,6 @@
 # make claims   trains the runs that are missing, judges the claims and writes reports/claims-<profile>.html
 # make verdicts judges the claims from the published runs, trains nothing, and writes reports/claims-<profile>-published.html
+# make nightly  goes on from reports/claims-nightly.zip, as claims does, and writes tonight's runs there (docs/nightly.md)
 # make test     runs the tests
 # make lint     checks style, types and workflows
 # Each target installs first. ARGS go to pytest: make claims ARGS="-n 2 -k density --profile quick"
@@ -17,7 +18,13 @@ endif
 # PyPI has NVIDIA's build for Linux, and this index has the CPU build. Without the index pip takes PyPI's.
 CPU_BUILD := $(if $(filter Linux,$(shell uname -s)),--quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu)
 
-.PHONY: claims verdicts test lint setup chromium clean
+# The scale of make nightly, its store, and the archive that it begins from and writes.
+PROFILE ?= nightly
+RUNS ?= .runs
+ARCHIVE = reports/claims-$(PROFILE).zip
+GPU = $(if $(filter cuda,$(TORCH)),--gpu)
+
+.PHONY: claims verdicts nightly test lint setup chromium clean
 
 claims: setup
 	@$(BIN)/python -m bumplab doctor --quiet || true
@@ -25,6 +32,13 @@ claims: setup
 
 verdicts: setup
 	$(BIN)/pytest claims --published -p no:hypothesispytest $(ARGS)
+
+# An archive that cannot be imported stops no night: its line says why. A red verdict stops no export.
+nightly: setup
+	@if [ -e $(ARCHIVE) ]; then \
+	  $(BIN)/python -m bumplab runs import $(ARCHIVE) --profile $(PROFILE) $(GPU) --runs-dir $(RUNS) || true; fi
+	status=0; $(BIN)/pytest claims --profile $(PROFILE) $(GPU) --runs-dir $(RUNS) $(ARGS) || status=$$?; \
+	$(BIN)/python -m bumplab runs export $(ARCHIVE) --profile $(PROFILE) --no-draws --runs-dir $(RUNS) && exit $$status
 
 test: setup chromium
 	$(BIN)/pytest tests -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

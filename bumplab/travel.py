@@ -21,13 +21,14 @@ from bumplab import profiles
 from bumplab.config import RunSpec, SubjectSpec
 from bumplab.profiles import REPLICATES, Profile
 from bumplab.runs import pack, space
-from bumplab.runs.archive import Archive
+from bumplab.runs.archive import Archive, NotAnArchive, one_registration
 from bumplab.runs.copies import import_runs
 from bumplab.runs.locks import require_locks
 from bumplab.runs.store import RunStore
 from bumplab.terminal import line
 from bumplab.verdicts import registration, suite
 from bumplab.verdicts.claim import FIRST_SEED, Claim
+from bumplab.verdicts.hashes import Fixed, hashes_of, rule_hash
 
 AddCommand = Callable[[Any, str, str, str, Callable[[argparse.Namespace], int | None]], argparse.ArgumentParser]
 """Adds a command to others: its group, its name, its help, and what it runs."""
@@ -55,6 +56,12 @@ def add_commands(of_runs: Any, command: AddCommand) -> tuple[argparse.ArgumentPa
     export.add_argument("--weights", action="store_true", help="also the weights of the trained networks")
     imports = command(of_runs, "runs", "import", "copy the runs of archives into the store, checked", _import)
     imports.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an archive that `runs export` wrote")
+    imports.add_argument(
+        "--profile",
+        choices=list(profiles.ALL),
+        help="only what a session here goes on from: the profile's registration, this machine's arithmetic",
+    )
+    imports.add_argument("--gpu", action="store_true", help="with --profile: the session trains on the GPU")
     return export, imports
 
 
@@ -73,13 +80,16 @@ def _export(options: argparse.Namespace) -> None:
     if options.profile is not None or options.claims is not None:
         asked = asked_for(specs, _profiles(options.profile), _claims(options.claims))
         specs = [spec for spec in specs if spec in asked]
+    found = {registration.number_of(spec.seed) for spec in specs}
+    if len(found) > 1 and options.registration is None and options.profile is not None:
+        options.registration = judged_on(options.profile)
     if options.registration is not None:
         specs = [spec for spec in specs if registration.number_of(spec.seed) == options.registration]
     if not specs:
         raise ValueError(f"--runs-dir {store.root}: holds none of these runs finished; `runs` lists what it holds")
-    shown = shown_at_every_checkpoint(_profiles(options.profile)) if options.shown_images else set()
+    number = one_registration(specs, registration.number_of)
     all_drawn = not options.no_draws
-    number = _registration(specs)
+    shown = shown_at_every_checkpoint(_profiles(options.profile), number) if options.shown_images else set()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("exporting", total=len(specs))
         count = pack.write(
@@ -92,21 +102,29 @@ def _export(options: argparse.Namespace) -> None:
             on_run=lambda: progress.advance(task),
         )
     size = decimal(options.file.stat().st_size)
-    print(line(f"{options.file}: {count} run{'s' * (count != 1)}, {size}"))
+    others = ", ".join(map(str, sorted(found - {number})))
+    left_out = f"; left out: those of registration {others}" if others else ""
+    print(line(f"{options.file}: {count} run{'s' * (count != 1)} of registration {number}, {size}{left_out}"))
 
 
 def _import(options: argparse.Namespace) -> int:
     """Opens all archives before it copies a run. Returns 1 where something was left out."""
+    if options.gpu and options.profile is None:
+        raise ValueError("--gpu: goes with --profile, which leaves out runs that were computed otherwise")
     store = RunStore(options.runs_dir)
     with ExitStack() as stack:
         archives = [stack.enter_context(Archive(path)) for path in options.files]
+        arithmetic_of = None
+        if options.profile is not None:
+            _require_registration(archives, options.profile)
+            arithmetic_of = _arithmetic_here(options.gpu)
         require_locks(store.root)
         store.require_writable()
         problems, counts = [], []
         with Progress(console=Console(stderr=True), transient=True) as progress:
             for archive in archives:
                 task = progress.add_task("importing", total=len(archive.manifest.runs))
-                imported = import_runs(archive, store, partial(progress.advance, task))
+                imported = import_runs(archive, store, partial(progress.advance, task), arithmetic_of)
                 problems += imported.problems
                 left_out = len(archive.manifest.runs) - imported.new - imported.kept
                 counts.append(
@@ -120,17 +138,44 @@ def _import(options: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-def _registration(specs: Iterable[RunSpec]) -> int:
-    """The registration whose seeds these runs have; 0 where the ledger has none of their number.
-
-    Raises ValueError in one line where they have seeds of several: such runs are never judged together.
-    """
-    numbers = sorted({registration.number_of(spec.seed) for spec in specs})
-    if len(numbers) > 1:
-        several = " and ".join(map(str, numbers))
-        raise ValueError(f"the runs have seeds of registrations {several} (0: exploring): choose one by --registration")
+def judged_on(profile: str) -> int:
+    """The registration on which the claims are judged at a profile today, the latest of several; 0 for exploring."""
     ledger = registration.load(suite.OURS.parent / registration.FILE)
-    return numbers[0] if numbers[0] in {entry.number for entry in ledger} else 0
+
+    def of_claim(claim: Claim) -> int:
+        def now() -> Fixed | None:
+            return registration.fixed_at(profile, rule_hash(), hashes_of(claim))
+
+        return registration.standing(ledger, claim.id, profile, now).registration
+
+    return max(of_claim(claim) for claim in suite.claims(suite.OURS) if not claim.certain)
+
+
+def _require_registration(archives: Iterable[Archive], profile: str) -> None:
+    """Raises `NotAnArchive` in one line where an archive has runs of another registration than judges the profile."""
+    judged = judged_on(profile)
+    for archive in archives:
+        specs, _ = archive.specs()
+        try:
+            number = one_registration(specs.values(), registration.number_of)
+        except ValueError as error:
+            raise NotAnArchive(f"{archive.path}: {error}") from error
+        if number != judged:
+            raise NotAnArchive(
+                f"{archive.path}: holds runs of registration {number} (0: exploring), and {profile} is judged on "
+                f"registration {judged}: nothing is imported; without --profile all are"
+            )
+
+
+def _arithmetic_here(gpu: bool) -> Callable[[RunSpec], str]:
+    """The arithmetic in which a session here would compute a run."""
+    from bumplab.diffusion import speed  # imports torch, as the next one does
+    from bumplab.runs.execute import arithmetic_on
+
+    device = speed.gpu(worker=0, exactly=False) if gpu else "cpu"
+    if device is None:
+        raise ValueError("--gpu: torch finds no GPU here; leave --gpu away where the session trains on the CPU")
+    return partial(arithmetic_on, device)
 
 
 def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Collection[Claim]) -> set[RunSpec]:
@@ -145,14 +190,18 @@ def asked_for(specs: Iterable[RunSpec], scales: Iterable[Profile], claims: Colle
     return asked
 
 
-def shown_at_every_checkpoint(scales: Iterable[Profile]) -> set[RunSpec]:
-    """The runs whose samples and manifolds a report shows in full: the first seeds of the first condition of phases."""
+def shown_at_every_checkpoint(scales: Iterable[Profile], number: int) -> set[RunSpec]:
+    """The runs whose samples and manifolds a report of this registration shows in full; 0 stands for exploring.
+
+    They are those of the first seeds of the first condition of phases.
+    """
     from bumplab.report.page import MANIFOLD_SEEDS, PHASES  # imports matplotlib, which takes seconds
 
     (phases,) = (claim for claim in suite.claims(suite.OURS) if claim.id == PHASES)
     runs = set()
     for profile in scales:
-        for seed in range(FIRST_SEED, FIRST_SEED + MANIFOLD_SEEDS):
+        first = registration.SEEDS_A_REGISTRATION * number or FIRST_SEED
+        for seed in range(first, first + MANIFOLD_SEEDS):
             runs.add(next(iter(phases.runs(profile, seed).values())))
     return runs
 

@@ -87,7 +87,7 @@ CLAIM = Claim(
         Part(
             name="less signal",
             reads=READS,
-            holds="at most half as large a share of the bottleneck's power as of layer 4's differed between images",
+            holds="the bottleneck's share of power that differs between images was at most half of layer 4's",
             unit="log2 of the share of power, layer 4 / bottleneck",
             region=Region(low=1.0),
             why="'Diminishing' is read as at most half of what layer 4 has. The paper gives no number. The share is "

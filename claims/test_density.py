@@ -138,7 +138,7 @@ CLAIM = Claim(
         Part(
             name="order sooner",
             reads=FASTER,
-            holds="the area of O falls with the increment",
+            holds="the area under the curve of O falls with the increment",
             unit="rank correlation with falling increment",
             region=Region(low=0),
             why=IN_ORDER,
@@ -160,7 +160,7 @@ CLAIM = Claim(
         Part(
             name="right sooner",
             reads=FASTER,
-            holds="the area of right bumps falls with the increment",
+            holds="the area under the curve of right bumps falls with the increment",
             unit="rank correlation with falling increment",
             region=Region(low=0),
             why=IN_ORDER,

@@ -145,7 +145,7 @@ PREMISE = Premise(
     region=Region(low=ENOUGH),
     effect=least_training,
 )
-FILLED = "the share of right bumps in the hole was at most a tenth below that around it"
+FILLED = "the share of right bumps in the {} hole was at most a tenth below that around it"
 WHY = (
     "Worse by less than one image in ten. This is a non-inferiority margin; the paper gives none. Its holes have 3.5 % "
     "and 10 % of the labels. Quick's have 10 % and 19 %, so that they are wider than a bump as well."
@@ -170,7 +170,7 @@ CLAIM = Claim(
         Part(
             name=SMALL,
             reads=READS,
-            holds=FILLED,
+            holds=FILLED.format("small"),
             unit=UNIT,
             region=Region(low=-MARGIN),
             why=WHY,
@@ -182,7 +182,7 @@ CLAIM = Claim(
         Part(
             name=LARGE,
             reads=READS,
-            holds=FILLED,
+            holds=FILLED.format("large"),
             unit=UNIT,
             region=Region(low=-MARGIN),
             why="As for the small hole.",

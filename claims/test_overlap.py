@@ -92,7 +92,7 @@ def neighbours(conditions):
             right.plot(SIGMAS, counts, marker="o", color=colour, label=label)
         right.set(xlabel="spread sigma, pixels", ylabel="neighbours at d = 0.1", xscale="log", yscale="log")
         for axis in (left, right):
-            axis.legend(frameon=False)
+            axis.legend(frameon=False, fontsize=8, loc="upper right" if axis is left else "upper left")
             axis.spines[["top", "right"]].set_visible(False)
     return figure
 

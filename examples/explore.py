@@ -2,6 +2,7 @@
 
     python examples/explore.py                           # trains two runs of smoke in seconds, then looks at them
     python examples/explore.py .runs --profile quick     # looks at the runs of a session
+    python examples/explore.py claims/published/quick.zip --profile quick   # at published runs
 
 It prints numbers, and writes figures into reports/explored. In a notebook, change the settings in the first cell.
 """
@@ -16,8 +17,10 @@ from statistics import mean
 from matplotlib.figure import Figure
 
 from bumplab import profiles
-from bumplab.report.samples import embedding, embedding_labels, mosaic
+from bumplab.report.samples import embedding, embedding_labels, has_embedding, has_samples, mosaic
 from bumplab.runs import table
+from bumplab.runs.archive import Archive
+from bumplab.runs.copies import import_runs
 from bumplab.runs.planner import train_if_free
 from bumplab.runs.store import RunStore
 from bumplab.verdicts.curves import Curves
@@ -32,19 +35,23 @@ except ImportError:  # everything below works without it
     pd = None
 
 parser = argparse.ArgumentParser(description="Looks at stored runs: rows, samples, manifold, curves and a verdict.")
-parser.add_argument("store", nargs="?", type=Path, help="the store of a session (by default it trains two runs)")
+parser.add_argument("store", nargs="?", type=Path, help="a store or an archive (by default it trains two runs)")
 parser.add_argument("--profile", default="smoke", choices=profiles.ALL, help="the profile of the runs (smoke)")
 parser.add_argument("--to", type=Path, default=Path("reports/explored"), help="a folder for figures (reports/explored)")
 settings = parser.parse_args([] if "ipykernel" in sys.modules else sys.argv[1:])
-if settings.store is not None and not settings.store.is_dir():
-    parser.error(f"{settings.store}: is no folder: name the store of a session, such as .runs")
+if settings.store is not None and not settings.store.exists():
+    parser.error(f"{settings.store}: is not there: name the store of a session, such as .runs, or an archive")
 profile = profiles.get(settings.profile)
 settings.to.mkdir(parents=True, exist_ok=True)
 
-# %% The runs: those of a store, or two of our own
+# %% The runs: those of a store or an archive, or two of our own
 claim = next(claim for claim in claims(OURS) if claim.id == "bottleneck")
 claim = claim.only([part.name for part in claim.judged_parts])
-store = RunStore(settings.store or settings.to / "runs")
+is_archive = settings.store is not None and settings.store.is_file()
+store = RunStore(settings.to / settings.store.stem if is_archive else settings.store or settings.to / "runs")
+if is_archive:
+    with Archive(settings.store) as archive:
+        print(*import_runs(archive, store).problems, sep="\n", end="")
 if settings.store is None:
     for seed in (0, 1):
         for spec in claim.runs(profile, seed).values():
@@ -69,25 +76,29 @@ for increment, share in answer.items():
     print(f"increment of {increment:g} px: {share:.0%} of the bumps are right")
 
 # %% One run: its samples at each checkpoint
-record = next((record for record in records if not record.failed), records[0])
+alive = [record for record in records if not record.failed] or records
+record = next((record for record in alive if has_samples(record, int(record.rows[-1]["step"]))), alive[0])
 steps = [int(row["step"]) for row in record.rows]
 shown = [steps[0], steps[len(steps) // 2], steps[-1]]
 figure = Figure(figsize=(9, 3.4), layout="constrained")
-for axis, step in zip(figure.subplots(1, len(shown)), shown, strict=True):
-    axis.imshow(mosaic(record, step), cmap="gray", vmin=0, vmax=255)
-    axis.set(title=f"step {step}", xticks=[], yticks=[])
-figure.savefig(settings.to / "samples.png")
+if has_samples(record, steps[-1]):
+    for axis, step in zip(figure.subplots(1, len(shown)), shown, strict=True):
+        axis.imshow(mosaic(record, step), cmap="gray", vmin=0, vmax=255)
+        axis.set(title=f"step {step}", xticks=[], yticks=[])
+    figure.savefig(settings.to / "samples.png")
+else:
+    print("no run here has kept its images: python examples/explore.py trains two that do")
 figure  # noqa: B018  # a notebook shows the last line of a cell
 
 # %% Its manifold: layer 4 by UMAP, coloured by the label's x and y
-x, y = embedding_labels(record).T
-points = embedding(record, steps[-1])
 figure = Figure(figsize=(8, 4), layout="constrained")
-for number, (axis_name, colour) in enumerate({"x": x, "y": y}.items(), 1):
-    axis = figure.add_subplot(1, 2, number, projection="3d")
-    drawn = axis.scatter(*points.T, c=colour, s=8)
-    figure.colorbar(drawn, ax=axis, label=f"label {axis_name}, pixels", shrink=0.7)
-figure.savefig(settings.to / "manifold.png")
+if has_embedding(record):
+    points = embedding(record, steps[-1])
+    for number, (axis_name, colour) in enumerate(zip("xy", embedding_labels(record).T, strict=True), 1):
+        axis = figure.add_subplot(1, 2, number, projection="3d")
+        drawn = axis.scatter(*points.T, c=colour, s=8)
+        figure.colorbar(drawn, ax=axis, label=f"label {axis_name}, pixels", shrink=0.7)
+    figure.savefig(settings.to / "manifold.png")
 figure  # noqa: B018
 
 # %% Its curves, and the step from which half of the bumps are right
@@ -106,7 +117,7 @@ figure  # noqa: B018
 
 # %% One claim, judged by hand: where each seed's effect lies, then the verdict
 stored = {record.spec: Curves.of(record) for record in records}
-seeds = sorted({record.spec.seed for record in records})
+seeds = sorted({record.spec.seed for record in records if record.spec.seed < profiles.REPLICATES})
 complete = [seed for seed in seeds if all(spec in stored for spec in claim.runs(profile, seed).values())]
 
 

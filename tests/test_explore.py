@@ -115,6 +115,23 @@ def test_the_exploration_answers_from_the_rows_of_a_given_store(tmp_path, monkey
     assert {path.name for path in (tmp_path / "figures").iterdir()} == set(FIGURES)
 
 
+def test_the_exploration_looks_at_published_runs(tmp_path, monkeypatch):
+    """Its verdict by hand is that of the registration, and nothing is trained. Some of the runs have images."""
+    monkeypatch.setattr("bumplab.runs.execute.execute", None)
+    ended = explore(monkeypatch, ROOT / "claims/published/quick.zip", "--profile", "quick", "--to", tmp_path)
+    assert ended["verdict"].verdict == "SUPPORTED"
+    assert ended["complete"] == list(range(1000, 1008))
+    assert {path.name for path in tmp_path.glob("*.png")} == set(FIGURES)
+
+
+def test_the_exploration_passes_over_images_that_were_not_kept(tmp_path, monkeypatch, capsys):
+    store, spec = RunStore(tmp_path / "store"), profiles.get("smoke").run(3)
+    store.publish(RunRecord(spec, rows_of_share(spec, 0.5)), b"")
+    explore(monkeypatch, store.root, "--to", tmp_path / "figures")
+    assert "no run here has kept its images" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["curves.png"]
+
+
 def rows_of_share(spec, share):
     """Complete rows of a run whose share of right bumps is this at all checkpoints."""
     return [row | {"probe.correct": share} for row in rows_of(spec)]

@@ -1,4 +1,4 @@
-"""What nightly publishes: the reports of the last nights on a branch of one commit, in a real repository."""
+"""What nightly publishes: reports and the last archive on a branch of one commit, in a real repository."""
 
 import json
 import subprocess
@@ -94,3 +94,33 @@ def test_nights_that_could_not_be_read_stay_published(repository, tmp_path, comm
     done = publish(repository, tmp_path / "tonight", path=f"{broken.parent}:/usr/bin:/bin:/usr/local/bin")
     assert done.returncode != 0
     assert git(repository, "ls-remote", "origin", "gh-pages") == before
+
+
+def archives(repository, folder):
+    folder.mkdir()
+    done = subprocess.run(
+        [PUBLISH.with_name("archives"), folder], cwd=repository, capture_output=True, text=True, check=False
+    )
+    return done.returncode, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_next_night_finds_the_last_archive(repository, tmp_path):
+    """Also after a night that made none. Each replaces the one before it, and is no night of its own."""
+    assert archives(repository, tmp_path / "first") == (0, {})
+    tonight = report(tmp_path / "tonight", "tonight")
+    assert publish(repository, tonight).returncode == 0
+    assert archives(repository, tmp_path / "without") == (0, {})
+    for content in (b"PK\5\6\r\n\0older", b"PK\5\6\r\n\0newer"):
+        (tonight / "claims-nightly.zip").write_bytes(content)
+        assert publish(repository, tonight, nights=1).returncode == 0
+        assert archives(repository, tmp_path / content[-5:].decode()) == (0, {"claims-nightly.zip": content})
+    (tonight / "claims-nightly.zip").unlink()
+    assert publish(repository, tonight).returncode == 0
+    assert archives(repository, tmp_path / "after") == (0, {"claims-nightly.zip": content})
+    assert "claims-nightly.zip" in published(repository)
+
+
+def test_a_night_does_not_begin_anew_because_the_archive_cannot_be_fetched(repository, tmp_path):
+    git(repository, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    status, files = archives(repository, tmp_path / "fetched")
+    assert (status != 0, files) == (True, {})

@@ -11,7 +11,8 @@ from bumplab.config import SubjectSpec
 from bumplab.runs.archive import Archive
 from bumplab.runs.store import RunStore, run_key
 from bumplab.verdicts import suite
-from tests.runs.archives import KEY, OTHER, SPEC, export, publish, read_all, rewrite, store_of_two
+from tests.pytest_plugin.planted import Suite
+from tests.runs.archives import KEY, OTHER, OTHER_KEY, SPEC, export, publish, read_all, rewrite, store_of_two
 
 SMOKE = profiles.get("smoke")
 pytestmark = pytest.mark.usefixtures("no_sync")
@@ -61,7 +62,8 @@ def test_what_one_command_exports_another_imports(store, tmp_path, capsys):
 def test_draws_images_and_weights_travel_as_asked(store, tmp_path):
     """The images that a report shows in full are those of the first seeds of the phases."""
     shown = SMOKE.run(10)
-    assert shown in travel.shown_at_every_checkpoint([SMOKE])
+    assert shown in travel.shown_at_every_checkpoint([SMOKE], 0)
+    assert {spec.seed for spec in travel.shown_at_every_checkpoint([SMOKE], 2)} == {2000, 2001, 2002}
     publish(store, shown)
     rows = {"spec.json", "rows.json"}
     for words, of_shown, of_others in (
@@ -112,6 +114,47 @@ def test_the_runs_of_a_claim_are_those_of_its_parts_and_controls():
             assert travel.asked_for([stored], [SMOKE], [claim]) == wanted, (claim.id, stored.seed)
 
 
+def test_runs_of_one_registration_travel(store, tmp_path, capsys):
+    """Those on which the profile is judged, unless another is named. Smoke is judged on exploring seeds."""
+    publish(store, later := replace(SPEC, seed=1003))
+    path = tmp_path / "a.zip"
+    export_all = ("export", path, "--runs-dir", store.root)
+    assert run(*export_all) == 2
+    assert "seeds of registration 0 and 1" in capsys.readouterr().err
+    for words, keys, registration in (
+        (("--profile", "smoke"), {KEY, OTHER_KEY}, 0),
+        (("--profile", "smoke", "--registration", 1), {run_key(later)}, 1),
+        (("--registration", 1), {run_key(later)}, 1),
+    ):
+        assert run(*export_all, *words) == 0, words
+        assert keys_in(path) == keys, words
+        assert f"of registration {registration}, " in capsys.readouterr().out, words
+        with Archive(path) as archive:
+            assert archive.manifest.registration == registration, words
+            assert archive.manifest.command.endswith(f"--registration {registration}"), words
+
+
+def test_a_profile_is_judged_on_the_latest_registration_that_still_holds(tmp_path, monkeypatch):
+    project = Suite(tmp_path / "project")
+    monkeypatch.setattr(suite, "OURS", project.folder / "claims")
+
+    def judged_on(profile="quick"):
+        suite._claim_in.cache_clear()
+        return travel.judged_on(profile)
+
+    assert (judged_on("quick"), judged_on("smoke")) == (1, 0)
+    claim = project.folder / "claims" / "test_hole.py"
+    before = claim.read_text()
+    claim.write_text(before.replace('statement="s"', 'statement="another"'))
+    assert judged_on() == 1, "the others stand as they were"
+    project.register("the second")
+    assert judged_on() == 2
+    claim.write_text(before)
+    assert judged_on() == 1
+    project.ledger.unlink()
+    assert judged_on() == 0
+
+
 def test_what_is_wrong_is_one_line_and_exit_code_2(store, tmp_path, capsys):
     (tmp_path / "folder.zip").mkdir()
     (tmp_path / "empty").mkdir()
@@ -126,6 +169,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(store, tmp_path, capsys):
         (("export", tmp_path / "a.zip", "--profile", "paper"), "holds none of these runs finished"),
         (("export", tmp_path / "a.zip", "--runs-dir", tmp_path / "absent"), "is no folder"),
         (("export", tmp_path / "a.zip", "--runs-dir", tmp_path / "empty"), "holds none of these runs finished"),
+        (("import", good, "--gpu"), "--gpu: goes with --profile"),
         (("import", good, tmp_path / "absent.zip"), "absent.zip: cannot be read"),
         (("import", good, tmp_path / "empty"), "empty: cannot be read"),
         (("import", good, tmp_path / "text"), "text: is no archive"),

@@ -103,6 +103,7 @@ def settings_of(config: pytest.Config) -> Settings:
         report=report,
         report_named=named_report is not None,
         figures=figures,
+        with_samples=not value(config, "no_samples"),
         minutes=_minutes(value(config, "minutes")),
         from_seed=from_seed,
         ledger=ledger,

@@ -83,6 +83,7 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--expected", f"the accepted verdicts ({expected.FILE})", metavar="FILE")
     option = group("report", "the report")
     option("--report", "the HTML file (reports/claims-PROFILE.html)", metavar="FILE")
+    option("--no-samples", "a page of 1 MB at most: the samples of Fig. 3 alone", action="store_true")
     option("--figures", "write each figure there, too, as SVG and PNG", metavar="DIR")
 
 

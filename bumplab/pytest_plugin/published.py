@@ -69,9 +69,11 @@ def published_of(config: pytest.Config, project: Path, profile: Profile, open_re
         )
     try:
         with warnings_as_usual():
-            return Published.of(path, registration.number_of)
+            published = Published.of(path, registration.number_of)
     except NotAnArchive as error:
         raise usage_error(f"--published: {error}") from error
+    config.add_cleanup(published.archive.close)
+    return published
 
 
 def audit_of(config: pytest.Config, published: Published | None) -> Audit | None:

@@ -316,7 +316,7 @@ class ClaimsSession:
         claims = suite.claims(settings.project / "claims")
         paper_figures = {claim.id: claim.figure for claim in claims if claim.figure}
         try:
-            write(report, settings.store, path, paper_figures, settings.figures)
+            write(report, settings.store, path, paper_figures, settings.figures, settings.with_samples)
         except OSError as error:
             raise OSError(f"report not written: {error}; name another place with --report or --figures") from error
         except ValueError as error:

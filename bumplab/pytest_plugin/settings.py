@@ -66,6 +66,8 @@ class Settings:
     """Whether ``--report`` named the file."""
     figures: Path | None
     """The folder for figures as files; None without ``--figures``."""
+    with_samples: bool = True
+    """Whether the page shows samples of all runs; False by ``--no-samples``."""
     minutes: float | None = None
     """How long the session trains; None without ``--minutes``."""
     from_seed: int | None = None

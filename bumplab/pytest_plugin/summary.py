@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bumplab.config import SubjectSpec
-from bumplab.report import wording
+from bumplab.report import rates, wording
 from bumplab.report.document import ClaimEntry, Saved, VariationEntry
 from bumplab.runs import space
 from bumplab.runs.store import RESULTS_FORMAT
@@ -51,7 +51,7 @@ def write(
         if entry.verdict not in ("SUPPORTED", "CONTRADICTED") and entry.reason != _decides(entry):
             terminal.write_line(printable(f"{entry.claim}: {entry.reason}"))
     terminal.write_line(_count(entries, needed))
-    for seeds in wording.seeds_from(entries):
+    for seeds in rates.seeds_from(entries):
         terminal.write_line(printable(seeds))
     if seconds:
         terminal.write_line(
@@ -71,9 +71,11 @@ def _count(entries: Sequence[ClaimEntry], needed: float) -> str:
     judged = [entry for entry in entries if entry.judged]
     supported = sum(entry.verdict == "SUPPORTED" for entry in judged)
     count = f"SUPPORTED: {supported} of {len(judged)} claims judged"
+    if not judged:
+        return "no claim was judged"
     if any(entry.exploratory for entry in judged):
         return f"{count}; no error rate holds for EXPLORATORY verdicts, and none of them can be accepted"
-    chance = FAMILY_ALPHA + (LATER_ALPHA if wording.anew(entries, needed) else 0.0)
+    chance = FAMILY_ALPHA + (LATER_ALPHA if rates.anew(entries, needed) else 0.0)
     return f"{count}; the suite falsely supports any claim with a chance of at most {100 * chance:g}%"
 
 

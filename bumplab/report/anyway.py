@@ -76,7 +76,7 @@ def rows(records: Sequence[RunRecord], by_condition: Mapping[str, Sequence[RunRe
     if any("layer4.umap_r2" in record.rows[-1] for record in finished):
         spread = f"{_median(finished, 'layer4.umap_r2', -1)} ± {_median(finished, 'layer4.umap_r2_sd', -1)}"
         tells = "After ± stands the standard deviation over 8 UMAP seeds of the same activations: it is UMAP's own."
-        made.append(Row("Linear R² of layer 4 by UMAP (the paper's number)", "not measured", spread, tells))
+        made.append(Row("Linear R² of layer 4 by UMAP (the paper's kind of number)", "not measured", spread, tells))
     ceilings = []
     for condition, of_condition in by_condition.items():
         if held := [record for record in _finished(of_condition) if CEILING in record.rows[-1]]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from bumplab.report import compare, wording
 from bumplab.report.document import ClaimEntry, PartEntry, Probability, Report, SubjectEntry
+from bumplab.report.rates import chance
 from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.sealed import Damaged, read_file
@@ -149,7 +150,7 @@ def of_reports(reports: Sequence[Report], links: Sequence[str]) -> Matrix:
             subject=report.subject,
             profile=report.profile,
             looks=report.looks,
-            family_alpha=wording.chance(report),
+            family_alpha=chance(report),
             code=report.code,
             written=report.written,
             supported=sum(claim.verdict == "SUPPORTED" for claim in judged),

@@ -6,24 +6,26 @@ import base64
 import hashlib
 import io
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from markupsafe import Markup
 
 from bumplab.config import RunSpec
 from bumplab.measure.names import array_forms
-from bumplab.report import anyway, charts, document, samples
+from bumplab.report import anyway, charts, document, samples, wording
 from bumplab.report.document import ClaimEntry, Report, RunEntry, RunReference
 from bumplab.report.rendering import environment
 from bumplab.runs.progress import replace_bytes, replace_text
 from bumplab.runs.store import RunRecord, RunStore
 from bumplab.verdicts.claim import PaperFigure
 
+T = TypeVar("T")
 PHASES, DENSITY = "phases", "density"
 """Claims whose runs the page shows beyond their verdicts: the paper's Fig. 3, and the ceiling of eq. 1 by increment."""
 MANIFOLD_SEEDS = 3
@@ -31,7 +33,9 @@ MANIFOLD_SEEDS = 3
 SHOWN_SIDE = 3
 """Samples that a checkpoint shows, squared."""
 SHEETS = 900
-"""Checkpoints whose samples are shown, over all runs, so that the samples of a quick report take about 3 MB."""
+"""Checkpoints whose samples are shown, over all runs, where `SAMPLES_BYTES` allow it."""
+SAMPLES_BYTES = 3_000_000
+"""Most bytes of these samples, so that the page of a full session takes 8 MB or less."""
 
 
 def write(
@@ -40,21 +44,26 @@ def write(
     path: Path,
     paper_figures: Mapping[str, PaperFigure],
     figures_to: Path | None = None,
+    with_samples: bool = True,
 ) -> None:
     """Writes the report as HTML to ``path``, and as JSON and Markdown beside it.
 
     Runs, curves, samples and manifolds come from the store. ``paper_figures`` has the paper's figures by the id of
-    their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Raises OSError where a file cannot
-    be written, and ValueError where the report holds what its JSON cannot.
+    their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Without samples the page is
+    small: it shows those of Fig. 3 alone, and no curves of controls. Raises OSError where a file cannot be written,
+    and ValueError where the report holds what its JSON cannot.
     """
-    records, dialogs = _load(report, store)
+    records, dialogs = _load(report, store, with_samples)
     report = msgspec.structs.replace(report, runs={key: _run(record) for key, record in records.items()})
     for folder in (path.parent, figures_to or path.parent):
         folder.mkdir(parents=True, exist_ok=True)
     replace_bytes(path.with_suffix(".json"), document.encode(report))
     replace_text(path.with_suffix(".md"), environment().get_template("summary.md.j2").render(report=report))
-    drawn = charts.of_page(report, records, paper_figures, _in_full(report, records))
-    replace_text(path, render(report, records, dialogs, drawn))
+    in_full = _in_full(report, records)
+    shown_steps = {key: [sheet["step"] for sheet in dialog["sheets"]] for key, dialog in dialogs.items()}
+    first = in_full[0] if in_full else None
+    drawn = charts.of_page(report, records, paper_figures, shown_steps, first, with_controls=with_samples)
+    replace_text(path, render(report, records, dialogs, drawn, with_samples))
     if figures_to is not None:
         for name, figure in drawn.figures().items():
             for suffix in ("svg", "png"):
@@ -63,29 +72,36 @@ def write(
                 replace_bytes(figures_to / f"{name}.{suffix}", drawing.getvalue())
 
 
-def render(report: Report, records: Mapping[str, RunRecord], dialogs: Mapping[str, Any], drawn: charts.Charts) -> str:
+def render(
+    report: Report,
+    records: Mapping[str, RunRecord],
+    dialogs: Mapping[str, Any],
+    drawn: charts.Charts,
+    with_samples: bool,
+) -> str:
     """The page of a report, from its records and their `_dialog` by key, and its figures."""
     scripts = [(Path(__file__).parent / "templates" / name).read_text() for name in ("manifold.js", "samples.js")]
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    shown_in_full = _in_full(report, records)
-    has_embedding = any(samples.has_embedding(record) for record in shown_in_full)
+    viewed = _in_full(report, records) if with_samples else []
     sheets = {}
-    for record in shown_in_full:
+    for record in viewed:
         sheets[str(record.spec.seed)] = [samples.sheet(record, int(row["step"])) for row in record.rows]
     return (
         environment()
         .get_template("page.html.j2")
         .render(
             report=report,
+            scale=wording.evidence_scale(report),
             drawn=drawn,
             machines=sorted({_machine(record) for record in records.values() if record.environment}),
             runs={claim.claim: list(_runs_behind(claim)) for claim in report.claims},
             phases_claim=PHASES,
-            has_embedding=has_embedding,
-            manifolds={str(record.spec.seed): samples.manifold(record) for record in shown_in_full},
+            has_embedding=any(samples.has_embedding(record) for record in viewed),
+            manifolds={str(record.spec.seed): samples.manifold(record) for record in viewed},
             sheets=sheets,
             anyway=_anyway(report, records),
             samples=dialogs,
+            with_samples=with_samples,
             label_sets=samples.LABEL_SETS,
             scripts=[Markup(script) for script in scripts],
             script_hashes=hashes,
@@ -134,10 +150,11 @@ def _runs_behind(claim: ClaimEntry) -> Iterator[tuple[str, RunReference]]:
                 yield condition, run
 
 
-def _load(report: Report, store: RunStore) -> tuple[dict[str, RunRecord], dict[str, Any]]:
-    """The stored runs behind all claims, and their `_dialog`, both by key.
+def _load(report: Report, store: RunStore, with_samples: bool) -> tuple[dict[str, RunRecord], dict[str, Any]]:
+    """The runs behind all claims, and their `_dialog`, both by key. Without samples there are no dialogs.
 
-    Memory holds few runs whole. Of the others it holds the rows and the positions of the last samples.
+    Memory holds few runs whole. Of the others it holds the rows and the positions of the last samples. A run that the
+    store lacks is that of the report, without arrays.
     """
     references = {run.key: run for claim in report.claims for _, run in _runs_behind(claim)}
     in_full = [run.key for run in _phases_runs(report)[:MANIFOLD_SEEDS]]
@@ -145,10 +162,27 @@ def _load(report: Report, store: RunStore) -> tuple[dict[str, RunRecord], dict[s
     records: dict[str, RunRecord] = {}
     dialogs: dict[str, Any] = {}
     for key, run in references.items():
-        if record := store.load(RunSpec.from_dict(run.spec)):
-            dialogs[key] = _dialog(record, checkpoints)
+        spec = RunSpec.from_dict(run.spec)
+        record = store.load(spec) or _kept(report.runs.get(key), spec)
+        if record is not None:
+            if with_samples:
+                dialogs[key] = _dialog(record, checkpoints)
             records[key] = record if key in in_full else replace(record, evidence=_positions(record))
+    share = SAMPLES_BYTES / max(SAMPLES_BYTES, sum(len(json.dumps(dialog["sheets"])) for dialog in dialogs.values()))
+    due = 0.0
+    for dialog in dialogs.values():
+        due += share * len(dialog["sheets"])
+        dialog["sheets"] = _spaced(dialog["sheets"], int(due))
+        due -= len(dialog["sheets"])
     return records, dialogs
+
+
+def _kept(entry: RunEntry | None, spec: RunSpec) -> RunRecord | None:
+    """The run as the report keeps it: all rows, and no arrays."""
+    if entry is None or not entry.rows or any(row.get("step") is None for row in entry.rows):
+        return None
+    rows = [{name: math.nan if number is None else number for name, number in row.items()} for row in entry.rows]
+    return RunRecord(spec, rows, seconds=entry.seconds, environment=entry.environment, failed=entry.failed)
 
 
 def _positions(record: RunRecord) -> dict[str, Any]:
@@ -158,11 +192,13 @@ def _positions(record: RunRecord) -> dict[str, Any]:
     return {name: record.evidence[name] for name in names if name in record.evidence}
 
 
-def _spaced(steps: Sequence[int], most: int) -> list[int]:
-    """At most ``most`` of the steps, spaced evenly, with the first and the last."""
-    if len(steps) <= most:
-        return list(steps)
-    return [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
+def _spaced(items: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of the items, spaced evenly, with the last and, if there are two or more, the first."""
+    if len(items) <= most:
+        return list(items)
+    if most < 2:
+        return list(items[-1:]) if most else []
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def _dialog(record: RunRecord, checkpoints: int) -> dict[str, Any]:

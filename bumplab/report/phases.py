@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
 from numpy.typing import NDArray
 
 from bumplab.report import samples
@@ -24,7 +26,7 @@ HUES = 260 / 360, 40 / 360
 """Hues of the least and the largest x, as in the page's viewer."""
 BRIGHTNESS = 0.45, 1.0
 """Brightness of the least and the largest y."""
-KEY_SIDE = 24
+KEY_SIDE = 12
 """Cells of the key of colours, squared."""
 
 
@@ -61,23 +63,18 @@ def _middle(steps: NDArray[np.float64]) -> int | None:
     return int(steps[len(steps) // 2]) if len(steps) else None
 
 
-def caption(record: RunRecord) -> list[str]:
-    """One sentence for each phase: its step, what is right, and F and O there."""
-    lines = []
-    for phase in phases_of(record):
-        if phase.step is None:
-            lines.append(f"{phase.name}, {phase.what}: no checkpoint lies in this phase.")
-            continue
-        row = next(row for row in record.rows if row["step"] == phase.step)
-        numbers = {name: row.get(name, math.nan) for name in (RIGHT, WRONG, *SHOWN_READING, FLATNESS, TOLD)}
-        order, flatness = (_plain(numbers[name]) for name in SHOWN_READING)
-        lines.append(
-            f"{phase.name}, {phase.what}, step {phase.step}: {100 * numbers[RIGHT]:.0f} % of the images show one bump "
-            f"at the right place, and {100 * numbers[WRONG]:.0f} % show one at a wrong place. As the image is drawn, "
-            f"which the manifold shows, F is {flatness} and O is {order}. As told, F is {_plain(numbers[FLATNESS])} "
-            f"and O is {_plain(numbers[TOLD])}."
-        )
-    return lines
+def caption(record: RunRecord, phase: Phase) -> str:
+    """What the phase is, what is right at its checkpoint, and F and O there."""
+    if phase.step is None:
+        return f"{phase.name}, {phase.what}: no checkpoint lies in this phase."
+    row = next(row for row in record.rows if row["step"] == phase.step)
+    numbers = {name: row.get(name, math.nan) for name in (RIGHT, WRONG, *SHOWN_READING, FLATNESS, TOLD)}
+    order, flatness = (_plain(numbers[name]) for name in SHOWN_READING)
+    return (
+        f"{phase.name}, {phase.what}: {100 * numbers[RIGHT]:.0f} % of the images have one bump at the right place, "
+        f"{100 * numbers[WRONG]:.0f} % at a wrong one. As drawn F is {flatness}, O {order}; as told F "
+        f"{_plain(numbers[FLATNESS])}, O {_plain(numbers[TOLD])}."
+    )
 
 
 def _plain(value: float) -> str:
@@ -93,53 +90,50 @@ def colours(labels: NDArray[np.float64], low: float, high: float) -> NDArray[np.
 
 
 @mpl.rc_context(STYLE)
-def figure(record: RunRecord) -> Figure:
-    """Fig. 3: a column for each phase, its samples above, the embedding of layer 4 below, and a key of the colours."""
-    made = Figure(figsize=(9.3, 5.9), layout="constrained")
-    grid = made.add_gridspec(2, 4, width_ratios=[1, 1, 1, 0.3])
-    for column, phase in enumerate(phases_of(record)):
-        _samples(made, grid, column, record, phase)
-        _manifold(made, grid, column, record, phase.step)
-    _key(made, grid, record)
+def figure(record: RunRecord, phases: Sequence[Phase]) -> Figure:
+    """Fig. 3: for each phase its samples and, beside them, the embedding of layer 4 with a key of its colours."""
+    made = Figure(figsize=(4.1 * len(phases), 2.35), layout="constrained")
+    for part, phase in zip(made.subfigures(1, len(phases), squeeze=False)[0], phases, strict=True):
+        left, right = part.subplots(1, 2, subplot_kw={"xticks": [], "yticks": [], "anchor": "N"})
+        _samples(left, record, phase)
+        right.set_axis_off()
+        if phase.step is not None and samples.has_embedding(record):
+            right.set_title("layer 4 by UMAP", fontsize=9)
+            _manifold(right.inset_axes((-0.05, -0.02, 1.1, 1.04), projection="3d"), record, phase.step)
+            _key(right.inset_axes((0.86, 0.0, 0.14, 0.14)), record)
     return made
 
 
-def _samples(made: Figure, grid: GridSpec, column: int, record: RunRecord, phase: Phase) -> None:
-    axis = made.add_subplot(grid[0, column])
-    axis.set(xticks=[], yticks=[])
+def _samples(axis: Axes, record: RunRecord, phase: Phase) -> None:
     if phase.step is None:
-        axis.set_title(f"{phase.name}: {phase.what}", fontsize=9)
+        axis.set_title(phase.name, fontsize=9)
         axis.text(0.5, 0.5, "no checkpoint\nlies in this phase", ha="center", va="center", transform=axis.transAxes)
         return
-    axis.set_title(f"{phase.name}: step {phase.step}\n{phase.what}", fontsize=9)
+    axis.set_title(f"{phase.name}: step {phase.step}", fontsize=9)
     pixels = samples.mosaic(record, phase.step)
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(0, len(pixels), len(pixels), 0))
     for mark in samples.marks(record, phase.step):
         axis.plot(*mark["asked"], ".", color="#e2001a", ms=3)
         if mark["found"]:
             axis.plot(*mark["found"], "x", color="#0072b2", ms=4, mew=0.8)
+    axis.set(xlim=(0, len(pixels)), ylim=(len(pixels), 0))
 
 
-def _manifold(made: Figure, grid: GridSpec, column: int, record: RunRecord, step: int | None) -> None:
-    axis = made.add_subplot(grid[1, column], projection="3d")
-    axis.set(xticklabels=[], yticklabels=[])
-    axis.tick_params(labelleft=False, labelbottom=False)
-    if step is None or not samples.has_embedding(record):
-        axis.set_axis_off()
-        return
+def _manifold(axis: Any, record: RunRecord, step: int) -> None:
+    axis.set_axis_off()
     points = samples.embedding(record, step)
     measure = record.spec.measure
     of_labels = colours(samples.embedding_labels(record), measure.probe_low, measure.probe_high)
-    axis.set_box_aspect(None, zoom=1.2)
+    axis.set_box_aspect(None, zoom=1.35)
     axis.scatter(*points.T, c=of_labels, s=7, depthshade=False)
 
 
-def _key(made: Figure, grid: GridSpec, record: RunRecord) -> None:
-    axis = made.add_subplot(grid[1, 3])
+def _key(axis: Axes, record: RunRecord) -> None:
+    """The colour of each label: x to the right, y downwards, as in the images."""
     low, high = record.spec.measure.probe_low, record.spec.measure.probe_high
     ticks = np.linspace(low, high, KEY_SIDE)
     labels = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    pixels = colours(labels, low, high).reshape(KEY_SIDE, KEY_SIDE, 3)
-    axis.imshow(pixels, extent=(low, high, high, low))
-    axis.set(xlabel="asked x, pixels", ylabel="asked y, pixels", xticks=[low, high], yticks=[low, high])
-    axis.tick_params(labelsize=7)
+    axis.imshow(colours(labels, low, high).reshape(KEY_SIDE, KEY_SIDE, 3))
+    axis.set(xticks=[], yticks=[])
+    axis.set_title("x", fontsize=7, pad=2)
+    axis.set_ylabel("y", fontsize=7, labelpad=1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from bumplab import profiles
 from bumplab.config import ROLES
 from bumplab.report.document import (
     ClaimEntry,
@@ -16,7 +16,7 @@ from bumplab.report.document import (
     SeedEntry,
     SubjectEntry,
 )
-from bumplab.verdicts.evidence import CONTROL_NEEDED, LATER_ALPHA, fewest_seeds
+from bumplab.verdicts.evidence import CONTROL_NEEDED, fewest_seeds
 
 SYMBOLS = {"SUPPORTED": "✓", "CONTRADICTED": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "SKIPPED": "-"}
 MARKS = {"in": "●", "out": "✕", "neither": "○"}
@@ -43,6 +43,19 @@ def subject_name(subject: SubjectEntry | None) -> str:
     if subject is None:
         return BUILT_IN
     return ", ".join([subject.name, *(f"{key}={value}" for key, value in sorted(subject.arguments.items()))])
+
+
+def scale_of(report: Report) -> str:
+    """The size of the report's trainings beside the paper's; empty where the report holds no run."""
+    trained = [run.spec for run in report.runs.values() if run.spec["training"]["steps"] > 1]
+    if not trained:
+        return ""
+    data, training, paper = trained[0]["data"], trained[0]["training"], profiles.PAPER.base
+    size, papers = data["image_size"], paper.data.image_size
+    return (
+        f"Images of {size} x {size} pixels, {training['steps']:,} training steps of {training['batch_size']} images; "
+        f"the paper has {papers} x {papers} pixels and {paper.training.steps:,} steps of {paper.training.batch_size}."
+    )
 
 
 def about_subject(subject: SubjectEntry | None) -> str:
@@ -92,19 +105,31 @@ def marks_note(part: PartEntry) -> str:
 
 
 def evidence_note(part: PartEntry) -> str:
-    """Such as ``183 for, under 0.01 against; needed 180``."""
-    support, against = (f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in (part.support, part.against))
-    return f"{support} for, {against} against; needed {part.needed:.3g}"
+    """Such as ``enough evidence for: 183 (needed 180)``, or both numbers where neither is enough."""
+    support, against = (f"{e:.0f}" if e >= 100 else f"{e:.2g}" if e >= 0.01 else "under 0.01" for e in _evidence(part))
+    needed = f"needed {part.needed:.4g}"
+    if part.verdict == "SUPPORTED":
+        return f"enough evidence for: {support} ({needed})"
+    if part.verdict == "CONTRADICTED":
+        return f"enough evidence against: {against} ({needed})"
+    return f"evidence for {support} ({needed}), against {against}"
 
 
-def evidence_share(evidence: float, part: PartEntry) -> float:
-    """The place of evidence on a logarithmic axis: 0 is an evidence of 1 or less, 1 is what the part needs.
+def _evidence(part: PartEntry) -> tuple[float, float]:
+    return part.support, part.against
+
+
+def evidence_scale(report: Report) -> float:
+    """The largest evidence that a claim of the report needs: all bars of the page share this scale."""
+    return max([report.looks.needed, *(claim.needed for claim in report.claims)])
+
+
+def evidence_place(evidence: float, scale: float) -> float:
+    """The place of evidence on a logarithmic axis: 0 is an evidence of 1 or less, 1 is ``scale``.
 
     At most 1.25, where the axis ends.
     """
-    if part.needed <= 1 or evidence <= 1:
-        return 0.0
-    return min(1.25, math.log(evidence) / math.log(part.needed))
+    return 0.0 if evidence <= 1 else min(1.25, math.log(evidence) / math.log(scale))
 
 
 def premise_note(part: PartEntry) -> str:
@@ -112,9 +137,10 @@ def premise_note(part: PartEntry) -> str:
     if part.premise is None:
         return ""
     premise = part.premise
-    outcome = "holds" if premise.holds else "does not hold"
-    measured = f"{premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
-    return f"Premise: {premise.needs}. It {outcome}: {measured}."
+    seeds = f"{premise.hits} of {len(premise.numbers)} seeds"
+    measured = f"the median of {premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
+    outcome = "" if premise.holds else " That is fewer than half: the part is not testable."
+    return f"Premise: {premise.needs}. It holds for {seeds}: {measured}.{outcome}"
 
 
 def estimate(part: PartEntry) -> str:
@@ -152,9 +178,88 @@ def withdrawn(entry: Entry) -> str:
     return unchecked if unchecked is not None and unchecked != entry.verdict else ""
 
 
+def quoted(claim: ClaimEntry) -> str:
+    """The words of the paper that the deciding part tests; empty where there is no such part, or it quotes none."""
+    part = deciding(claim)
+    return part.reads if part else ""
+
+
+def seen(claim: ClaimEntry) -> str:
+    """What was seen in the runs, in one sentence, such as ``In 8 of 8 seeds the manifold is flat at the end.``
+
+    For a claim without a judged part it is the reason, and for a part that is not testable the reason for that.
+    """
+    part = deciding(claim)
+    if part is None:
+        return _ended(reason_of(claim))
+    if not part.testable:
+        return _ended(sentence(part))
+    if part.method == "certain":
+        outcome = "" if part.verdict == "SUPPORTED" else "it is not so that "
+        return _ended(f"Computed exactly, {outcome}{part.holds}: {estimate(part)} ({part.unit})")
+    words = f"In {part.hits} of {len(part.seeds)} seeds {part.holds}"
+    if neither := sum(seed.mark == "neither" for seed in part.seeds):
+        words += f"; {neither} cannot tell"
+    blind = [control.name for control in claim.controls if control_outcome(control) == NOT_RECOGNISED]
+    if blind:
+        words += f", but {'the controls' if len(blind) > 1 else 'the control'} {', '.join(blind)} came out wrong"
+    return _ended(words)
+
+
+def _ended(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def predictions(claim: ClaimEntry) -> str:
+    """Every prediction with the sign of its verdict, such as ``✓ order; ? error; ✗ rate (not judged)``.
+
+    Empty where a single one is all there is.
+    """
+    if len(claim.parts) < 2:
+        return ""
+    return "; ".join(
+        f"{SYMBOLS[part.verdict]} {part.name}{'' if part.judges else ' (not judged)'}" for part in claim.parts
+    )
+
+
+def remarks(claim: ClaimEntry) -> list[str]:
+    """What a reader must know beside the verdict: an open claim, a verdict withdrawn, and one that has moved."""
+    texts = []
+    if claim.stopped:
+        texts.append("Open: runs are missing, as `--minutes` ended the session.")
+    if withdrawn(claim):
+        texts.append(f"{withdrawn(claim)} before its controls.")
+    if surprise(claim):
+        texts.append(f"Accepted for this project: {surprise(claim)}.")
+    return texts
+
+
+def verdict_lists(report: Report) -> dict[str, list[ClaimEntry]]:
+    """The claims of each verdict that there is, in the order of `SYMBOLS`."""
+    lists = {verdict: [claim for claim in report.claims if claim.verdict == verdict] for verdict in SYMBOLS}
+    return {verdict: claims for verdict, claims in lists.items() if claims}
+
+
 def seeds_used(claim: ClaimEntry, most: int) -> str:
-    """Such as ``3 of at most 8``; ``most`` is the number of seeds at the last look."""
-    return f"{claim.seeds} of at most {most}" if claim.conditions else "needs no runs"
+    """How many seeds the deciding part has, such as ``order, decided after 8 of at most 14 seeds``.
+
+    ``most`` is the number of seeds at the last look.
+    """
+    part = deciding(claim)
+    name = f"{part.name}, " if part else ""
+    if not claim.conditions:
+        return f"{name}needs no runs"
+    seeds = len(part.seeds) if part else claim.seeds
+    if part is None or not part.testable or not part.settled:
+        return f"{name}{seeds} of at most {most} seeds"
+    if part.verdict == "INCONCLUSIVE":
+        return f"{name}ended after {seeds} seeds, as {most} could not decide it any more"
+    return f"{name}decided after {seeds} of at most {most} seeds"
+
+
+def truth(control: ControlEntry) -> str:
+    """What is known of the claim in the control's world."""
+    return "true" if control.positive else "false"
 
 
 def control_outcome(control: ControlEntry) -> str:
@@ -213,127 +318,39 @@ def surprise(entry: Entry) -> str:
     return expected.verdict if expected is not None and expected.verdict != entry.verdict else ""
 
 
-def error_rate(report: Report) -> str:
-    """How much evidence a verdict needs, and what that bounds. Nothing is bounded where verdicts are exploratory."""
-    needed = report.looks.needed
-    guards = f"A control needs evidence of {CONTROL_NEEDED:g}: it guards a claim and spends nothing of the rate."
-    if exploratory(report):
-        return f"Each part needs evidence of {needed:.3g}. {guards}"
-    sharing = round(needed * report.family_alpha)
-    certain = [claim.claim for claim in report.claims if claim.judged and not claim.seeds]
-    sentences = [
-        f"The suite falsely supports any claim with probability at most {report.family_alpha:g}.",
-        "The same bound holds for falsely contradicting any.",
-        f"The {sharing} claims with chance in them share this rate. So each needs evidence of {needed:.3g}.",
-        "Where at most half of all seeds lie in a part's region, the evidence of its counted seeds ever reaches",
-        f"{needed:.3g} with a chance of at most 1 in {needed:.3g}, by Ville's inequality.",
-        "This holds for any distribution of effects, and however often one looks.",
-    ]
-    if any(part.method == "compared" for claim in report.claims for part in claim.parts):
-        sentences += [
-            "Conditions compared within a seed are falsely supported in at most",
-            f"1 in {needed:.3g} sessions if they have no effect. If at most half of all seeds lie in the region,",
-            f"they are supported in at most 3 in {needed:.3g} sessions.",
-        ]
-    if registered_anew := anew(report.claims, needed):
-        names = ", ".join(f"{claim.claim} {claim.needed:.4g}" for claim in registered_anew)
-        sentences += [
-            f"Claims that changed and were registered anew need more evidence: {names}.",
-            f"All later registrations together add at most {LATER_ALPHA:g} to these probabilities.",
-        ]
-    if certain:
-        sentences.append(f"Nothing is drawn at random for {', '.join(certain)}, which spends none of the rate.")
-    return " ".join([*sentences, guards])
-
-
-def exploratory(report: Report) -> str:
-    """What is said of exploratory verdicts; empty where there are none."""
-    if not any(claim.exploratory for claim in report.claims):
-        return ""
-    return (
-        "The error rate holds for registered claims on the seeds of their registration. It does not hold for "
-        "EXPLORATORY verdicts, and none of these can be accepted."
-    )
-
-
-def seeds_from(claims: Sequence[ClaimEntry]) -> list[str]:
-    """The first seed of claims and why it is that one, such as ``registration 1: seeds from 1000``.
-
-    Where there are several such texts, each names its claims.
-    """
-    names: dict[str, list[str]] = {}
-    for claim in claims:
-        if claim.first_seed is not None:
-            kind = f"registration {claim.registration}"
-            if claim.exploratory:
-                kind = f"EXPLORATORY ({claim.exploring})" if claim.exploring else "EXPLORATORY"
-            names.setdefault(f"{kind}: seeds from {claim.first_seed}", []).append(claim.claim)
-    if len(names) == 1:
-        return list(names)
-    return [f"{text} ({', '.join(of_text)})" for text, of_text in names.items()]
-
-
-def anew(claims: Sequence[ClaimEntry], needed: float) -> list[ClaimEntry]:
-    """The claims that need more evidence than ``needed``, as they changed and were registered anew."""
-    return [claim for claim in claims if claim.judged and claim.needed > needed]
-
-
-def chance(report: Report) -> float:
-    """Upper bound of the chance that any claim is falsely SUPPORTED, over all registrations."""
-    return report.family_alpha + (LATER_ALPHA if anew(report.claims, report.looks.needed) else 0.0)
-
-
-def savings(report: Report) -> str:
-    """What was saved by ending parts where they were settled. Empty where it is unknown or nothing."""
-    saved, looks = report.saved, report.looks
-    if saved is None or saved.steps_used >= saved.steps_at_last_look or not any(map(_has_settled, report.claims)):
-        return ""
-    runs = saved.runs_at_last_look - saved.runs_used
-    share = 1 - saved.steps_used / saved.steps_at_last_look
-    return (
-        f"A part ends where more seeds cannot change its verdict. The claims and their controls took {saved.runs_used} "
-        f"training runs. With {looks.last} seeds for each they would have taken {saved.runs_at_last_look}. That saved "
-        f"{runs} runs, {100 * share:.0f} % of the training steps."
-    )
-
-
-def _has_settled(claim: ClaimEntry) -> bool:
-    """Whether a part with chance in it is settled, of the claim or of one of its controls."""
-    parts = [part for entry in (claim, *claim.controls) for part in entry.parts]
-    return any(part.settled and part.judges and part.method != "certain" for part in parts)
-
-
 def counted_reports(count: int) -> str:
     """Such as ``1 report``."""
     return f"{count} report{'s' * (count != 1)}"
 
 
-FUNCTIONS = {
-    function.__name__: function
-    for function in (
-        number,
-        sentence,
-        seed_note,
-        marks_note,
-        evidence_note,
-        evidence_share,
-        premise_note,
-        description,
-        deciding,
-        withdrawn,
-        seeds_used,
-        control_outcome,
-        controls_count,
-        surprise,
-        error_rate,
-        exploratory,
-        seeds_from,
-        savings,
-        counted_reports,
-        subject_name,
-        about_subject,
-        reason_of,
-        unjudged,
-    )
-}
+IN_TEMPLATES = (
+    "about_subject",
+    "control_outcome",
+    "controls_count",
+    "counted_reports",
+    "deciding",
+    "description",
+    "evidence_note",
+    "evidence_place",
+    "evidence_scale",
+    "fewest_seeds",
+    "marks_note",
+    "number",
+    "predictions",
+    "premise_note",
+    "quoted",
+    "reason_of",
+    "remarks",
+    "scale_of",
+    "seed_note",
+    "seeds_used",
+    "seen",
+    "sentence",
+    "subject_name",
+    "surprise",
+    "truth",
+    "unjudged",
+    "verdict_lists",
+    "withdrawn",
+)
 """The functions that templates may call."""

@@ -27,7 +27,7 @@ import stat
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Self
@@ -69,6 +69,22 @@ def most_unpacked(size: int) -> int:
 
 class NotAnArchive(ValueError):
     """The file is no archive of runs, or one that cannot be read. In one line."""
+
+
+def one_registration(specs: Iterable[RunSpec], number_of: Callable[[int], int], named: int | None = None) -> int:
+    """The registration whose seeds all these runs have; 0 for exploring. ``number_of`` gives that of a seed.
+
+    Runs of several are never judged together. Raises ValueError in one line for them, for no run, and for runs of
+    another registration than ``named``.
+    """
+    found = sorted({number_of(spec.seed) for spec in specs})
+    if len(found) == 1 and named in (None, found[0]):
+        return found[0]
+    names = "" if named is None else f"names registration {named}, and "
+    several = " and ".join(map(str, found)) or "none, as there is no run"
+    raise ValueError(
+        f"{names}the runs have seeds of registration {several} (0: exploring): export those of one, by --registration"
+    )
 
 
 class Entry(Struct, frozen=True):
@@ -120,7 +136,7 @@ class Archive:
             self._members = self._checked_members()
             self.manifest = self._checked_manifest()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
         self._pass_over_unlisted()
 
@@ -128,6 +144,10 @@ class Archive:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file. Its runs cannot be read any more."""
         self._file.close()
 
     def read(self, key: str) -> Copy:
@@ -145,6 +165,16 @@ class Archive:
     def spec(self, key: str) -> RunSpec:
         """The spec of a run in the manifest. The rest of the run is not looked at. Raises `Damaged`."""
         return _spec_of(self._unpacked(key, "spec.json", FILES["spec.json"]), key)
+
+    def specs(self) -> tuple[dict[str, RunSpec], list[str]]:
+        """The specs of all runs by key, and a line for each that cannot be read."""
+        specs, problems = {}, []
+        for key in sorted(self.manifest.runs):
+            try:
+                specs[key] = self.spec(key)
+            except Damaged as error:
+                problems.append(line(f"{self.path}: run {key}: {error}; left out"))
+        return specs, problems
 
     def sha256(self) -> str:
         """The checksum of the whole file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,19 +30,30 @@ class Imported:
     kept: int = 0
     """Runs that the store had already."""
     problems: list[str] = field(default_factory=list)
-    """A line for each file and each run that was left out."""
+    """A line for each file and each run that was left out, and one for all that were computed in one arithmetic."""
 
 
-def import_runs(archive: Archive, store: RunStore, on_run: Callable[[], None] = lambda: None) -> Imported:
+def import_runs(
+    archive: Archive,
+    store: RunStore,
+    on_run: Callable[[], None] = lambda: None,
+    arithmetic_of: Callable[[RunSpec], str] | None = None,
+) -> Imported:
     """Copies each run of the archive that the store lacks. A run appears whole or not at all.
 
-    Calls ``on_run`` after each run. Memory holds one run at a time. Raises OSError where the store cannot be written.
+    ``arithmetic_of`` gives the arithmetic in which a run would be computed now. Runs that were computed in another are
+    then left out. Calls ``on_run`` after each run. Memory holds one run at a time. Raises OSError where the store
+    cannot be written.
     """
     imported = Imported(problems=list(archive.problems))
+    otherwise: Counter[tuple[str, str]] = Counter()
     for key in sorted(archive.manifest.runs):
         try:
             copy = archive.read(key)
-            if store.load(copy.record.spec) is None and _publish_if_free(copy, store):
+            before = copy.record.arithmetic
+            if arithmetic_of is not None and before != (now := arithmetic_of(copy.record.spec)):
+                otherwise[before, now] += 1
+            elif store.load(copy.record.spec) is None and _publish_if_free(copy, store):
                 imported.new += 1
             else:
                 imported.kept += 1
@@ -50,6 +62,11 @@ def import_runs(archive: Archive, store: RunStore, on_run: Callable[[], None] = 
         except (Damaged, Unreadable) as error:
             imported.problems.append(line(f"{archive.path}: run {key}: {error}; left out"))
         on_run()
+    for (before, now), count in sorted(otherwise.items()):
+        runs = f"{count} run{'s' * (count != 1)}"
+        imported.problems.append(
+            line(f"{archive.path}: {runs} computed in {before}, and a session here computes in {now}; left out")
+        )
     return imported
 
 

@@ -141,8 +141,7 @@ def _resume(spec: RunSpec, subject: Subject, store: RunStore, device: str) -> tu
     while (loaded := store.load_partial(spec)) is not None:
         record, weights = loaded
         step = int(record.rows[-1]["step"])
-        here = RunRecord(spec, environment=_environment(device)).arithmetic
-        if record.arithmetic != here:
+        if record.arithmetic != (here := arithmetic_on(device, spec)):
             raise OSError(
                 f"{spec.label()} ({record.key}) was computed in {record.arithmetic} up to step {step}, and here it "
                 f"would go on in {here}: go on with it as it began, or name another --runs-dir"
@@ -154,6 +153,11 @@ def _resume(spec: RunSpec, subject: Subject, store: RunStore, device: str) -> tu
     record = RunRecord(spec)
     store.forget_draws(record.key)
     return record, learners.start(spec, subject, device)
+
+
+def arithmetic_on(device: str, spec: RunSpec) -> str:
+    """`RunRecord.arithmetic` of a run that begins now."""
+    return RunRecord(spec, environment=_environment(device)).arithmetic
 
 
 def _environment(device: str) -> dict[str, Any]:

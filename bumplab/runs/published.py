@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bumplab.config import RunSpec
-from bumplab.runs.archive import Archive, NotAnArchive
+from bumplab.runs.archive import Archive, NotAnArchive, one_registration
 from bumplab.runs.record import RunRecord, require_all_numbers, run_key
 from bumplab.runs.sealed import Damaged
 from bumplab.runs.store import RunStore
@@ -31,23 +32,18 @@ class Published:
         Warns of each file and each run that is left out. Raises ValueError in one line where there is no archive, or
         where its runs are not of the registration that its manifest names.
         """
-        archive = Archive(path)
-        problems, specs = list(archive.problems), {}
-        for key in sorted(archive.manifest.runs):
+        with ExitStack() as on_error:
+            archive = on_error.enter_context(Archive(path))
+            specs, problems = archive.specs()
+            for problem in [*archive.problems, *problems]:
+                warnings.warn(problem, stacklevel=2)
             try:
-                specs[key] = archive.spec(key)
-            except Damaged as error:
-                problems.append(line(f"{path}: run {key}: {error}; left out"))
-        for problem in problems:
-            warnings.warn(problem, stacklevel=2)
-        named, found = archive.manifest.registration, sorted({number_of(spec.seed) for spec in specs.values()})
-        if found != [named]:
-            several = " and ".join(map(str, found)) or "none, as it holds no run"
-            raise NotAnArchive(
-                f"{path}: names registration {named} (0: exploring), and its runs have seeds of {several}: "
-                "export those of one, with runs export --registration"
-            )
-        return cls(archive, archive.sha256(), specs)
+                one_registration(specs.values(), number_of, named=archive.manifest.registration)
+            except ValueError as error:
+                raise NotAnArchive(f"{path}: {error}") from error
+            published = cls(archive, archive.sha256(), specs)
+            on_error.pop_all()
+        return published
 
     @property
     def path(self) -> Path:

@@ -1,8 +1,10 @@
 """``--published`` judges from an archive alone, and ``--audit`` trains some of its runs again and compares."""
 
+import gc
 import json
 import os
 import shutil
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -153,22 +155,33 @@ def test_an_archive_of_another_registration_is_refused(suite, trained, tmp_path,
     """By its manifest, by its seeds, and on export where they are mixed."""
     publish(suite, trained, registration=2)
     ended = suite.run("--published")
-    assert "names registration 2 (0: exploring), and its runs have seeds of 1: " in ended.lines("ERROR")[0]
+    assert "names registration 2, and the runs have seeds of registration 1 (0: " in ended.lines("ERROR")[0]
     mixed = RunStore(tmp_path / "mixed")
     for spec in (profiles.get("quick").run(0), profiles.get("quick").replicate(FIRST), *specs_in(trained)):
         mixed.publish(replace(trained.read(specs_in(trained)[0]), spec=spec, rows=rows_of(spec)), b"")
     publish(suite, mixed, registration=1)
     ended = suite.run("--published")
-    assert "names registration 1 (0: exploring), and its runs have seeds of 0 and 1: " in ended.lines("ERROR")[0]
+    assert "names registration 1, and the runs have seeds of registration 0 and 1 (0: " in ended.lines("ERROR")[0]
     publish(suite, mixed, [profiles.get("quick").run(0)], registration=0)
     (error,) = suite.run("--published").lines("ERROR")
     assert "holds runs of registration 0 (0: exploring), and these claims are judged on registration 1" in error
     export = ["runs", "--runs-dir", str(mixed.root), "export", str(tmp_path / "a.zip"), "--no-draws"]
     assert command.main(export) == 2
-    assert "registrations 0 and 1" in capsys.readouterr().err
+    assert "seeds of registration 0 and 1" in capsys.readouterr().err
     for number in ("0", "1"):
         assert command.main([*export, "--registration", number]) == 0
         assert registration_of(tmp_path / "a.zip") == int(number)
+
+
+@pytest.mark.parametrize("registration", [1, 2])
+def test_the_archive_is_closed_at_the_end(suite, trained, registration):
+    """Also where it is refused. Garbage collection warns of each file that is still open."""
+    publish(suite, trained, registration=registration)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        suite.run("--published", "-k", "overlap")
+        gc.collect()
+    assert [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)] == []
 
 
 def registration_of(path):

@@ -27,6 +27,7 @@ from bumplab.report.document import (
     VariationEntry,
 )
 from bumplab.report.paper_figures import phase_diagram
+from bumplab.report.published import PublishedEntry
 from bumplab.runs.store import RunRecord, RunStore, run_key
 from bumplab.verdicts.claim import PaperFigure
 from bumplab.verdicts.looks import Looks
@@ -177,7 +178,10 @@ PHASES = claim_of(
                                parts=[part_of("one", "CONTRADICTED", reason="in 0 of 4 seeds it rises")],
                                conditions=runs_of("dense", VARIED))],
 )  # fmt: skip
-REPORT = report_of(ERROR, SEEDS, DENSITY, OVERLAP, PHASES)
+PUBLISHED = PublishedEntry(
+    archive="claims/published/quick.zip", sha256="0" * 64, registration=1, command=HOSTILE, version="0.2.0", runs=7
+)
+REPORT = report_of(ERROR, SEEDS, DENSITY, OVERLAP, PHASES, published=PUBLISHED)
 
 
 def titled(text):
@@ -192,7 +196,7 @@ PAPER_FIGURES = {
 }
 
 
-def write(folder, report, figures_to=None, change=lambda record: None):
+def write(folder, report, figures_to=None, change=lambda record: None, with_samples=True):
     """The page of a report, with a store that holds its runs; ``change`` is made to each of their records."""
     store = RunStore(folder / "runs")
     rng = np.random.default_rng(0)
@@ -202,7 +206,7 @@ def write(folder, report, figures_to=None, change=lambda record: None):
             record = record_of(spec, rng)
             change(record)
             store.publish(record, b"")
-    page.write(report, store, folder / "new" / "report.html", PAPER_FIGURES, figures_to)
+    page.write(report, store, folder / "new" / "report.html", PAPER_FIGURES, figures_to, with_samples)
     return folder / "new" / "report.html"
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bumplab.report import document, matrix, page
 from bumplab.runs.store import run_key
-from tests.report.planted import ERROR, OWN, PHASES, SKIPPED, SUBJECT, report_of
+from tests.report.planted import ERROR, OWN, PHASES, SKIPPED, SUBJECT, report_of, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (make test installs it)")
@@ -22,6 +22,10 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield chromium
         chromium.close()
+
+
+def unfold(tab):
+    tab.evaluate("for (const details of document.querySelectorAll('main details')) details.open = true")
 
 
 @pytest.mark.browser
@@ -41,11 +45,51 @@ class TestInABrowser:
     def test_it_opens_without_errors_or_requests_and_shows_hostile_text(self, opened, written):
         assert opened.problems == []
         assert [url for url in opened.requests if not url.startswith("data:")] == [written.as_uri()]
-        assert opened.locator("main h2").count() == 6
+        assert opened.locator("main h2").count() == 8, "Fig. 3, five claims, what would be seen anyway, and the session"
         assert opened.evaluate("window.hacked") is None
         assert "window.hacked = 1" in opened.locator("body").inner_text()
 
+    @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+    def test_each_claim_is_told_before_anything_is_unfolded(self, opened, width, height):
+        opened.set_viewport_size({"width": width, "height": height})
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        for claim in ("phases", "density", "overlap", "seeds"):
+            card = opened.locator(f".card:has(#{claim})")
+            for part in ("h2 .verdict", ".seen", ".seen + .note", ".chart"):
+                assert card.locator(part).is_visible(), (claim, part)
+                box = card.locator(part).bounding_box()
+                assert 0 <= box["x"] < box["x"] + box["width"] <= width, (claim, part)
+            if width < 400:
+                assert card.locator(".seen").bounding_box()["width"] > 0.8 * width, "words use the width of a phone"
+        assert opened.locator("#fig-3").bounding_box()["y"] < height, "Fig. 3 begins on the first screen"
+        for claim, count in {"phases": 2, "seeds": 3, "overlap": 0}.items():
+            marks = opened.locator(f".card:has(#{claim}) .marks span")
+            assert [mark.is_visible() for mark in marks.all()] == [True] * count, claim
+        assert not any(cell.is_visible() for cell in opened.locator("main table:not(#anyway ~ * table)").all())
+
+    def test_it_can_be_read_where_no_script_and_no_style_is_allowed(self, browser, written):
+        """As Jenkins serves it, and as a mail program shows it: in the same order, with details that still unfold."""
+        tab, problems = browser.new_page(), []
+        policy = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
+        headers = {"Content-Type": "text/html", "Content-Security-Policy": policy}
+        tab.route("**/*", lambda route: route.fulfill(body=written.read_text(), headers=headers))
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.goto("http://jenkins.test/report.html")
+        assert any("inline style" in problem for problem in problems), "the policy holds"
+        for claim in ("phases", "density", "overlap", "seeds"):
+            card = tab.locator(f".card:has(#{claim})")
+            assert card.locator("h2 .verdict").is_visible()
+            above = [card.locator(part).bounding_box()["y"] for part in ("h2", ".seen", "svg >> nth=-1")]
+            assert above == sorted(above), claim
+        fills = "[...document.querySelectorAll('.bar-in, .bar-out')].map(bar => getComputedStyle(bar).fill)"
+        assert len(set(tab.evaluate(fills))) == 2, "bars for and against differ without the style sheet"
+        tab.locator("section:has(#phases) > details summary").click()
+        assert tab.locator("section:has(#phases) table").first.is_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 1280 * 2
+        tab.close()
+
     def test_the_manifold_is_drawn_and_turns(self, opened):
+        opened.locator("#fig-3 ~ details summary").click()
         snapshot = "document.getElementById('cloud').toDataURL()"
         first = opened.evaluate(snapshot)
         blank = opened.evaluate("(() => { const c = document.createElement('canvas'); c.width = c.height = 640;"
@@ -71,7 +115,8 @@ class TestInABrowser:
         assert opened.locator("#step-name").inner_text() == "step 0"
 
     def test_a_point_of_a_curve_opens_its_checkpoint(self, opened):
-        point = opened.locator(".chart a").nth(1)
+        opened.evaluate("location.hash = '#phases'")
+        point = opened.locator("section:has(#phases) .chart a").nth(1)
         asked = point.get_attribute("xlink:href")
         point.scroll_into_view_if_needed()
         box = point.bounding_box()
@@ -100,13 +145,31 @@ class TestInABrowser:
         assert opened.evaluate("location.hash") == ""
 
     def test_a_run_opens_by_keyboard_and_says_how_to_repeat_it(self, opened):
-        opened.locator("section details summary").first.click()
-        opened.locator("section details a").first.focus()
+        details = opened.locator("section:has(#phases) > details")
+        details.locator("summary").focus()
+        opened.keyboard.press("Enter")
+        details.locator("table a").first.focus()
         opened.keyboard.press("Enter")
         opened.locator("#checkpoint").wait_for(state="visible")
         opened.locator("#checkpoint summary").click()
         command = opened.locator("#checkpoint-command").inner_text()
         assert command == f"python -m bumplab train '{OWN[0].to_json()}' --runs-dir again"
+
+    def test_a_run_without_images_opens_its_command(self, browser, tmp_path):
+        """Such as a run of an archive. Nothing of a run that was open before it is left."""
+        path = write(tmp_path, report_of(PHASES), change=lambda record: record.evidence.clear())
+        tab = browser.new_page()
+        tab.goto(f"{path.as_uri()}#{run_key(OWN[0])}/6")
+        tab.locator("#checkpoint").wait_for(state="visible")
+        assert tab.locator("#checkpoint-none").is_visible()
+        assert not any(
+            tab.locator(f"#{part}").is_visible() for part in ("checkpoint-sheet", "checkpoint-words", "later")
+        )
+        tab.locator("#checkpoint summary").click()
+        assert "python -m bumplab train" in tab.locator("#checkpoint-command").inner_text()
+        tab.locator("#close").click()
+        assert not tab.locator("#checkpoint").is_visible()
+        tab.close()
 
     def test_an_address_of_nothing_opens_nothing(self, opened, written):
         for address in ("#nothing/5", "#%", "#__proto__/1", "#constructor/0"):
@@ -120,6 +183,7 @@ class TestInABrowser:
 
         tab = browser.new_page(bypass_csp=True)  # the check is a script of its own
         tab.goto(written.as_uri())
+        unfold(tab)
         # the check misplaces what was not laid out: without this it sees texts on grounds of other sections
         tab.add_style_tag(content="section { content-visibility: visible !important; }")
         everything = {"resultTypes": ["violations"]}
@@ -179,12 +243,13 @@ class TestInABrowser:
 
         On paper nothing scrolls: all must fit the 718 CSS pixels of an A4 page within its margins.
         """
+        unfold(opened)
         widths = "[...document.querySelectorAll('.charts .chart svg')].map(s => s.getBoundingClientRect().width / s."
         scales = opened.evaluate(widths + "viewBox.baseVal.width)")
         assert len(scales) > 5
         assert max(scales) / min(scales) < 1.5
         opened.set_viewport_size({"width": 390, "height": 800})
-        heights = "[...document.querySelectorAll('.charts .chart, .overview .chart')].map(c => Math.max(...[...c."
+        heights = "[...document.querySelectorAll('.charts .chart')].map(c => Math.max(...[...c."
         heights += "querySelectorAll('text')].map(t => t.getBoundingClientRect().height)))"
         assert min(opened.evaluate(heights)) >= 10
         assert opened.evaluate("[...document.querySelectorAll('figure')].every(f => f.scrollWidth <= f.clientWidth)")
@@ -214,6 +279,7 @@ class TestInABrowser:
         opened.locator("#close").click()
 
     def test_no_table_is_cut_on_a_screen_of_1200_pixels(self, opened):
+        unfold(opened)
         opened.set_viewport_size({"width": 1200, "height": 900})
         cut = "[...document.querySelectorAll('.wide')].map(e => e.scrollWidth - e.clientWidth)"
         assert max(opened.evaluate(cut)) <= 0

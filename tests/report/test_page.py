@@ -22,6 +22,7 @@ from tests.report.planted import (
     HOSTILE,
     OWN,
     PHASES,
+    REPORT,
     SKIPPED,
     SPECS,
     SUBJECT,
@@ -35,32 +36,66 @@ from tests.report.planted import (
 )
 
 
-def test_the_top_says_what_was_found_used_and_checked(written):
-    phases, density, overlap, seeds, hole = rows_of(written.read_text(), "Controls")
-    assert "? INCONCLUSIVE EXPLORATORY SUPPORTED before its controls expected SUPPORTED one ● ●" in phases
-    assert "2 of at most 5 1/2 recognised" in phases
-    assert "Not testable at this profile: seen too seldom not testable at this profile above 0 2 of" in density
-    assert "! ERROR" in hole
-    assert "no verdict" in hole
-    assert "1.05 u, supported above 0 nothing is drawn at random" in overlap
-    assert "needs no runs none needed" in overlap
-    assert "count ✕ ✕ ○ In 0 of 3 seeds it rises 0.01 for, 200 against; needed 180" in seeds
-    assert "2 of at most 5 not run" in seeds
+def card_of(written, claim):
+    """What the page shows of a claim before anything is unfolded."""
+    return section_of(written, claim).partition("<details")[0]
+
+
+def test_the_top_says_what_was_found_and_how_far_to_trust_it(written):
     top = shown(written.read_text().partition("<h2")[0])
     for words in (
         "1 of 4 judged claims SUPPORTED ; 1 more without a verdict",
+        "✗ CONTRADICTED: seeds",
+        "EXPLORATORY. The error rate holds for registered claims",
+    ):
+        assert words in top
+    text = shown(written.read_text())
+    assert not re.search("falsely", text), "no rate holds"
+    about = shown(section_of(written, "about"))
+    for words in (
         "saved 9 runs, 75 % of the training steps",
         f"2 to 5 seeds, {len(SPECS) - 1} training runs and 1 of a single step",
         "this session took 0 min",
-        "EXPLORATORY. The error rate holds for registered claims",
         "by bumplab 0.1.0 (abc1234+). Trained on unknown device, torch 2, float32, with umap-learn of some",
     ):
-        assert words in top
-    assert not re.search("0.05|falsely", shown(written.read_text().partition("<section")[0])), "no rate holds"
-    overview = written.read_text().partition('<figure class="overview">')[2].partition("</figure>")[0]
-    assert all(f"{claim}: " in overview for claim in ("phases", "density", "overlap", "seeds"))
-    assert "hole: " not in overview
-    assert "<script" not in overview
+        assert words in about
+
+
+def test_a_card_has_the_verdict_what_was_seen_the_papers_words_marks_and_evidence(written):
+    phases, density, overlap, seeds, hole = (
+        shown(card_of(written, claim)) for claim in ("phases", "density", "overlap", "seeds", "hole")
+    )
+    assert phases.startswith("phases ? INCONCLUSIVE EXPLORATORY In 2 of 2 seeds it rises, but the control ")
+    for words in (
+        "the paper's words",
+        "SUPPORTED before its controls. Accepted for this project: SUPPORTED.",
+        "● ●",
+        "enough evidence for: 200",
+    ):
+        assert words in phases
+    assert "Not testable at this profile: seen too seldom." in density
+    assert "✕ ✕ ○" in seeds
+    assert "In 0 of 3 seeds it rises; 1 cannot tell." in seeds
+    assert f"Predictions: ✓ one; ✓ {HOSTILE} (not judged)." in phases
+    assert "enough evidence against: 200 (needed 180)" in seeds
+    assert "Computed exactly, it rises: 1.05 (u)." in overlap
+    assert "nothing is drawn at random" in overlap
+    assert hole.startswith("hole ! ERROR")
+    folded = {claim: shown(section_of(written, claim)) for claim in ("phases", "overlap", "seeds")}
+    assert "one, decided after 2 of at most 5 seeds; controls: 1/2 recognised" in folded["phases"]
+    assert "one, needs no runs; controls: none needed" in folded["overlap"]
+    assert "controls: not run" in folded["seeds"]
+
+
+def test_a_page_without_samples_keeps_its_words_and_says_what_it_leaves_out(tmp_path, written):
+    bare = write(tmp_path, REPORT, with_samples=False)
+    for claim in ("phases", "density", "overlap", "seeds", "hole"):
+        assert card_of(bare, claim) == card_of(written, claim), claim
+    assert section_of(bare, "fig-3").count("<svg") == 3, "Fig. 3 stays"
+    assert "--no-samples" in section_of(bare, "about")
+    assert "The runs behind it" not in bare.read_text()
+    assert "<canvas" not in bare.read_text()
+    assert len(bare.read_text()) < 0.6 * len(written.read_text())
 
 
 def test_runs_whose_images_were_not_kept_are_counted(written, tmp_path):
@@ -75,7 +110,7 @@ def test_runs_whose_images_were_not_kept_are_counted(written, tmp_path):
         folder = tmp_path / str(len(without))
         text = shown(write(folder, report, change=forget).read_text())
         assert f"The images of {len(without)} of 2 runs were not kept" in text
-    assert "were not kept" not in shown(written.read_text())
+    assert "runs were not kept" not in shown(written.read_text())
 
 
 def test_the_dialog_promises_no_more_than_its_command_can_do(written):
@@ -134,9 +169,9 @@ def test_the_page_of_a_users_subject_says_what_was_put_to_the_claims(foreign, wr
         "Claims of the paper, put to it's.py:subject, k=$(id)",
         f"A generator. {HOSTILE}. Its roles: layer4 is its last layer {HOSTILE}. It lacks layer4-injected, encoder",
         "0 of 2 judged claims SUPPORTED ; 1 skipped",
-        "at this profile only, and for this subject",
     ):
         assert words in top
+    assert "at this profile only, and for this subject" in shown(section_of(foreign, "about"))
     assert "<script>window" not in foreign.read_text()
     summary = foreign.with_suffix(".md").read_text()
     assert "put to it&#39;s.py:subject, k=$(id). A generator. " in summary
@@ -146,10 +181,8 @@ def test_the_page_of_a_users_subject_says_what_was_put_to_the_claims(foreign, wr
 
 
 def test_a_skipped_claim_stands_in_its_place_with_its_reason(foreign):
-    (row,) = (row for row in rows_of(foreign.read_text(), "Controls") if row.startswith("bottleneck"))
-    assert f"- SKIPPED {HOSTILE}. {SHARE_KEPT} no verdict" in row
     section = shown(section_of(foreign, "bottleneck"))
-    assert f"Why it was skipped. {HOSTILE}. {SHARE_KEPT}" in section
+    assert section.startswith(f"bottleneck - SKIPPED {HOSTILE}. {SHARE_KEPT}")
     assert "Why this verdict" not in section
     (line,) = (line for line in foreign.with_suffix(".md").read_text().splitlines() if line.startswith("| bottleneck"))
     assert "- SKIPPED" in line
@@ -169,14 +202,13 @@ def test_roles_that_a_subject_lacks_leave_gaps_and_stop_no_figure(foreign, tmp_p
     assert "cannot be drawn" not in bare
 
 
-def test_the_papers_figure_of_the_phases_stands_before_any_table(written):
-    section = section_of(written, "phases")
-    figure = section.index("The paper's Fig. 3")
-    assert figure < section.index("<canvas") < section.index("<table")
-    caption = shown(section[figure : section.index("<canvas")])
-    for words in ("A, before single bumps, step 3: 0 %", "88 % of the images", "As told"):
-        assert words in caption
-    assert "<canvas" not in section_of(written, "density"), "the runs of another claim are no phases"
+def test_the_papers_figure_of_the_phases_stands_before_any_claim(written):
+    section = section_of(written, "fig-3")
+    assert written.read_text().index(section) < written.read_text().index('<h2 id="phases">')
+    figure = section.partition("<details")[0]
+    assert figure.count("<svg") == 3
+    for words in ("A, before single bumps: 0 %", "88 % of the images", "as told F"):
+        assert words in shown(figure)
 
 
 def test_what_would_have_been_seen_anyway_stands_in_numbers(written):
@@ -216,10 +248,12 @@ def test_the_summary_is_a_table_in_markdown_that_nothing_breaks_out_of(written):
 
 def test_controls_say_what_they_must_be_and_whether_they_were_recognised(written):
     broken, planted = rows_of(section_of(written, "phases"), "Came out")
-    counted = "one ● ● In 2 of 2 seeds it rises, evidence 200 (needed 180) 200 for, 0.01 against; needed 180 3"
+    counted = (
+        "one ● ● In 2 of 2 seeds it rises, evidence 200 (needed 180) 1 10 100 enough evidence for: 200 (needed 180) 3"
+    )
     assert broken.endswith(f"✓ SUPPORTED ✗ not recognised must be CONTRADICTED {counted}")
     assert planted.endswith(f"✓ SUPPORTED ✓ recognised must be SUPPORTED {counted}")
-    mentions = {claim: "--controls" in section_of(written, claim) for claim in ("seeds", "overlap", "phases")}
+    mentions = {claim: "<code>--controls" in section_of(written, claim) for claim in ("seeds", "overlap", "phases")}
     assert mentions == {"seeds": True, "overlap": False, "phases": False}, "named where controls were not run"
 
 
@@ -237,16 +271,18 @@ def test_parts_show_the_papers_words_their_seeds_and_their_premise(written):
     assert "mean 1 u, 95 % t interval 0.5 to 1.5" in judged
     assert "shown, not judged" in only_shown
     (pace,) = rows_of(section_of(written, "density"), "Each seed")
-    assert "It does not hold: visits is 2.5 times, needed above 9." in pace
+    assert (
+        "It holds for 0 of 2 seeds: the median of visits is 2.5 times, needed above 9. That is fewer than half" in pace
+    )
     section = section_of(written, "seeds")
     assert 'title="seed 10: -1, out of the region"' in section
     assert 'title="seed 12: level not reached, neither in nor out"' in section
 
 
 def test_bars_of_evidence_end_where_the_evidence_lies(written):
-    """The line of what is needed stands at 101."""
-    widths = re.findall(r'width="([\d.]+)" height="7" class="bar-(\w+)"', section_of(written, "seeds"))
-    assert widths == [("0.5", "in"), (f"{100 * math.log(200) / math.log(180) + 0.5:.1f}", "out")]
+    """The line of what is needed stands at 110 from their beginning."""
+    bars = re.findall(r'width="([\d.]+)" height="7" fill="#\w+" class="bar-(\w+)"', card_of(written, "seeds"))
+    assert bars == [("0.5", "in"), (f"{110 * math.log(200) / math.log(180) + 0.5:.1f}", "out")]
 
 
 def test_every_heading_of_a_table_says_what_it_heads_and_hostile_text_is_escaped(written):
@@ -259,10 +295,10 @@ def test_every_heading_of_a_table_says_what_it_heads_and_hostile_text_is_escaped
 def test_a_report_of_which_little_is_known(tmp_path):
     """A session that stopped early, with one look, no runs that are stored and no commit."""
     path = write(tmp_path, report_of(claim_of("phases"), ERROR, looks=Looks(2, 2, 180.0), saved=None, code=""))
-    top = shown(path.read_text().partition("<h2")[0])
-    assert "1 of 1 judged claims SUPPORTED" in top
-    assert "), 2 seeds, 0 training runs, " in top
-    assert "by bumplab" not in top
+    assert "1 of 1 judged claims SUPPORTED" in shown(path.read_text().partition("<h2")[0])
+    about = shown(section_of(path, "about"))
+    assert " 2 seeds, 0 training runs, " in about
+    assert "by bumplab" not in about
 
 
 def test_runs_without_evidence_or_with_infinite_coordinates_do_not_stop_the_report(tmp_path):

@@ -52,16 +52,15 @@ def test_the_phases_are_in_order_whatever_the_run(shares):
 
 def test_a_caption_has_the_numbers_of_its_checkpoint():
     record = record_of(OWN[0], np.random.default_rng(0))
-    lines = phases.caption(record)
-    steps = [phase.step for phase in phases.phases_of(record)]
-    assert None not in steps
-    for line, step, shares in zip(lines, steps, (("0 %", "12 %"), ("12 %", "75 %"), ("88 %", "12 %")), strict=True):
-        told = OWN[0].measured_steps().index(step) / 10
-        for words in (f"step {step}: ", *shares, "F is 0.16", "O is 0.40", f"O is {told:.2f}"):
-            assert words in line, (line, words)
+    shares = {"A": ("0 %", "12 %"), "B": ("12 %", "75 %"), "C": ("88 %", "12 %")}
+    for phase in phases.phases_of(record):
+        told = OWN[0].measured_steps().index(phase.step) / 10
+        for words in (*shares[phase.name], "F is 0.16", "O 0.40", f"O {told:.2f}"):
+            assert words in phases.caption(record, phase), words
     record.rows[-1] |= {"layer4.told": np.nan, "layer4.flatness": np.nan}
-    assert "F is not known" in phases.caption(record)[2]
-    assert "O is not known" in phases.caption(record)[2]
+    assert "F is not known" in phases.caption(record, phase)
+    assert "O not known" in phases.caption(record, phase)
+    assert "no checkpoint" in phases.caption(record, phases.Phase("B", "wrong", None))
 
 
 def test_neighbours_in_label_space_have_like_colours_and_corners_have_none_alike():
@@ -76,15 +75,15 @@ def test_neighbours_in_label_space_have_like_colours_and_corners_have_none_alike
 
 def test_the_figure_shows_samples_and_points_of_each_phase(tmp_path):
     record = record_of(OWN[0], np.random.default_rng(0))
-    figure = phases.figure(record)
+    figure = phases.figure(record, phases.phases_of(record))
     sheets = [axis for axis in figure.axes if axis.images and axis.get_title()]
-    clouds = [axis for axis in figure.axes if axis.name == "3d"]
+    clouds = [inset for axis in figure.axes for inset in axis.child_axes if inset.name == "3d"]
     assert [axis.get_title().partition(":")[0] for axis in sheets] == ["A", "B", "C"]
     assert [len(axis.collections[0].get_offsets()) for axis in clouds] == [24] * 3
     no_b = run_of([NONE, NONE, RIGHT, RIGHT])
     no_b.evidence = {}
     for step in (10, 30):
         no_b.evidence |= {f"{step}/{name.partition('/')[2]}": array for name, array in record.evidence.items()}
-    figure = phases.figure(no_b)
+    figure = phases.figure(no_b, phases.phases_of(no_b))
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["no checkpoint\nlies in this phase"]
     figure.savefig(tmp_path / "f.svg")

@@ -1,14 +1,11 @@
 """How numbers, seeds, controls and error rates are put into words."""
 
-import re
-
 import pytest
 from msgspec.structs import replace
 
 from bumplab.config import ROLES
 from bumplab.report import wording
-from bumplab.report.document import Expected, Saved, SeedEntry, SubjectEntry
-from bumplab.verdicts.looks import Looks
+from bumplab.report.document import Expected, SeedEntry, SubjectEntry
 from tests.report.planted import (
     ERROR,
     OVERLAP,
@@ -19,6 +16,7 @@ from tests.report.planted import (
     control_of,
     part_of,
     report_of,
+    runs_of,
 )
 
 
@@ -45,18 +43,22 @@ def test_the_mean_and_its_interval_only_describe():
         assert wording.description(part_of(**changes)) == words
 
 
-def test_the_axis_of_evidence_is_logarithmic_and_ends_at_what_is_needed_and_a_quarter():
-    part = part_of(needed=100.0)
+def test_the_axis_of_evidence_is_logarithmic_and_ends_a_quarter_beyond_what_is_needed():
     shares = {0.0: 0, 0.01: 0, 1.0: 0, 10.0: 0.5, 100.0: 1, 1e3: 1.25, 1e9: 1.25}
     for evidence, share in shares.items():
-        assert wording.evidence_share(evidence, part) == pytest.approx(share), evidence
-    assert wording.evidence_share(5.0, OVERLAP.parts[0]) == 0, "nothing is needed where nothing is drawn at random"
+        assert wording.evidence_place(evidence, 100.0) == pytest.approx(share), evidence
+
+
+def test_all_bars_share_the_scale_of_the_claim_that_needs_most():
+    report = report_of(claim_of("phases", needed=3600.0), OVERLAP)
+    assert wording.evidence_scale(report) == 3600.0
+    assert wording.evidence_scale(report_of(OVERLAP)) == 180.0, "a claim without chance needs nothing"
 
 
 def test_a_premise_says_what_is_needed_and_whether_it_holds():
     failed = wording.premise_note(part_of(premise=PREMISE))
-    assert "It does not hold: visits is 2.5 times, needed above 9." in failed
-    assert "It holds:" in wording.premise_note(part_of(premise=replace(PREMISE, holds=True)))
+    assert "It holds for 0 of 2 seeds: the median of visits is 2.5 times, needed above 9. That is fewer" in failed
+    assert "fewer" not in wording.premise_note(part_of(premise=replace(PREMISE, hits=1, holds=True)))
     assert "visits is open times" in wording.premise_note(part_of(premise=replace(PREMISE, median=None)))
     assert wording.premise_note(part_of()) == ""
 
@@ -144,76 +146,21 @@ def test_a_control_of_few_seeds_is_not_said_to_have_failed():
     assert counted == "1/4 recognised, 1 with too few seeds"
 
 
-def test_the_error_rate_says_what_each_claim_needs_and_who_spends_none():
-    text = wording.error_rate(report_of(OVERLAP, ERROR, claim_of("phases"), looks=Looks(3, 14, 160.0)))
-    for words in ("at most 0.05", "The 8 claims", "evidence of 160", "1 in 160", "for overlap, which spends none"):
-        assert words in text
-    assert "hole" not in text, "it was not judged at all"
-    assert "compared" not in text
-    assert "at random" not in wording.error_rate(report_of(claim_of("phases")))
-
-
-def test_the_error_rate_of_compared_conditions_is_that_of_no_effect_and_of_the_typical_seed():
-    text = wording.error_rate(report_of(claim_of("density", parts=[part_of(method="compared")])))
-    for words in ("1 in 180 sessions if they have no effect", "at most 3 in 180 sessions"):
-        assert words in text
-
-
-def test_no_error_rate_stands_beside_exploratory_verdicts():
-    text = wording.error_rate(report_of(OVERLAP, claim_of("phases", exploratory=True)))
-    assert not {"0.05", "Ville", "1 in 180", "falsely"} & set(re.findall(r"0\.05|Ville|1 in 180|falsely", text))
-    assert "evidence of 180" in text
-
-
-def test_exploratory_verdicts_are_said_to_have_no_error_rate():
-    explored = claim_of("phases", exploratory=True)
-    assert "EXPLORATORY" in wording.exploratory(report_of(claim_of("density"), explored))
-    assert wording.exploratory(report_of(claim_of("density"))) == ""
-
-
-def test_claims_name_their_registration_and_their_first_seed():
-    first, second = claim_of("density", registration=1), claim_of("hole", registration=2)
-    explored = claim_of("phases", exploratory=True, exploring="not registered")
-    seed = first.parts[0].seeds[0].seed
-    assert wording.seeds_from([first, OVERLAP, ERROR]) == [f"registration 1: seeds from {seed}"]
-    assert wording.seeds_from([first, second, replace(first, claim="sigma"), explored]) == [
-        f"registration 1: seeds from {seed} (density, sigma)",
-        f"registration 2: seeds from {seed} (hole)",
-        f"EXPLORATORY (not registered): seeds from {seed} (phases)",
-    ]
-    of_an_older_version = claim_of("phases", exploratory=True)
-    assert wording.seeds_from([of_an_older_version]) == [f"EXPLORATORY: seeds from {seed}"]
-    assert wording.seeds_from([OVERLAP]) == []
-
-
-def test_claims_registered_anew_add_to_the_error_rate():
-    report = report_of(claim_of("density", needed=3600.0), claim_of("phases"))
-    assert wording.chance(report) == pytest.approx(0.055)
-    text = wording.error_rate(report)
-    for words in ("at most 0.05.", "The 9 claims", "more evidence: density 3600.", "at most 0.005"):
-        assert words in text
-    assert wording.chance(report_of(claim_of("density"))) == 0.05
-    assert "anew" not in wording.error_rate(report_of(claim_of("density")))
-
-
-def test_savings_are_silent_where_nothing_was_saved():
-    nothing = Saved(runs_used=0, runs_at_last_look=0, steps_used=0, steps_at_last_look=0)
-    at_the_last_look = replace(nothing, runs_used=9, runs_at_last_look=9, steps_used=90, steps_at_last_look=90)
-    for saved in (nothing, at_the_last_look, None):
-        assert wording.savings(report_of(claim_of("density"), saved=saved)) == "", saved
-
-
-def test_savings_are_told_only_where_a_part_was_settled():
-    open_part = part_of(settled=False)
-    undecided = claim_of("density", parts=[open_part, part_of(judges=False)])
-    assert wording.savings(report_of(OVERLAP, undecided)) == "", "overlap has no seeds to save"
-    told = control_of("c", "CONTRADICTED")
-    for claim in (claim_of("density"), replace(undecided, controls=[told])):
-        assert "saved 9 runs, 75 %" in wording.savings(report_of(claim))
-
-
 def test_a_surprise_is_a_verdict_that_was_not_expected():
     expected = Expected("SUPPORTED", "w")
     assert wording.surprise(claim_of("density", "CONTRADICTED", expected=expected)) == "SUPPORTED"
     assert wording.surprise(claim_of("density", "SUPPORTED", expected=expected)) == ""
     assert wording.surprise(claim_of("density", "SUPPORTED")) == wording.surprise(ERROR) == ""
+
+
+def test_the_seeds_of_a_part_are_told_apart_from_those_that_it_could_have_had():
+    cases = {
+        ("SUPPORTED", True): "decided after 2 of",
+        ("INCONCLUSIVE", True): "5 could not",
+        ("INCONCLUSIVE", False): "2 of at most 5",
+    }
+    for (verdict, settled), words in cases.items():
+        claim = claim_of(
+            "density", verdict, parts=[part_of("a", verdict, settled=settled)], conditions=runs_of("d", [])
+        )
+        assert words in wording.seeds_used(claim, 5), (verdict, settled)

@@ -1,5 +1,5 @@
 "use strict";
-// A link to #<run>/<step> opens that checkpoint: its samples, where the detector finds bumps, and how to repeat the run.
+// A link to #<claim> unfolds its details. A link to #<run>/<step> opens that checkpoint: its samples, where the detector finds bumps, and how to repeat the run.
 (() => {
   const data = JSON.parse(document.getElementById("samples").textContent);
   const pick = (id) => document.getElementById(id);
@@ -13,12 +13,19 @@
   }
 
   function draw() {
+    const none = !run.sheets.length;
+    pick("checkpoint-none").hidden = !none;
+    for (const id of ["checkpoint-sheet", "checkpoint-words", "earlier", "later"]) pick(id).toggleAttribute("hidden", none);
+    pick("checkpoint-command").textContent = run.command;
+    if (none) {
+      pick("checkpoint-name").textContent = run.label;
+      return;
+    }
     const checkpoint = run.sheets[at], labels = pick("checkpoint-set");
     for (const option of labels.options) option.disabled = option.hidden = !Object.hasOwn(checkpoint.sets, option.value);
     if (labels.selectedOptions[0]?.disabled ?? true) labels.value = Object.keys(checkpoint.sets)[0];
     const sheet = checkpoint.sets[labels.value];
     pick("checkpoint-name").textContent = `${run.label}, step ${checkpoint.step}`;
-    pick("checkpoint-command").textContent = run.command;
     const parts = [shape("image", { href: sheet.image, width: sheet.size, height: sheet.size })];
     for (const mark of sheet.marks) {
       const [x, y] = mark.asked;
@@ -41,8 +48,10 @@
   }
 
   function follow() {
+    const details = document.getElementById(location.hash.slice(1))?.closest("section")?.querySelector("details");
+    if (details) details.open = true;
     const [key, step] = location.hash.slice(1).split("/");
-    if (!Object.hasOwn(data, key) || step === undefined || !data[key].sheets.length) return;
+    if (!Object.hasOwn(data, key) || step === undefined) return;
     run = data[key];
     const far = run.sheets.map((sheet) => Math.abs(sheet.step - Number(step)));
     at = Math.max(0, far.indexOf(Math.min(...far)));
