@@ -34,8 +34,8 @@ from tests.runs.farm import CONFIG, Farm, record_of, session, specs
 
 LOOKS = ["--seeds", "4", "--max-seeds", "4"]
 """Of all claims at smoke: 52 runs."""
-WEIGHTS = bytes(400_000)
-"""As many as those of a smoke run, which travel home with its rows."""
+WEIGHTS = 400_000
+"""Bytes of weights that travel home with the rows of a planted run. A smoke run has as many."""
 WORKERS_A_PROCESS = 8
 HOSTS = """
 import asyncio, sys
@@ -73,16 +73,16 @@ def overhead(rounds: int) -> None:
         print(f"{name} time of --dask local:2 to -n 2: {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
 
 
-def _sleep(log: str, spec: RunSpec, store: RunStore, device: str) -> None:
+def _sleep(log: str, weights: int, spec: RunSpec, store: RunStore, device: str) -> None:
     """A run of one second, which notes how long it took."""
     began = time.monotonic()
     time.sleep(1.0)
-    store.publish(record_of(spec), WEIGHTS)
+    store.publish(record_of(spec), bytes(weights))
     with open(log, "a") as file:
         file.write(f"{time.monotonic() - began}\n")
 
 
-def share(workers: int, runs: int) -> None:
+def share(workers: int, runs: int, weights: int) -> None:
     """The share of time that workers work, from the first submission until the last run is stored."""
     import psutil
 
@@ -102,7 +102,7 @@ def share(workers: int, runs: int) -> None:
             times = {name: [psutil.Process(pid).cpu_times() for pid in pids] for name, pids in parts.items()}
             return {name: sum(part.user + part.system for part in of_name) for name, of_name in times.items()}
 
-        train = partial(_sleep, str(folder / "log"))
+        train = partial(_sleep, str(folder / "log"), weights)
         while True:  # the first answers of workers, which import torch, are not measured
             with session(folder / "warm", farm.address, train, wait=300) as cluster:
                 cluster.obtain(specs(2 * len(cluster.workers)))
@@ -230,11 +230,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="of two sessions each")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--weights", type=int, default=WEIGHTS, help="bytes of a planted run")
     options = parser.parse_args()
     if options.rounds:
         overhead(options.rounds)
     if options.workers:
-        share(options.workers, options.runs)
+        share(options.workers, options.runs, options.weights)
 
 
 if __name__ == "__main__":
