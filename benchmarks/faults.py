@@ -1,5 +1,7 @@
 """What survives damage, kills and crowding: ``python benchmarks/faults.py [--mutations N] [--kills N] [--crowd N]``.
 
+``--cluster N`` kills workers of a Dask cluster, N times (`benchmarks/clusters.py`).
+
 Prints a table: faults tried, survived, lost (finished work gone, or a session that cannot go on) and used wrongly (a
 number that the undisturbed run does not have). The last two must be 0; the exit status says so.
 """
@@ -30,6 +32,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.clusters import worker_kills
 from benchmarks.kills import TIMEOUT, Outcome, kills
 from bumplab import profiles
 from bumplab.config import RunSpec
@@ -216,7 +219,7 @@ def _want(specs: list[RunSpec], folder: str, seed: float, locked: bool, barrier:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for kind, default in (("mutations", 500), ("kills", 200), ("crowd", 200)):
+    for kind, default in (("mutations", 500), ("kills", 200), ("crowd", 200), ("cluster", 30)):
         parser.add_argument(f"--{kind}", type=int, default=default, metavar="N", help=f"{default}; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -227,6 +230,7 @@ def main() -> int:
         ("a file of a checkpoint damaged", partial(mutations, unfinished=True), options.mutations),
         ("a suite of two workers killed", kills, options.kills),
         ("8 processes want the same runs, and die", crowd, options.crowd),
+        ("a worker of a Dask cluster killed", worker_kills, options.cluster),
     ):
         if count:
             found = of_kind(count, random.Random(options.seed))

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +129,14 @@ def _steps(place: Path) -> list[str]:
     return noted.read_text().splitlines() if noted.exists() else []
 
 
-def command(place: Path, claims: str) -> dict[str, Any]:
+def command(place: Path, claims: str, words: Sequence[str] = ()) -> dict[str, Any]:
+    """A session as `subprocess` starts it. ``words`` are further options, which come last."""
     options = ["--profile", "smoke", "--seeds", "2", "--max-seeds", "2", "-n", "2", "-k", claims, "-q"]
     place.mkdir(exist_ok=True)
     return {
         "args": [
             *(sys.executable, "-m", "pytest", "claims", *options, "-p", "benchmarks.kills"),
-            *("--runs-dir", str(place / "runs"), "--report", str(place / "report.html")),
+            *("--runs-dir", str(place / "runs"), "--report", str(place / "report.html"), *words),
         ],
         "cwd": ROOT,
         "env": os.environ
@@ -182,11 +184,11 @@ def too_many(again: tuple[int, int]) -> bool:
     return reached - taken_up > (reached % every or every)
 
 
-def verdicts(place: Path, claims: str) -> str | None:
+def verdicts(place: Path, claims: str, words: Sequence[str] = ()) -> str | None:
     """How a session ends and what it says but for its times, or None where it came to no report."""
     (place / "report.json").unlink(missing_ok=True)
     try:
-        ended = subprocess.run(**command(place, claims), capture_output=True, check=False, timeout=TIMEOUT)
+        ended = subprocess.run(**command(place, claims, words), capture_output=True, check=False, timeout=TIMEOUT)
         body = json.loads((place / "report.json").read_text())
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None

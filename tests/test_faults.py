@@ -81,7 +81,7 @@ def test_only_the_steps_since_a_written_checkpoint_may_be_repeated():
 def test_a_session_without_a_report_has_no_verdict_though_an_older_one_had(tmp_path, monkeypatch):
     (tmp_path / "report.json").write_text('{"claims": [], "runs": {}}')
     command = {"args": ["false"], "cwd": tmp_path}
-    monkeypatch.setattr(kills, "command", lambda place, claims: command)
+    monkeypatch.setattr(kills, "command", lambda *_: command)
     assert kills.verdicts(tmp_path, "hole") is None
 
 

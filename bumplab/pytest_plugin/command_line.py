@@ -13,6 +13,7 @@ from bumplab import profiles
 from bumplab.config import RunSpec
 from bumplab.profiles import Profile
 from bumplab.pytest_plugin import expected
+from bumplab.pytest_plugin.cluster import cluster_of
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.options import asks_for_claims, only_lists, project_of, usage_error, value
 from bumplab.pytest_plugin.published import audit_of, holds_controls, published_of
@@ -75,7 +76,8 @@ def settings_of(config: pytest.Config) -> Settings:
             raise usage_error("--accept: a --subject has no accepted verdicts of its own: name a file with --expected")
         _require_acceptable(accept, profile, looks, variations)
         _require_addable(expected_file, profile.name, known_ids)
-    device = _device(value(config, "gpu"), exact)
+    dask = cluster_of(config)
+    device = _device(value(config, "gpu"), exact, elsewhere=dask is not None and not dask.local_workers)
     for varied in variations:
         _require_precision(varied.name, varied.respecify(profile.base), profile.base, device)
     controls = value(config, "controls") or accept is not None  # no verdict is accepted without its controls
@@ -96,6 +98,7 @@ def settings_of(config: pytest.Config) -> Settings:
         subject=subject,
         store=store,
         also_runs=_also_runs(config),
+        dask=dask,
         device=device,
         report=report,
         report_named=named_report is not None,
@@ -308,8 +311,11 @@ def _minutes(text: str | None) -> float | None:
     return float(text)
 
 
-def _device(gpu: bool, exact: bool) -> str:
-    """torch's name of the device. With ``exact`` torch computes deterministically from here on."""
+def _device(gpu: bool, exact: bool, elsewhere: bool = False) -> str:
+    """torch's name of the device. With ``exact`` torch computes deterministically from here on.
+
+    Where the runs are trained ``elsewhere``, this machine may do without a GPU.
+    """
     if exact and not gpu:
         raise usage_error("--exact: goes with --gpu; on a CPU runs always repeat bit for bit")
     if not gpu:
@@ -318,6 +324,8 @@ def _device(gpu: bool, exact: bool) -> str:
 
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     device = speed.gpu(int(worker), exact)
+    if device is None and elsewhere:
+        return "cpu"
     if device is None:
         raise usage_error("--gpu: torch finds no GPU here; leave --gpu away to train on the CPU")
     return device

@@ -48,6 +48,12 @@ class ProgressDisplay:
         self._stream.close()
         self.elapsed = round(time.time() - self._began, 1)
 
+    def say(self, text: str) -> None:
+        """Writes one line between pytest's own."""
+        with self.paused():
+            self._stream.write(line(f"[bumplab] {text}") + "\n")
+            self._stream.flush()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Keeps the bars off the terminal while pytest writes to it."""

@@ -8,6 +8,7 @@ from bumplab.config import RunSpec
 from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
+from bumplab.runs.cluster.engine import Cluster
 from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
@@ -31,6 +32,8 @@ class Obtained:
         self.settings, self.board, self.deadline = settings, board, deadline
         self.train = train
         """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
+        self.cluster: Cluster | None = None
+        """Trains in place of this machine, with ``--dask``."""
         self.curves: dict[RunSpec, Curves] = {}
         self.seconds: dict[RunSpec, float] = {}
         """Process time of each run."""
@@ -53,25 +56,24 @@ class Obtained:
         """
         settings, missing = self.settings, [run for run in runs if run not in self.curves]
         if not self.trains:
-            self._keep([self._published(run) for run in missing])
-            return
-        records = obtain(
-            missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
-            deadline=self.deadline,
-        )  # fmt: skip
-        self._keep(records)
+            records = [self._published(run) for run in missing]
+        elif self.cluster is not None:
+            records = self.cluster.obtain(missing)
+        else:
+            records = obtain(
+                missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,
+                deadline=self.deadline,
+            )  # fmt: skip
+        for record in records:
+            self.curves[record.spec] = Curves.of(record)
+            self.seconds[record.spec] = sum(record.seconds.values())
+            self.arithmetics[record.spec] = record.arithmetic
 
     def _published(self, run: RunSpec) -> RunRecord:
         record = self.settings.store.load(run)
         if record is None:
             raise RunsMissing(NOT_PUBLISHED)
         return record
-
-    def _keep(self, records: Iterable[RunRecord]) -> None:
-        for record in records:
-            self.curves[record.spec] = Curves.of(record)
-            self.seconds[record.spec] = sum(record.seconds.values())
-            self.arithmetics[record.spec] = record.arithmetic
 
     def help_others(self) -> None:
         """For a worker that has no claim left: trains what the others need."""

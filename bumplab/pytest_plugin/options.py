@@ -16,6 +16,8 @@ from bumplab.runs.draws import MEGABYTES
 from bumplab.terminal import line
 from bumplab.verdicts.looks import FIRST_LOOK, LAST_LOOK
 
+WAIT, GRACE = 60, 60
+"""Defaults of ``--dask-wait`` and ``--dask-grace``, in seconds."""
 PUBLISHED = Path("claims") / "published"
 """The folder of published archives in the project. An archive is named after its profile."""
 HELP_WIDTH = 56
@@ -68,6 +70,10 @@ def add(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> Non
     option("--audit", "with --published: train N of its runs again", metavar="N")
     option("--audit-seed", "draw these by this seed (a random one)", metavar="N")
     option("--draws", f"most megabytes of draws that a run keeps ({MEGABYTES})", metavar="MB")
+    option = group("cluster", "training on a cluster (docs/clusters.md)")
+    option("--dask", "train on this Dask scheduler, or on N processes here", metavar="ADDRESS|local:N")
+    option("--dask-wait", f"most seconds without any worker ({WAIT})", metavar="SECONDS")
+    option("--dask-grace", f"seconds that Ctrl-C leaves to runs under way ({GRACE})", metavar="SECONDS")
     option = group("verdicts", "verdicts")
     option("--controls", "judge each claim in worlds of known truth, too", action="store_true")
     option(

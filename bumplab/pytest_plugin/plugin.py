@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 def pytest_cmdline_main(config: pytest.Config) -> None:
     if options.only_prints(config):
         config.option.dist = "no"  # the tables need the claims, and xdist's controller collects none
+    elif options.value(config, "dask") is not None:
+        config.option.dist, config.option.numprocesses = "no", None  # a cluster trains, and one process judges
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,7 @@ CONFLICTS = {
     "vary": "the archive holds no varied runs",
     "accept": "accept verdicts of runs that were trained here",
     "minutes": "nothing is trained but what --audit asks for",
+    "dask": "nothing is trained but what --audit asks for",
 }
 """Options that do not go with ``--published``, and why."""
 

@@ -17,6 +17,7 @@ import pytest
 
 from bumplab.config import RunSpec, SubjectSpec
 from bumplab.pytest_plugin import entries, expected, forms, items, summary
+from bumplab.pytest_plugin.cluster import ask_for_all
 from bumplab.pytest_plugin.display import ProgressDisplay
 from bumplab.pytest_plugin.entries import Judged, Steps
 from bumplab.pytest_plugin.expected import Expected
@@ -28,11 +29,14 @@ from bumplab.pytest_plugin.settings import Settings
 from bumplab.pytest_plugin.version import code_of
 from bumplab.report.document import ClaimEntry, Report
 from bumplab.runs.board import Board
+from bumplab.runs.cluster.engine import Cluster
+from bumplab.runs.cluster.options import ClusterOptions, NoCluster
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.locks import require_locks
 from bumplab.runs.planner import train_here
 from bumplab.runs.stopping import StopsOfSession
 from bumplab.subjects.registry import described
+from bumplab.subjects.sources import SubjectError
 from bumplab.terminal import line, printable, warnings_as_usual
 from bumplab.verdicts import suite
 from bumplab.verdicts.claim import Claim
@@ -75,6 +79,7 @@ class ClaimsSession:
         stops = StopsOfSession(self.board, self.deadline)
         train = partial(train_here, users=settings.subject.users, stops=stops)
         self.obtained = Obtained(settings, self.board, self.deadline, train)
+        self._trainer_here = train
         self.published = PublishedSession(settings.published, self.obtained) if settings.published else None
         self.controllers_subject = SubjectSpec.from_dict(workerinput[SUBJECT]) if SUBJECT in workerinput else None
         self.claims: list[tuple[Claim, list[Item]]] = []
@@ -127,6 +132,8 @@ class ClaimsSession:
         if only_lists(self.config) or session.testsfailed or session.shouldfail:
             return
         workers_judge = self.is_controller and self.config.pluginmanager.has_plugin("dsession")
+        if self.settings.dask is not None and self.claims:
+            self._connect(self.settings.dask)
         if self.claims or (workers_judge and asks_for_claims(self.config, self.settings.project)):
             with suppress(ValueError):  # only a main thread may set a handler
                 # a terminal that closes must not end the session
@@ -135,6 +142,22 @@ class ClaimsSession:
                 self._open()
             if self.claims:
                 self._begin()
+
+    def _connect(self, options: ClusterOptions) -> None:
+        """Reaches the cluster. Raises `pytest.UsageError` where it cannot be used: nothing is written then."""
+        cluster = Cluster(options, self.board, self.settings.store, self.deadline, self.settings.also_runs, self._say)
+        if self.obtained.train is not self._trainer_here:
+            cluster.train = self.obtained.train
+        try:
+            cluster.connect()
+        except (NoCluster, SubjectError, ImportError) as error:
+            raise usage_error(f"--dask {error}") from error
+        self.obtained.cluster = cluster
+
+    def _say(self, text: str) -> None:
+        """A line for the user between pytest's own."""
+        if self.display is not None:
+            self.display.say(text)
 
     def _open(self) -> None:
         """Tries all folders that are written later, opens the board and starts the display.
@@ -172,6 +195,9 @@ class ClaimsSession:
                 later |= forms.later_looks(claim, item, settings)
         judged = [claim for claim, selected in self.claims if any(item.kind == "verdict" for item in selected)]
         self.board.begin([entries.about(claim) for claim in judged], plan, later)
+        if (cluster := self.obtained.cluster) is not None:
+            cluster.start()
+            ask_for_all(self.claims, cluster, self.obtained)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -210,6 +236,8 @@ class ClaimsSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         with warnings_as_usual():
+            if self.obtained.cluster is not None:
+                self.obtained.cluster.close(keeps=exitstatus == pytest.ExitCode.INTERRUPTED)
             self.board.finish()
             if self.display is not None:
                 self._finish(session, exitstatus)
@@ -257,7 +285,8 @@ class ClaimsSession:
         """Which runs the workers wanted and had no time for, in words; empty where there are none."""
         if not self.deadline.is_set:
             return ""
-        workers = self.config.getoption("numprocesses", None) or 1
+        cluster = self.obtained.cluster
+        workers = self.config.getoption("numprocesses", None) or (cluster and len(cluster.workers)) or 1
         return self.deadline.missing(self.board.wanted(), store=self.settings.store, board=self.board, workers=workers)
 
     def _report(self, tried: set[str], elapsed: float) -> None:

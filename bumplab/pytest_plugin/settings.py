@@ -11,6 +11,7 @@ from bumplab.profiles import Profile
 from bumplab.pytest_plugin.expected import Expected
 from bumplab.pytest_plugin.published import Audit
 from bumplab.pytest_plugin.subject import SubjectOfSession
+from bumplab.runs.cluster.options import ClusterOptions
 from bumplab.runs.copies import Elsewhere
 from bumplab.runs.published import Published
 from bumplab.runs.store import RunStore
@@ -77,7 +78,8 @@ class Settings:
     """How each claim stands, once it was asked for: it takes up to half a second a claim."""
     also_runs: tuple[Elsewhere, ...] = ()
     """Stores and archives in which a run is looked for before it is trained."""
-
+    dask: ClusterOptions | None = None
+    """The cluster that trains; None without ``--dask``."""
     published: Published | None = None
     """The archive of ``--published``, which is then judged in place of a store's runs."""
     audit: Audit | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,8 @@ class Board:
         self._later: dict[str, Sequence[RunSpec]] = {}
         """The runs that each question may need, by question."""
         self._settled: dict[str, None] = {}
+        self._writing = threading.RLock()
+        """Held while what the worker asks for changes: threads of a session with ``--dask`` ask at the same time."""
         self._worker_lock: FileLock | None = None
         self._session_lock: FileLock | None = None
 
@@ -98,25 +101,28 @@ class Board:
 
     def ask(self, specs: Sequence[RunSpec]) -> None:
         """Adds these runs to those that the worker wants."""
-        known = len(self._wanted)
-        self._wanted.update(dict.fromkeys(specs))
-        if len(self._wanted) > known:
-            self._write()
+        with self._writing:
+            known = len(self._wanted)
+            self._wanted.update(dict.fromkeys(specs))
+            if len(self._wanted) > known:
+                self._write()
 
     def expect(self, question: str, specs: Sequence[RunSpec]) -> None:
         """Notes all runs that a question may need, in place of those that it has on the board."""
-        if self._later.get(question) != specs:
-            self._later[question] = specs
-            with suppress(OSError):  # only others' help is lost
-                self._write()
+        with self._writing:
+            if self._later.get(question) != specs:
+                self._later[question] = specs
+                with suppress(OSError):  # only others' help is lost
+                    self._write()
 
     def settle(self, questions: Iterable[str]) -> None:
         """Notes that these questions need no further run."""
-        known = len(self._settled)
-        self._settled.update(dict.fromkeys(questions))
-        if len(self._settled) > known:
-            with suppress(OSError):
-                self._write()
+        with self._writing:
+            known = len(self._settled)
+            self._settled.update(dict.fromkeys(questions))
+            if len(self._settled) > known:
+                with suppress(OSError):
+                    self._write()
 
     def _write(self) -> None:
         questions: dict[RunSpec, list[str]] = {}

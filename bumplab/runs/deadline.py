@@ -83,7 +83,7 @@ class Deadline:
             if spec not in self._seconds and (seconds := store.seconds(spec)) is not None:
                 self._seconds[spec] = seconds
         times: dict[Budget, list[float]] = {}
-        for spec, seconds in self._seconds.items():
+        for spec, seconds in list(self._seconds.items()):  # threads of a session with --dask add to it
             times.setdefault(_budget(spec), []).append(seconds)
         return {budget: fmean(of_budget) for budget, of_budget in times.items()}
 

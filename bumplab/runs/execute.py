@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,8 +36,15 @@ BEFORE = "before"
 """Key under which a resumed run keeps the environments of earlier machines."""
 
 
-def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = None, stops: Stops = never) -> None:
-    """Trains, measures and publishes ``spec``. Only for the holder of its lock.
+def execute(
+    spec: RunSpec,
+    store: RunStore,
+    device: str,
+    users: Named | None = None,
+    stops: Stops = never,
+    tell: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Trains, measures and publishes ``spec``. Only for the holder of its lock. Calls ``tell`` after each step.
 
     Every measurement is a checkpoint. The process may be killed at any moment. The next call repeats at most the steps
     since the last checkpoint. It ends in the same weights and rows.
@@ -63,6 +70,7 @@ def execute(spec: RunSpec, store: RunStore, device: str, users: Named | None = N
 
         def on_step(step: int) -> None:
             progress.update(step)
+            tell(step)
             if stops(spec):
                 raise Stopped
 

@@ -30,11 +30,18 @@ class OutOfTime(Exception):
         self.missing = missing
 
 
-def train_here(spec: RunSpec, store: RunStore, device: str, users: Named | None = None, stops: Stops = never) -> None:
+def train_here(
+    spec: RunSpec,
+    store: RunStore,
+    device: str,
+    users: Named | None = None,
+    stops: Stops = never,
+    tell: Callable[[int], None] = lambda step: None,
+) -> None:
     """Trains the run in this process. ``users`` is the user's subject, if the session has one."""
     from bumplab.runs.execute import execute  # imports torch, which stored runs do not need
 
-    execute(spec, store, device, users, stops)
+    execute(spec, store, device, users=users, stops=stops, tell=tell)
 
 
 def obtain(
@@ -58,7 +65,7 @@ def obtain(
     records: dict[RunSpec, RunRecord] = {}
     while True:
         for spec in needed:
-            if spec not in records and (record := _finished(spec, store)) is not None:
+            if spec not in records and (record := finished_run(spec, store)) is not None:
                 records[spec] = replace(record, evidence={})  # a claim reads rows only, of up to a hundred runs
         missing = [spec for spec in needed if spec not in records]
         if not missing:
@@ -70,7 +77,7 @@ def obtain(
             time.sleep(POLL)
 
 
-def _finished(spec: RunSpec, store: RunStore) -> RunRecord | None:
+def finished_run(spec: RunSpec, store: RunStore) -> RunRecord | None:
     """The finished run by the current measurement. None where it is not trained, or while another process measures."""
     record = store.load(spec)
     if record is None or store.is_current(record):

@@ -60,20 +60,25 @@ def unseal(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
     """
     if folder.is_symlink() or not folder.is_dir():
         raise Damaged(f"{folder.name} is not a folder")
-    names = set(limits)
+    manifest = read_file(folder / MANIFEST, MANIFEST_BYTES)
+    if set(_listed(folder)) != set(limits) | {MANIFEST}:
+        raise Damaged("files are missing or foreign")
+    files = {name: read_file(folder / name, limits[name]) for name in sorted(limits)}
+    require_sums(manifest, files)
+    return files
+
+
+def require_sums(manifest: bytes, files: Mapping[str, bytes]) -> None:
+    """Raises `Damaged` where the manifest does not list these files with their sizes and checksums, and no others."""
     try:
-        sums = json.loads(read_file(folder / MANIFEST, MANIFEST_BYTES))
+        sums = json.loads(manifest)
     except (ValueError, RecursionError) as error:  # ValueError: JSONDecodeError or UnicodeDecodeError
         raise Damaged(f"{MANIFEST} is not JSON") from error
-    if not isinstance(sums, dict) or set(sums) != names:
-        raise Damaged(f"{MANIFEST} does not list {', '.join(sorted(names))}")
-    if set(_listed(folder)) != names | {MANIFEST}:
-        raise Damaged("files are missing or foreign")
-    files = {name: read_file(folder / name, limits[name]) for name in sorted(names)}
+    if not isinstance(sums, dict) or set(sums) != set(files):
+        raise Damaged(f"{MANIFEST} does not list {', '.join(sorted(files))}")
     for name, data in files.items():
         if sums[name] != _entry(data):
             raise Damaged(f"{name} does not match its checksum")
-    return files
 
 
 def _entry(data: bytes) -> dict[str, str | int]:
