@@ -1,5 +1,6 @@
 """Training on a cluster by Dask: real schedulers, real worker processes, each with a folder of its own."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -261,12 +262,21 @@ def test_a_worker_of_another_version_of_dask_is_named_with_both(own_farm, tmp_pa
         pass
 
 
+def ask_and_end(cluster, asked):
+    """A claim that waits for its runs. It ends with the session."""
+    with contextlib.suppress(OSError):
+        cluster.obtain(asked)
+
+
 def test_an_interrupted_session_keeps_what_has_begun_and_cancels_the_rest(farm, tmp_path):
     asked, log, lines = specs(12), tmp_path / "log", []
     with session(tmp_path / "runs", farm.address, planted(log, 1.5)) as cluster:
         until(lambda: len(cluster.workers) == 4)
         cluster.say = lines.append
-        cluster.ask(asked)
+        claims = [threading.Thread(target=ask_and_end, args=(cluster, [spec])) for spec in asked]
+        for claim in claims:
+            claim.start()
+        until(lambda: len(cluster.out.runs) == 12)
         until(lambda: sum(bool(run.worker) for run in cluster.out.runs.values()) == 4)
         cluster.close(keeps=True)
     begun = {seed for seed, _ in noted(log, "begins")}
