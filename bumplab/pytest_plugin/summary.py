@@ -50,9 +50,9 @@ def write(
     for entry in entries:
         if entry.verdict not in ("SUPPORTED", "CONTRADICTED") and entry.reason != _decides(entry):
             terminal.write_line(printable(f"{entry.claim}: {entry.reason}"))
+    terminal.write_line(_count(entries, needed))
     if any(entry.verdict == "INCONCLUSIVE" for entry in entries):
         terminal.write_line("pytest counts what is INCONCLUSIVE as xfailed: it is no failure")
-    terminal.write_line(_count(entries, needed))
     for seeds in rates.seeds_from(entries):
         terminal.write_line(printable(seeds))
     if seconds:
