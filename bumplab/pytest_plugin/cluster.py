@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 
 import pytest
@@ -107,6 +108,9 @@ def _first_look(claim: Claim, settings: Settings) -> list:  # type: ignore[type-
 def _judge(question: Question, obtained: Obtained) -> None:
     """Judges a form for its runs alone. Its item meets any error again, and reports it."""
     looks = obtained.settings.looks_of(question.claim)
+    if question.control is not None:
+        obtained = copy(obtained)
+        obtained.stage = CONTROL
     with suppress(Exception), RunsOfForm(obtained, question.form, {}) as runs:
         if question.control is None:
             decide(question.form.claim, runs, looks)

@@ -9,6 +9,7 @@ from bumplab.pytest_plugin.forms import Form
 from bumplab.pytest_plugin.settings import Settings
 from bumplab.runs.board import Board
 from bumplab.runs.cluster.engine import Cluster
+from bumplab.runs.cluster.submissions import ASKED
 from bumplab.runs.copies import copy_or_train
 from bumplab.runs.deadline import Deadline
 from bumplab.runs.planner import OutOfTime, Trainer, help_others, obtain
@@ -34,6 +35,8 @@ class Obtained:
         """Trains each run that is missing. Another plugin may set it in its ``pytest_configure``."""
         self.cluster: Cluster | None = None
         """Trains in place of this machine, with ``--dask``."""
+        self.stage = ASKED
+        """How urgent its runs are on the cluster."""
         self.curves: dict[RunSpec, Curves] = {}
         self.seconds: dict[RunSpec, float] = {}
         """Process time of each run."""
@@ -58,7 +61,7 @@ class Obtained:
         if not self.trains:
             records = [self._published(run) for run in missing]
         elif self.cluster is not None:
-            records = self.cluster.obtain(missing)
+            records = self.cluster.obtain(missing, self.stage)
         else:
             records = obtain(
                 missing, board=self.board, store=settings.store, device=settings.device, train=self.trainer,

@@ -61,7 +61,7 @@ def write(
     replace_text(path.with_suffix(".md"), environment().get_template("summary.md.j2").render(report=report))
     in_full = _in_full(report, records)
     shown_steps = {key: [sheet["step"] for sheet in dialog["sheets"]] for key, dialog in dialogs.items()}
-    first = in_full[0] if in_full else None
+    first = next((record for record in in_full if record.key == _phases_runs(report)[0].key), None)
     drawn = charts.of_page(report, records, paper_figures, shown_steps, first, with_controls=with_samples)
     replace_text(path, render(report, records, dialogs, drawn, with_samples))
     if figures_to is not None:

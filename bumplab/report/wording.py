@@ -106,7 +106,7 @@ def marks_note(part: PartEntry) -> str:
 
 def evidence_note(part: PartEntry) -> str:
     """Such as ``enough evidence for: 183 (needed 180)``, or both numbers where neither is enough."""
-    support, against = (f"{e:.0f}" if e >= 100 else f"{e:.2g}" if e >= 0.01 else "under 0.01" for e in _evidence(part))
+    support, against = (f"{e:.0f}" if e >= 1000 else f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in _evidence(part))
     needed = f"needed {part.needed:.4g}"
     if part.verdict == "SUPPORTED":
         return f"enough evidence for: {support} ({needed})"
@@ -139,7 +139,8 @@ def premise_note(part: PartEntry) -> str:
     premise = part.premise
     seeds = f"{premise.hits} of {len(premise.numbers)} seeds"
     measured = f"the median of {premise.name} is {number(premise.median)} {premise.unit}, needed {premise.region}"
-    outcome = "" if premise.holds else " That is fewer than half: the part is not testable."
+    verdict = ": the part is not testable" if part.settled else " so far"
+    outcome = "" if premise.holds else f" That is fewer than half{verdict}."
     return f"Premise: {premise.needs}. It holds for {seeds}: {measured}.{outcome}"
 
 
@@ -166,9 +167,14 @@ def description(part: PartEntry) -> str:
 
 
 def deciding(entry: Entry) -> PartEntry | None:
-    """The first judged part with the entry's verdict, or with the one that its controls withdrew."""
+    """The first judged part with the entry's verdict, or with the one that its controls withdrew.
+
+    Where parts contradict a claim together alone, it is the one that most speaks against it.
+    """
     verdict = withdrawn(entry) or entry.verdict
     judged = [part for part in entry.parts if part.judges]
+    if verdict == "CONTRADICTED":
+        judged.sort(key=lambda part: -part.against)
     return next((part for part in judged if part.verdict == verdict), judged[0] if judged else None)
 
 
@@ -202,7 +208,8 @@ def seen(claim: ClaimEntry) -> str:
         words += f"; {neither} cannot tell"
     blind = [control.name for control in claim.controls if control_outcome(control) == NOT_RECOGNISED]
     if blind:
-        words += f", but {'the controls' if len(blind) > 1 else 'the control'} {', '.join(blind)} came out wrong"
+        controls = "controls did" if len(blind) > 1 else "control did"
+        words += f", but the {controls} not come out as it must: {', '.join(blind)}"
     return _ended(words)
 
 
@@ -252,6 +259,8 @@ def seeds_used(claim: ClaimEntry, most: int) -> str:
     seeds = len(part.seeds) if part else claim.seeds
     if part is None or not part.testable or not part.settled:
         return f"{name}{seeds} of at most {most} seeds"
+    if part.verdict == "INCONCLUSIVE" and seeds >= most:
+        return f"{name}undecided after all {most} seeds"
     if part.verdict == "INCONCLUSIVE":
         return f"{name}ended after {seeds} seeds, as {most} could not decide it any more"
     return f"{name}decided after {seeds} of at most {most} seeds"

@@ -44,6 +44,7 @@ def test_a_terminal_that_has_gone_costs_neither_verdict_nor_report(suite):
     assert suite.verdicts() == {"hole": "SUPPORTED"}
 
 
+@pytest.mark.slow
 def test_the_display_outlives_a_terminal_that_closes_and_a_worker_that_dies(suite):
     """The terminal's closing sends a signal to the session. The claim of the dead worker has an entry all the same."""
     dies = 'runs["a"].spec.seed and runs["a"].last("image.order") and __import__("os")._exit(1)'

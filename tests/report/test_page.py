@@ -65,7 +65,9 @@ def test_a_card_has_the_verdict_what_was_seen_the_papers_words_marks_and_evidenc
     phases, density, overlap, seeds, hole = (
         shown(card_of(written, claim)) for claim in ("phases", "density", "overlap", "seeds", "hole")
     )
-    assert phases.startswith("phases ? INCONCLUSIVE EXPLORATORY In 2 of 2 seeds it rises, but the control ")
+    assert phases.startswith(
+        "phases ? INCONCLUSIVE EXPLORATORY In 2 of 2 seeds it rises, but the control did not come out as it must"
+    )
     for words in (
         "the paper's words",
         "SUPPORTED before its controls. Accepted for this project: SUPPORTED.",

@@ -155,12 +155,22 @@ def test_a_surprise_is_a_verdict_that_was_not_expected():
 
 def test_the_seeds_of_a_part_are_told_apart_from_those_that_it_could_have_had():
     cases = {
-        ("SUPPORTED", True): "decided after 2 of",
-        ("INCONCLUSIVE", True): "5 could not",
-        ("INCONCLUSIVE", False): "2 of at most 5",
+        ("SUPPORTED", True, 5): "decided after 2 of",
+        ("INCONCLUSIVE", True, 5): "5 could not",
+        ("INCONCLUSIVE", True, 2): "undecided after all 2",
+        ("INCONCLUSIVE", False, 5): "2 of at most 5",
     }
-    for (verdict, settled), words in cases.items():
+    for (verdict, settled, most), words in cases.items():
         claim = claim_of(
             "density", verdict, parts=[part_of("a", verdict, settled=settled)], conditions=runs_of("d", [])
         )
-        assert words in wording.seeds_used(claim, 5), (verdict, settled)
+        assert words in wording.seeds_used(claim, most), (verdict, settled, most)
+
+
+def test_a_claim_contradicted_by_its_parts_together_shows_the_one_that_speaks_against_it_most():
+    parts = [part_of(name, "INCONCLUSIVE", against=against) for name, against in (("a", 2.0), ("b", 90.0), ("c", 40.0))]
+    assert wording.deciding(claim_of("density", "CONTRADICTED", parts=parts)).name == "b"
+
+
+def test_evidence_that_is_just_too_little_does_not_look_like_enough():
+    assert "19.8 (needed 20)" in wording.evidence_note(part_of(verdict="INCONCLUSIVE", support=19.84, needed=20.0))

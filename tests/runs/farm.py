@@ -85,10 +85,10 @@ class Farm:
 
 
 @contextlib.contextmanager
-def session(root, address, train=None, shares=False, minutes=None, wait=30.0, grace=30.0, also_runs=()):
+def session(root, address, train=None, shares=False, minutes=None, wait=30.0, grace=30.0, also_runs=(), gpu=False):
     """The engine of a session on the store at ``root``. ``shares`` tells whether workers see the store."""
     board, store = Board(root, "session"), RunStore(root)
-    options = ClusterOptions(address, wait, grace)
+    options = ClusterOptions(address, wait, grace, gpu)
     cluster = Cluster(options, board, store, deadline.Deadline(minutes), also_runs)
     cluster.train = train
     cluster.connect()

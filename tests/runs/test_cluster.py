@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from benchmarks import clusters
 from bumplab.runs.cluster import connection, engine, options, submissions
@@ -174,6 +175,32 @@ def test_a_run_whose_workers_all_die_and_one_that_fails_are_one_line_each(farm, 
                 cluster.obtain(specs(1))
             assert "\n" not in str(error.value)
             assert cluster.store.load(specs(1)[0]) is None
+
+
+def test_a_worker_without_the_device_is_sent_home_and_fails_no_run_of_others(own_farm, tmp_path):
+    """No worker here has a GPU: so in the end none is left, and the line says why."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    own_farm.add("w0")
+    with (
+        pytest.warns(UserWarning, match="torch finds no GPU there.*sent home"),
+        session(tmp_path / "runs", own_farm.address, planted(tmp_path / "log"), wait=10.0, gpu=True) as cluster,
+        pytest.raises(OSError, match="torch finds no GPU"),
+    ):
+        cluster.obtain(specs(1))
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_place_that_cannot_be_read_is_an_error_and_nobody_waits_for_ever(farm, tmp_path):
+    class Gone:
+        def has(self, spec):
+            raise OSError("the disk is gone")
+
+    with (
+        session(tmp_path / "runs", farm.address, planted(tmp_path / "log"), also_runs=[Gone()]) as cluster,
+        pytest.raises(OSError, match="the disk is gone"),
+    ):
+        cluster.obtain(specs(2))
 
 
 @pytest.mark.slow

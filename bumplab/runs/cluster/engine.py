@@ -102,15 +102,18 @@ class Cluster:
             fitting = set(self.deadline.in_time(lacking, self.store, self.board))
             runs = [self.out.add(spec, stage, "away" if spec in fitting else "withdrawn") for spec in lacking]
         for run in sorted(runs, key=lambda run: -run.spec.network_steps):
-            if run.state == "away" and self._lies_elsewhere(run.spec):
-                self.out.settle(run, "home")
+            try:
+                if run.state == "away" and self._lies_elsewhere(run.spec):
+                    self.out.settle(run, "home")
+            except OSError as error:
+                self.out.fail(run, OSError, str(error))
             self.out.submit(run)
         for run in raised:
             if run.state == "away" and not run.worker:
                 self.out.release(run)
                 self.out.submit(run)
 
-    def obtain(self, needed: Sequence[RunSpec]) -> list[RunRecord]:
+    def obtain(self, needed: Sequence[RunSpec], stage: int = ASKED) -> list[RunRecord]:
         """The results of ``needed``, in order, without their evidence, as `bumplab.runs.planner.obtain` gives them.
 
         Raises the error of the first run that failed, and `OutOfTime` where the deadline leaves too little time.
@@ -127,7 +130,7 @@ class Cluster:
             if self._ending:
                 raise OSError(ENDED)
             self.board.ask(missing)
-            self.ask(missing)
+            self.ask(missing, stage)
             with self.out.changed:
                 runs = [self.out.runs[spec] for spec in missing if spec in self.out.runs]
                 self.out.changed.wait_for(lambda runs=runs: _are_settled(runs))  # type: ignore[misc]
@@ -135,11 +138,11 @@ class Cluster:
                     if run.error is not None:
                         kind, message = run.error
                         raise kind(message)
-                out_of_time = [run.spec for run in runs if run.state == "withdrawn"]
+                out_of_time = [run.spec for run in runs if run.state == "withdrawn" and not self.store.has(run.spec)]
             if out_of_time and self.deadline.is_set:
                 raise OutOfTime(out_of_time)
-            if not runs:
-                time.sleep(TURN)  # another process measures a stored run
+            if all(run.state == "home" for run in runs):
+                time.sleep(TURN / 10)  # a stored run is being measured elsewhere
 
     def close(self, keeps: bool = False) -> None:
         """Cancels all runs and ends the threads and the connection.

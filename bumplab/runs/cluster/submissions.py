@@ -51,6 +51,8 @@ ERRORS: dict[str, type[Exception]] = {
     error.__name__: error for error in (SamplesNotFinite, Unreadable, SubjectError, OSError)
 }
 """The errors of a run that a session reports as they are. Any other becomes an OSError that names it."""
+OF_WORKERS = ("OSError", "OutOfMemoryError")
+"""Errors that may be of a worker and not of the run, such as a full disk. Another worker may train it."""
 
 
 @dataclass(eq=False)
@@ -110,7 +112,7 @@ class Submissions:
         key = ("bumplab-run", run_key(run.spec), run.submissions, secrets.token_hex(3))
         seed = run.spec.seed % 1000 if run.stage == LATER else 0
         with self.changed:
-            if run.state != "away":
+            if run.state != "away" or (workers is None and run.futures):
                 return
             run.submissions += 1
             try:
@@ -120,7 +122,7 @@ class Submissions:
                     retries=0, pure=False, workers=workers, allow_other_workers=False,
                 )  # fmt: skip
             except Exception as error:  # the client has closed, or the trainer cannot be sent
-                self._fail(run, OSError, f"cannot be submitted ({type(error).__name__}: {error})")
+                self.fail(run, OSError, f"cannot be submitted ({type(error).__name__}: {error})")
                 return
             run.futures[key] = future
         self._await(run, future)
@@ -195,12 +197,15 @@ class Submissions:
             self._await_visible(run)
             self._home(run)
         elif "differs" in answer:
+            self._drop(run, future)  # first: Dask keeps a worker that holds the only copy of an answer
             self.refuse(str(answer["differs"]))
-            self._drop(run, future)
-            self.submit(run)
+            self._again(run, future, str(answer["differs"]))
         elif "failed" in answer:
             name, message = answer["failed"]
-            self._fail(run, ERRORS.get(name, OSError), message if name in ERRORS else f"{name}: {message}")
+            if name in OF_WORKERS:
+                self._again(run, future, f"{name} on its workers: {message}")
+            else:
+                self.fail(run, ERRORS.get(name, OSError), message if name in ERRORS else f"{name}: {message}")
         elif "files" in answer:
             try:
                 copy = copy_of(answer["files"], run.spec)
@@ -226,7 +231,7 @@ class Submissions:
             again.daemon = True
             again.start()
         except (OSError, Unreadable) as error:
-            self._fail(run, OSError, str(error))
+            self.fail(run, OSError, str(error))
         else:
             self._home(run)
 
@@ -245,7 +250,8 @@ class Submissions:
             self.seconds.setdefault((run.spec.subject, run.spec.training), []).append(took)
         self.settle(run, "home")
 
-    def _fail(self, run: Run, kind: type[Exception], message: str) -> None:
+    def fail(self, run: Run, kind: type[Exception], message: str) -> None:
+        """Ends a run with an error in one line."""
         run.error = (kind, line(f"{run.spec.label()} ({run_key(run.spec)}): {message}"))
         self.settle(run, "failed")
 
@@ -254,7 +260,7 @@ class Submissions:
         self._drop(run, future)
         run.deaths += 1
         if run.deaths >= MOST_SUBMISSIONS:
-            self._fail(run, OSError, f"was given up after {run.deaths} submissions: {reason}")
+            self.fail(run, OSError, f"was given up after {run.deaths} submissions: {reason}")
         elif not run.futures:
             run.worker, run.doubled = "", False
             self.submit(run)

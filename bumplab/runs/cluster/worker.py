@@ -86,9 +86,12 @@ def train_for(work: Work, spec_json: str, train: Trainer | None, shares: bool) -
         state = worker.state.tasks.get(task)
         return state is None or state.state == "cancelled"
 
-    tell(0)
     try:
         device = _device(work, worker.name)
+    except OSError as error:
+        return {"differs": f"worker {worker.address} cannot train: {line(error)}"}
+    tell(0)
+    try:
         users = work.subject.load() if work.subject is not None else None
         train = train or partial(train_here, users=users, stops=stops, tell=tell)
         if shares and sees(Path(work.session), work.token):
