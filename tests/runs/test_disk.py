@@ -84,6 +84,7 @@ def test_a_full_disk_costs_no_finished_run_and_training_goes_on_when_there_is_ro
     assert one == other
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_read_only_store_is_refused_in_one_line_and_can_be_read(tmp_path):
     RunStore(tmp_path / "runs").publish(RunRecord(FIRST, rows_of(FIRST), {"0/x": np.zeros(3)}), b"")
