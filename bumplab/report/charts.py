@@ -88,7 +88,7 @@ def of_page(
     """Every figure of a report, each drawn once.
 
     ``paper_figures`` has the paper's figures by the id of their claim. ``of_phases`` is the run that shows the phases.
-    Without controls there are no figures of their runs, and still their effects.
+    Without controls there are no figures of them.
     """
     by_claim = {}
     for claim in report.claims:
@@ -150,7 +150,7 @@ def of_claim(
         stored = _stored(conditions, records)
         if all(stored.values()):
             yield from _of_runs(name, claim, shown_control, stored, paper_figure, shown_steps)
-    judged = [part for part in claim.parts if part.judges] if claim.controls else []
+    judged = [part for part in claim.parts if part.judges] if claim.controls and with_controls else []
     for number, part in enumerate(judged):
         name, what = f"{claim.claim}-effects-{number}", f"Effects of {part.name} beside those of its controls,"
         draw = partial(effects.beside_controls, claim, part)

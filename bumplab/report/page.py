@@ -50,7 +50,7 @@ def write(
 
     Runs, curves, samples and manifolds come from the store. ``paper_figures`` has the paper's figures by the id of
     their claim. Each figure also goes to the folder ``figures_to``, as SVG and PNG. Without samples the page is
-    small: it shows those of Fig. 3 alone, and no curves of controls. Raises OSError where a file cannot be written,
+    small: it shows those of Fig. 3 alone, and no figures of controls. Raises OSError where a file cannot be written,
     and ValueError where the report holds what its JSON cannot.
     """
     records, dialogs = _load(report, store, with_samples)
