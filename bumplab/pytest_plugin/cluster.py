@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from bumplab.config import RunSpec
 from bumplab.pytest_plugin import entries
 from bumplab.pytest_plugin.forms import Form, forms
 from bumplab.pytest_plugin.items import Item
@@ -101,7 +102,7 @@ def _questions(claims: Sequence[tuple[Claim, list[Item]]], settings: Settings) -
                 yield Question(settings.judged_form(claim), form, controls.get(form.name))
 
 
-def _first_look(claim: Claim, settings: Settings) -> list:  # type: ignore[type-arg]
+def _first_look(claim: Claim, settings: Settings) -> list[RunSpec]:
     return [run for runs in entries.planned(claim, settings, settings.looks.first).values() for run in runs]
 
 

@@ -71,10 +71,10 @@ def write(
 def _count(entries: Sequence[ClaimEntry], needed: float) -> str:
     """How many claims are SUPPORTED, and how often that is wrong."""
     judged = [entry for entry in entries if entry.judged]
-    supported = sum(entry.verdict == "SUPPORTED" for entry in judged)
-    count = f"SUPPORTED: {supported} of {len(judged)} claims judged"
     if not judged:
         return "no claim was judged"
+    supported = sum(entry.verdict == "SUPPORTED" for entry in judged)
+    count = f"SUPPORTED: {supported} of {len(judged)} claims judged"
     if any(entry.exploratory for entry in judged):
         return f"{count}; no error rate holds for EXPLORATORY verdicts, and none of them can be accepted"
     chance = FAMILY_ALPHA + (LATER_ALPHA if rates.anew(entries, needed) else 0.0)

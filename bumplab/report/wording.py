@@ -106,17 +106,15 @@ def marks_note(part: PartEntry) -> str:
 
 def evidence_note(part: PartEntry) -> str:
     """Such as ``enough evidence for: 183 (needed 180)``, or both numbers where neither is enough."""
-    support, against = (f"{e:.0f}" if e >= 1000 else f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in _evidence(part))
+    support, against = (
+        f"{e:.0f}" if e >= 1000 else f"{e:.3g}" if e >= 0.01 else "under 0.01" for e in (part.support, part.against)
+    )
     needed = f"needed {part.needed:.4g}"
     if part.verdict == "SUPPORTED":
         return f"enough evidence for: {support} ({needed})"
     if part.verdict == "CONTRADICTED":
         return f"enough evidence against: {against} ({needed})"
     return f"evidence for {support} ({needed}), against {against}"
-
-
-def _evidence(part: PartEntry) -> tuple[float, float]:
-    return part.support, part.against
 
 
 def evidence_scale(report: Report) -> float:
@@ -169,7 +167,7 @@ def description(part: PartEntry) -> str:
 def deciding(entry: Entry) -> PartEntry | None:
     """The first judged part with the entry's verdict, or with the one that its controls withdrew.
 
-    Where parts contradict a claim together alone, it is the one that most speaks against it.
+    Parts can contradict a claim together, and none alone. Then it is the one with the most evidence against it.
     """
     verdict = withdrawn(entry) or entry.verdict
     judged = [part for part in entry.parts if part.judges]

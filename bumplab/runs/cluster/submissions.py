@@ -197,9 +197,10 @@ class Submissions:
             self._await_visible(run)
             self._home(run)
         elif "differs" in answer:
+            problem = str(answer["differs"])
             self._drop(run, future)  # first: Dask keeps a worker that holds the only copy of an answer
-            self.refuse(str(answer["differs"]))
-            self._again(run, future, str(answer["differs"]))
+            self.refuse(problem)
+            self._again(run, future, problem)
         elif "failed" in answer:
             name, message = answer["failed"]
             if name in OF_WORKERS:
