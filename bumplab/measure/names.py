@@ -84,13 +84,12 @@ def is_possible(name: str, value: float, spec: RunSpec, step: int) -> bool:
     group, _, last = name.rpartition(".")
     if name == "step":
         return value == step
-    counts = sample_counts(spec, step)
     if last == "samples":
-        return value == counts[group]
+        return value == sample_counts(spec, step)[group]
     if name == "loss" and spec.subject.name != "unet":
         return True
     if math.isnan(value):
-        return step == 0 if name == "loss" else group not in counts or last in ERRORS
+        return step == 0 if name == "loss" else group not in sample_counts(spec, step) or last in ERRORS
     low, high = RANGES[last]
     return low - ROUNDING <= value <= high + ROUNDING
 

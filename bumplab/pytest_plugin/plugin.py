@@ -14,7 +14,7 @@ import pytest
 from bumplab import machine
 from bumplab.pytest_plugin import command_line, options
 from bumplab.pytest_plugin.experiment import experiment
-from bumplab.pytest_plugin.items import parametrize, selected_by_their_own_claim
+from bumplab.pytest_plugin.items import parametrize, put_exact_first, selected_by_their_own_claim
 from bumplab.pytest_plugin.published import PublishedSession
 from bumplab.pytest_plugin.session import ClaimsSession
 from bumplab.pytest_plugin.settings import Settings
@@ -60,7 +60,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     with selected_by_their_own_claim(items, config.stash[settings_key].claim_ids):
-        return (yield)
+        yield
+    put_exact_first(items)
 
 
 @pytest.hookimpl(optionalhook=True)

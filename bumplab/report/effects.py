@@ -19,6 +19,8 @@ FOR, AGAINST, NEITHER = "#00684a", "#a5220b", "#6b6b6b"
 """Colours of evidence for a part, of evidence against it, and of seeds that count for neither."""
 WIDE, NARROW = 40, 24
 """Characters that fit beside or below the axis of a part alone, and of one that stands beside its controls."""
+LINE = 0.16
+"""Height of a line of text, in inches."""
 MARKS = {"in": (FOR, "o", FOR), "out": (AGAINST, "X", AGAINST), "neither": (NEITHER, "o", "white")}
 """A seed's colour, marker and filling: colour alone never tells marks apart."""
 
@@ -46,8 +48,11 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
     A line has each seed's effect, and the mean with its t interval.
     """
     of_controls = [next((p for p in control.parts if p.name == own.name), None) for control in claim.controls]
-    figure = Figure(figsize=(4.0, 0.6 * (len(of_controls) + 1) + 1.0), layout="constrained")
-    axis = figure.subplots()
+    title = textwrap.fill(own.name, NARROW)
+    top, bottom = LINE * (title.count("\n") + 1.5), LINE * (textwrap.fill(own.unit, NARROW).count("\n") + 3)
+    width, height = 4.2, 0.6 * (len(of_controls) + 1) + top + bottom
+    figure = Figure(figsize=(width, height))
+    axis = figure.add_axes((2.1 / width, bottom / height, 2.0 / width, 1 - (top + bottom) / height))
     span = _panel(axis, own, [part for part in of_controls if part is not None], NARROW)
     for y, part in enumerate([own, *of_controls]):
         if part is None:
@@ -57,7 +62,7 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
         if part.estimate is not None and part.low is not None and part.high is not None:
             axis.plot(np.clip([part.low, part.high], *span), [y + 0.4] * 2, "-", color="#444444", lw=1.2)
             axis.plot(np.clip(part.estimate, *span), y + 0.4, "|", color="#444444", ms=6)
-    axis.set_title(textwrap.fill(own.name, NARROW), fontsize=9)
+    axis.set_title(title, fontsize=9)
     _label_rows(axis, ["the claim", *map(_row_label, claim.controls)])
     return figure
 
@@ -81,9 +86,8 @@ def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
 
 
 def _row_label(control: ControlEntry) -> str:
-    return (
-        f"{textwrap.fill(control.name, 26)}\n(it is {wording.truth(control)} here: {wording.control_outcome(control)})"
-    )
+    outcome = f"(it is {wording.truth(control)} here: {wording.control_outcome(control)})"
+    return f"{textwrap.fill(control.name, NARROW)}\n{textwrap.fill(outcome, NARROW)}"
 
 
 def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> None:

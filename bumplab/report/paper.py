@@ -34,8 +34,10 @@ def phase_diagram(conditions: Conditions) -> Figure:
     runs = {name: [Curves.of(record) for record in records] for name, records in conditions.items()}
     steps = max((run.steps for seeds in runs.values() for run in seeds), key=len)
     panels = {"predicted label accuracy (eq. 1), probe labels": "probe.accuracy", "O of layer 4 as told": TOLD}
-    figure = Figure(figsize=(8.4, 1.5 + 0.45 * len(runs)), layout="constrained")
+    width, height = 8.4, 1.0 + 0.45 * len(runs)
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, len(panels), sharey=True)
+    figure.subplots_adjust(left=0.9 / width, right=1, bottom=0.55 / height, top=1 - 0.3 / height, wspace=0.06)
     for axis, (title, name) in zip(axes, panels.items(), strict=True):
         means = np.ma.stack([mean_of([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
         edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])

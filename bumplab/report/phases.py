@@ -92,9 +92,11 @@ def colours(labels: NDArray[np.float64], low: float, high: float) -> NDArray[np.
 @mpl.rc_context(STYLE)
 def figure(record: RunRecord, phases: Sequence[Phase]) -> Figure:
     """Fig. 3: for each phase its samples and, beside them, the embedding of layer 4 with a key of its colours."""
-    made = Figure(figsize=(4.1 * len(phases), 2.35), layout="constrained")
-    for part, phase in zip(made.subfigures(1, len(phases), squeeze=False)[0], phases, strict=True):
-        left, right = part.subplots(1, 2, subplot_kw={"xticks": [], "yticks": [], "anchor": "N"})
+    width, height = 4.1 * len(phases), 2.3
+    made = Figure(figsize=(width, height))
+    for number, phase in enumerate(phases):
+        squares = [((4.1 * number + at) / width, 0.05 / height, 2.0 / width, 2.0 / height) for at in (0.04, 2.06)]
+        left, right = (made.add_axes(square, xticks=[], yticks=[]) for square in squares)
         _samples(left, record, phase)
         right.set_axis_off()
         if phase.step is not None and samples.has_embedding(record):

@@ -10,9 +10,9 @@ from bumplab.verdicts.claim import Claim, Control, Part, Region
 from tests.pytest_plugin.planted import FIRST, HARMLESS, INSIDE, PLANTED, VALUE, WRONG
 
 ITEMS = {
+    "overlap": ["right", "verdict"],  # without chance, so its verdict is the first
     "density": ["right", "verdict"],
     "hole": ["right", "sigma-inside", "control-turned", "control-shuffled", "control-planted", "verdict"],
-    "overlap": ["right", "verdict"],
     "sigma": ["right", "control-harmless", "verdict"],
 }
 

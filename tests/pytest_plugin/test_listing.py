@@ -39,8 +39,9 @@ def test_where_no_test_runs_nothing_is_written_trained_or_opened(tmp_path, monke
 
 def test_a_word_that_matches_no_claim_names_those_there_are(suite, monkeypatch):
     monkeypatch.setattr("bumplab.verdicts.power.table", lambda claims, looks, needed: "")
-    for options in ((), ("--power",)):
+    for options in ((), ("--power",), ("--plan",)):
         ended = suite.run("-k", "densty", *options)
+        assert "of the claims" not in ended.printed, "a table without rows"
         assert ended.status == pytest.ExitCode.NO_TESTS_COLLECTED, options
         (line,) = ended.lines("-k densty: ")
         assert line.endswith("density, hole, overlap, sigma"), options

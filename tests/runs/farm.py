@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 SMOKE = profiles.get("smoke")
 CONFIG = {
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL": "1s",
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0",
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
@@ -117,7 +118,7 @@ def planted(log, seconds=0.0):
 def _plant(log, seconds, spec, store, device):
     name = os.environ.get("WORKER", "main")
     note(log, "begins", spec, name)
-    until = time.monotonic() + (60.0 if "SLOW" in os.environ else seconds)
+    until = time.monotonic() + float(os.environ.get("SLOW", seconds))
     while time.monotonic() < until:
         time.sleep(0.02)
     if "DIES" in os.environ:
@@ -125,6 +126,18 @@ def _plant(log, seconds, spec, store, device):
     store.publish(record_of(spec), b"")
     note(log, "ends", spec, name)
     note(log, str(store.root), spec, name)
+
+
+def planted_once(log, seconds):
+    """The trainer of `planted`, which fails where another worker has begun the run before."""
+    return partial(_plant_once, str(log), seconds)
+
+
+def _plant_once(log, seconds, spec, store, device):
+    if spec.seed in dict(noted(log, "begins")):
+        note(log, "fails", spec, os.environ["WORKER"])
+        raise RuntimeError("CUDA error")
+    _plant(log, seconds, spec, store, device)
 
 
 def trained(log):

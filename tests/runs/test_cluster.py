@@ -28,6 +28,7 @@ from tests.runs.farm import (
     hoards,
     noted,
     planted,
+    planted_once,
     record_of,
     session,
     specs,
@@ -140,7 +141,7 @@ def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp
 @pytest.mark.slow
 def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "SHORT", 0.5)
-    own_farm.add("slow", SLOW="1")
+    own_farm.add("slow", SLOW="60")
     own_farm.add("fast")
     asked, log = specs(5), tmp_path / "log"
     with session(tmp_path / "runs", own_farm.address, planted(log, 0.2)) as cluster:
@@ -149,6 +150,18 @@ def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monk
     (seed,) = (seed for seed, name in noted(log, "begins") if name == "slow")
     assert (seed, "fast") in noted(log, "ends")
     assert "slow" not in {name for _, name in noted(log, "ends")}
+
+
+@pytest.mark.slow
+def test_a_run_whose_second_worker_fails_is_still_that_of_the_first(own_farm, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "SHORT", 0.5)
+    own_farm.add("slow", SLOW="6")
+    own_farm.add("fast")
+    asked, log = specs(5), tmp_path / "log"
+    with session(tmp_path / "runs", own_farm.address, planted_once(log, 0.2)) as cluster:
+        until(lambda: len(cluster.workers) == 2)
+        assert rows(cluster.obtain(asked)) == as_planted(asked)
+    assert noted(log, "fails"), "no run was given to a second worker"
 
 
 def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_path, monkeypatch):

@@ -133,7 +133,7 @@ class Cluster:
             self.ask(missing, stage)
             with self.out.changed:
                 runs = [self.out.runs[spec] for spec in missing if spec in self.out.runs]
-                self.out.changed.wait_for(lambda runs=runs: _are_settled(runs))  # type: ignore[misc]
+                self.out.changed.wait_for(lambda runs=runs: self.out.are_settled(runs))  # type: ignore[misc]
                 for run in runs:
                     if run.error is not None:
                         kind, message = run.error
@@ -174,7 +174,7 @@ class Cluster:
                 return
             left = f"{len(begun)} runs have begun, {len(away) - len(begun)} are cancelled"
             self.say(f"{left}; what comes home in {self.options.grace:g} s is kept (Ctrl-C: leave now)")
-            self.out.changed.wait_for(lambda: _are_settled(begun, all_of_them=True), self.options.grace)
+            self.out.changed.wait_for(lambda: all(run.state != "away" for run in begun), self.options.grace)
             self.say(f"{sum(run.state == 'home' for run in begun)} of {len(begun)} came home")
 
     def _is_lacking(self, spec: RunSpec) -> bool:
@@ -293,9 +293,3 @@ class Cluster:
                 others = workers - {str(error).split()[1]}
                 if others < workers:
                     self._try(others)
-
-
-def _are_settled(runs: Sequence[Run], all_of_them: bool = False) -> bool:
-    """Whether no run is away. One that failed is enough, unless ``all_of_them`` are asked for."""
-    failed = any(run.state == "failed" for run in runs) and not all_of_them
-    return failed or all(run.state != "away" for run in runs)

@@ -89,6 +89,8 @@ class Submissions:
         """Calls for the threads that take answers."""
         self.seconds: dict[object, list[float]] = {}
         """Wall times of finished runs, from the begin to the answer, by subject and training."""
+        self.has_failed = False
+        """Whether any run has failed."""
         self.refused = ""
         """Why the last worker was sent home."""
         self._by_key: dict[str, Run] = {}
@@ -97,6 +99,15 @@ class Submissions:
         """The runs that are submitted and not home."""
         with self.changed:
             return [run for run in self.runs.values() if run.state == "away"]
+
+    def are_settled(self, runs: Sequence[Run]) -> bool:
+        """Whether none of the runs is away, or one has failed. Only under ``changed``, at each of its notices.
+
+        The last run is looked at first: it was submitted last, so it is mostly away.
+        """
+        if self.has_failed and any(run.state == "failed" for run in runs):
+            return True
+        return all(run.state != "away" for run in reversed(runs))
 
     def add(self, spec: RunSpec, stage: int, state: str) -> Run:
         """Notes a run. `submit` sends it out if its state is ``away``. Only under ``changed``."""
@@ -131,6 +142,7 @@ class Submissions:
         """Notes the end of a run, cancels its submissions, and wakes those who wait."""
         with self.changed:
             run.state = state
+            self.has_failed |= state == "failed"
             self.release(run)
             self.changed.notify_all()
         with suppress(OSError):
@@ -203,7 +215,7 @@ class Submissions:
             self._again(run, future, problem)
         elif "failed" in answer:
             name, message = answer["failed"]
-            if name in OF_WORKERS:
+            if name in OF_WORKERS or len(run.futures) > 1:
                 self._again(run, future, f"{name} on its workers: {message}")
             else:
                 self.fail(run, ERRORS.get(name, OSError), message if name in ERRORS else f"{name}: {message}")
@@ -246,6 +258,7 @@ class Submissions:
                 return
 
     def _home(self, run: Run) -> None:
+        self.refused = ""
         if run.begun:
             took = time.monotonic() - run.begun
             self.seconds.setdefault((run.spec.subject, run.spec.training), []).append(took)
@@ -257,12 +270,17 @@ class Submissions:
         self.settle(run, "failed")
 
     def _again(self, run: Run, future: Any, reason: str) -> None:
-        """Submits the run under a new key. Fails it after `MOST_SUBMISSIONS`."""
+        """Submits the run under a new key, unless a second worker still trains it.
+
+        Fails it after `MOST_SUBMISSIONS`.
+        """
         self._drop(run, future)
         run.deaths += 1
+        if run.futures:
+            return
         if run.deaths >= MOST_SUBMISSIONS:
             self.fail(run, OSError, f"was given up after {run.deaths} submissions: {reason}")
-        elif not run.futures:
+        else:
             run.worker, run.doubled = "", False
             self.submit(run)
 
