@@ -86,8 +86,8 @@ def _label_rows(axis: Axes, labels: Sequence[str]) -> None:
 
 
 def _row_label(control: ControlEntry) -> str:
-    outcome = f"(it is {wording.truth(control)} here: {wording.control_outcome(control)})"
-    return f"{textwrap.fill(control.name, NARROW)}\n{textwrap.fill(outcome, NARROW)}"
+    lines = [control.name, f"(it is {wording.truth(control)} here:", f"{wording.control_outcome(control)})"]
+    return "\n".join(textwrap.fill(line, NARROW) for line in lines)
 
 
 def _seeds(axis: Axes, y: int, part: PartEntry, span: tuple[float, float]) -> None:

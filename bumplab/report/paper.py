@@ -37,12 +37,13 @@ def phase_diagram(conditions: Conditions) -> Figure:
     width, height = 8.4, 1.0 + 0.45 * len(runs)
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, len(panels), sharey=True)
-    figure.subplots_adjust(left=0.9 / width, right=1, bottom=0.55 / height, top=1 - 0.3 / height, wspace=0.06)
+    figure.subplots_adjust(left=1.1 / width, right=1, bottom=0.55 / height, top=1 - 0.3 / height, wspace=0.12)
     for axis, (title, name) in zip(axes, panels.items(), strict=True):
         means = np.ma.stack([mean_of([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
         edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
         mesh = axis.pcolormesh(edges, np.arange(len(runs) + 1) - 0.5, means, cmap="cividis", vmin=0, vmax=1)
-        axis.set(title=title, xlabel="training step", facecolor="#dddddd")
+        axis.set_title(title, fontsize=9)
+        axis.set(xlabel="training step", facecolor="#dddddd")
         axis.set_yticks(range(len(runs)), list(runs))
     for y, seeds in enumerate(runs.values()):
         reached = [run.crossing(run[RIGHT], HALF) for run in seeds]

@@ -60,8 +60,8 @@ class PublishedStore(RunStore):
     """Reads runs from a published archive alone. ``root`` holds the session's board, and runs that an audit trains."""
 
     published: Published = field(kw_only=True)
-    _damaged: set[str] = field(default_factory=set, repr=False, compare=False)
-    """Keys of the runs that failed their checks. Each was warned of once."""
+    _read: dict[str, RunRecord | None] = field(default_factory=dict, repr=False, compare=False)
+    """The runs that were read, by key: a report needs them again. None where the checks failed."""
 
     def has(self, spec: RunSpec) -> bool:
         return run_key(spec) in self.published.specs
@@ -72,15 +72,19 @@ class PublishedStore(RunStore):
 
     def read(self, spec: RunSpec) -> RunRecord | None:
         key = run_key(spec)
-        if key not in self.published.specs or key in self._damaged:
+        if key not in self.published.specs:
             return None
+        if key not in self._read:
+            self._read[key] = self._checked(key)
+        return self._read[key]
+
+    def _checked(self, key: str) -> RunRecord | None:
         try:
             record = self.published.archive.read(key).record
             if record.is_measured_again:
                 require_all_numbers(record)  # nothing is measured again here
             return record
         except Damaged as error:
-            self._damaged.add(key)
             warnings.warn(line(f"{self.published.path}: run {key}: {error}; it counts as not published"), stacklevel=2)
             return None
 

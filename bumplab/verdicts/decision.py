@@ -98,7 +98,7 @@ def part_in_looks(claim: Claim, part: Part, runs: RunsOfPart, looks: Looks) -> P
             of_seeds = runs(part, seeds)
         except RunsMissing as missing:
             return replace(verdict, stopped=True, reason=f"{verdict.reason}, {missing}")
-        verdict = judge(part, of_seeds, looks, len(claim.judged_parts))
+        verdict = judge(part, of_seeds, looks, len(claim.judged_parts), known=verdict.seeds)
     return verdict
 
 

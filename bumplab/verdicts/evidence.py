@@ -14,7 +14,6 @@ from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 FAMILY_ALPHA = 0.05
 """Upper bound of the chance that any claim of the suite is falsely SUPPORTED, and of any falsely CONTRADICTED."""
@@ -72,7 +71,9 @@ def ranked(scores: Sequence[float]) -> NDArray[np.float64]:
     """The ranks of a seed's scores, one a condition, centred on 0: ``[L]``. Tied scores share a rank."""
     values = np.asarray(scores, dtype=np.float64)
     grain = TIED * max(1.0, float(np.abs(values).max(initial=0.0)))
-    ranks = rankdata(np.round(values / grain) if grain else values)
+    values = np.round(values / grain) if grain else values
+    smaller, tied = (values[:, None] > values).sum(axis=1), (values[:, None] == values).sum(axis=1)
+    ranks = np.where(np.isnan(values), np.nan, smaller + (tied + 1) / 2)  # scipy.stats takes 0.6 s to import
     return np.asarray(ranks - ranks.mean())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bumplab.verdicts import evidence
 from bumplab.verdicts.claim import Compared, Part, Premise, Region, SeedRuns
@@ -99,13 +99,16 @@ class PartVerdict:
         return sum(seed.mark == "in" for seed in self.seeds)
 
 
-def judge(part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int) -> PartVerdict:
-    """The verdict on a part at one look.
+def judge(
+    part: Part, seeds: Sequence[SeedRuns], looks: Looks, judged_parts: int, known: Sequence[SeedMark] = ()
+) -> PartVerdict:
+    """The verdict on a part at one look. ``known`` are the marks of the first seeds, from the look before.
 
     It is SUPPORTED by evidence of ``looks.needed``. It is CONTRADICTED by ``judged_parts`` times that, so that one such
     part is enough to contradict its claim. Where its premise does not hold it is INCONCLUSIVE.
     """
-    marks = [mark_of(part, runs, seed) for seed, runs in enumerate(seeds, looks.first_seed)]
+    others = enumerate(seeds[len(known) :], looks.first_seed + len(known))
+    marks = [*known, *(mark_of(part, runs, seed) for seed, runs in others)]
     support, most_support = _support(part, seeds, marks, looks.last)
     outs = sum(mark.mark == "out" for mark in marks)
     against = evidence.counted(outs, len(marks) - outs)
@@ -306,7 +309,7 @@ def _description(marks: Sequence[SeedMark]) -> tuple[float | None, float | None,
     mean = float(np.mean(known))
     if len(known) < 2:
         return mean, None, None
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1) * np.std(known, ddof=1) / math.sqrt(len(known)))
+    half = float(special.stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2) * np.std(known, ddof=1) / math.sqrt(len(known)))
     return mean, mean - half, mean + half
 
 
