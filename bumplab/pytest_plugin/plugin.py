@@ -59,9 +59,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    with selected_by_their_own_claim(items, config.stash[settings_key].claim_ids):
-        yield
     put_exact_first(items)
+    with selected_by_their_own_claim(items, config.stash[settings_key].claim_ids):
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

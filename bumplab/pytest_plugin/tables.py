@@ -25,20 +25,18 @@ class Tables:
         self.config, self.settings = config, settings
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Prints the tables instead of running tests. Without a claim, or after errors, pytest goes on as usual."""
+        """Prints the tables instead of running tests. After errors of the collection pytest goes on as usual."""
         if session.testsfailed or options.only_lists(self.config):
             return None
         claims = in_the_papers_order([claim for claim, _ in items.claims_of(session.items)])
-        if not claims and not options.value(self.config, "check"):
-            return None  # the word of -k matches none, which the summary says
         problems = [problem for claim in claims if (problem := self.settings.problem(claim))]
         if problems and not options.value(self.config, "check"):
             raise options.usage_error(problems[0])
         try:
             with warnings_as_usual():
-                if options.value(self.config, "power"):
+                if claims and options.value(self.config, "power"):
                     self._print_power(claims)
-                if options.value(self.config, "plan"):
+                if claims and options.value(self.config, "plan"):
                     self._print_plan(claims)
                 if options.value(self.config, "check"):
                     session.testsfailed += self._print_check()

@@ -50,7 +50,9 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
     of_controls = [next((p for p in control.parts if p.name == own.name), None) for control in claim.controls]
     title = textwrap.fill(own.name, NARROW)
     top, bottom = LINE * (title.count("\n") + 1.5), LINE * (textwrap.fill(own.unit, NARROW).count("\n") + 3)
-    width, height = 4.2, 0.6 * (len(of_controls) + 1) + top + bottom
+    labels = ["the claim", *map(_row_label, claim.controls)]
+    row = max(0.6, LINE * (max(label.count("\n") for label in labels) + 1.5))
+    width, height = 4.2, row * len(labels) + top + bottom
     figure = Figure(figsize=(width, height))
     axis = figure.add_axes((2.1 / width, bottom / height, 2.0 / width, 1 - (top + bottom) / height))
     span = _panel(axis, own, [part for part in of_controls if part is not None], NARROW)
@@ -63,7 +65,7 @@ def beside_controls(claim: ClaimEntry, own: PartEntry) -> Figure:
             axis.plot(np.clip([part.low, part.high], *span), [y + 0.4] * 2, "-", color="#444444", lw=1.2)
             axis.plot(np.clip(part.estimate, *span), y + 0.4, "|", color="#444444", ms=6)
     axis.set_title(title, fontsize=9)
-    _label_rows(axis, ["the claim", *map(_row_label, claim.controls)])
+    _label_rows(axis, labels)
     return figure
 
 

@@ -34,10 +34,11 @@ def phase_diagram(conditions: Conditions) -> Figure:
     runs = {name: [Curves.of(record) for record in records] for name, records in conditions.items()}
     steps = max((run.steps for seeds in runs.values() for run in seeds), key=len)
     panels = {"predicted label accuracy (eq. 1), probe labels": "probe.accuracy", "O of layer 4 as told": TOLD}
-    width, height = 8.4, 1.0 + 0.45 * len(runs)
+    left = 0.5 + 0.075 * max(map(len, runs))
+    width, height = 7.3 + left, max(2.0, 1.0 + 0.45 * len(runs))
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, len(panels), sharey=True)
-    figure.subplots_adjust(left=1.1 / width, right=1, bottom=0.55 / height, top=1 - 0.3 / height, wspace=0.12)
+    figure.subplots_adjust(left=left / width, right=1, bottom=0.55 / height, top=1 - 0.3 / height, wspace=0.12)
     for axis, (title, name) in zip(axes, panels.items(), strict=True):
         means = np.ma.stack([mean_of([run[name] for run in seeds], len(steps)) for seeds in runs.values()])
         edges = np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])

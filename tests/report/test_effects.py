@@ -1,6 +1,7 @@
 """Figures of effects by seed: where marks lie, and what stands in place of them."""
 
 from bumplab.report import effects
+from tests.report.extents import require_readable
 from tests.report.planted import OVERLAP, claim_of, control_of, part_of, seeds_of
 
 
@@ -40,6 +41,13 @@ def test_a_control_is_drawn_below_its_claim_on_the_same_axis():
     assert region.get_x() + region.get_width() == axis.get_xlim()[1]
     labels = [" ".join(label.get_text().split()) for label in axis.get_yticklabels()]
     assert labels == ["the claim", "control 0 (it is false here: ✓ recognised)"]
+
+
+def test_long_names_are_neither_cut_off_nor_over_one_another():
+    control = control_of("one sigma under every name, and a word more for the fourth line", "INCONCLUSIVE", seeds=1)
+    part = part_of("an effect of a name that is long", unit="log2(step of right bumps / step of single bumps)")
+    claim = claim_of("density", parts=[part], controls=[control, control])
+    require_readable(effects.beside_controls(claim, part))
 
 
 def test_a_panel_shows_the_part_of_its_name_whatever_a_control_tries():

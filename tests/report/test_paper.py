@@ -10,6 +10,7 @@ from bumplab.report import paper
 from bumplab.report.paper_figures import phase_diagram
 from bumplab.runs.store import RunRecord
 from bumplab.verdicts.effects import HALF
+from tests.report.extents import require_readable
 
 SMOKE = profiles.get("smoke")
 
@@ -69,6 +70,11 @@ def test_a_failed_seed_counts_up_to_where_it_failed_and_blanks_nothing_else():
 
 def test_runs_of_one_checkpoint_can_be_drawn(tmp_path):
     paper.phase_diagram({"d=1": [record_with([0.5])]}).savefig(tmp_path / "one.svg")
+
+
+def test_no_text_of_a_phase_diagram_is_cut_off():
+    for name in ("d=1", "d=0.1 at a condition of a long name"):
+        require_readable(paper.phase_diagram({name: [record_with([0.5])]}))
 
 
 def test_a_figure_is_drawn_where_all_runs_hold_its_numbers():

@@ -140,6 +140,23 @@ def _plant_once(log, seconds, spec, store, device):
     _plant(log, seconds, spec, store, device)
 
 
+def planted_third(log, seconds):
+    """The trainer of `planted`, but the first run of the worker "slow" fails late there, and kills a second worker."""
+    return partial(_plant_third, str(log), seconds)
+
+
+def _plant_third(log, seconds, spec, store, device):
+    name, before = os.environ["WORKER"], [name for seed, name in noted(log, "begins") if seed == spec.seed]
+    if before == ["slow"]:
+        note(log, "begins", spec, name)
+        os.kill(os.getpid(), 9)
+    if not before and name == "slow":
+        note(log, "begins", spec, name)
+        time.sleep(float(os.environ["SLOW"]))
+        raise RuntimeError("CUDA error")
+    _plant(log, seconds, spec, store, device)
+
+
 def trained(log):
     """A trainer that trains, and notes each step and its process in the file ``log``."""
     return partial(_train, str(log))

@@ -29,6 +29,7 @@ from tests.runs.farm import (
     noted,
     planted,
     planted_once,
+    planted_third,
     record_of,
     session,
     specs,
@@ -162,6 +163,20 @@ def test_a_run_whose_second_worker_fails_is_still_that_of_the_first(own_farm, tm
         until(lambda: len(cluster.workers) == 2)
         assert rows(cluster.obtain(asked)) == as_planted(asked)
     assert noted(log, "fails"), "no run was given to a second worker"
+
+
+@pytest.mark.slow
+def test_a_run_whose_second_worker_dies_before_its_first_one_fails_goes_to_any_other(own_farm, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "SHORT", 0.5)
+    own_farm.add("slow", SLOW="6")
+    own_farm.add("fast")
+    asked, log = specs(5), tmp_path / "log"
+    with session(tmp_path / "runs", own_farm.address, planted_third(log, 0.2)) as cluster:
+        until(lambda: len(cluster.workers) == 2)
+        cluster.ask(asked)
+        until(lambda: all(map(cluster.store.has, asked)))
+    names = [name for seed, name in noted(log, "begins")]
+    assert len(names) == len(asked) + 2, "no worker failed after another had died"
 
 
 def test_a_killed_scheduler_is_one_line_and_what_is_home_is_kept(own_farm, tmp_path, monkeypatch):

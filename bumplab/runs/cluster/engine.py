@@ -260,7 +260,7 @@ class Cluster:
     def _double_slow(self, away: Sequence[Run]) -> None:
         """Gives a slow run to a second worker, where a worker has nothing to do."""
         begun = [run for run in away if run.worker]
-        idle = len(self.workers) - len(begun) - sum(run.doubled for run in begun)
+        idle = len(self.workers) - len(begun) - sum(len(run.futures) > 1 for run in begun)
         if len(begun) < len(away) or idle <= 0:
             return
         for run in sorted(begun, key=lambda run: run.begun)[:idle]:

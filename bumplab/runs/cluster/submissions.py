@@ -92,7 +92,9 @@ class Submissions:
         self.has_failed = False
         """Whether any run has failed."""
         self.refused = ""
-        """Why the last worker was sent home."""
+        """Why the last worker was sent home; empty once another has brought a run home."""
+        self._warned: set[str] = set()
+        """Problems of workers that the user has seen."""
         self._by_key: dict[str, Run] = {}
 
     def away(self) -> list[Run]:
@@ -130,7 +132,7 @@ class Submissions:
                 future = self.client.submit(
                     train_for, self.work, run.spec.to_json(), self.train, workers is None,
                     key=key, priority=run.stage * 10**15 - seed * 10**11 + run.spec.network_steps,
-                    retries=0, pure=False, workers=workers, allow_other_workers=False,
+                    retries=0, pure=False, workers=workers, allow_other_workers=workers is not None,
                 )  # fmt: skip
             except Exception as error:  # the client has closed, or the trainer cannot be sent
                 self.fail(run, OSError, f"cannot be submitted ({type(error).__name__}: {error})")
@@ -170,9 +172,10 @@ class Submissions:
 
     def refuse(self, problem: str) -> None:
         """Sends a worker home that differs from the session, once, with a warning. The line names it second."""
-        if problem != self.refused:
+        if problem not in self._warned:
             warnings.warn(line(f"--dask {self.address}: {problem}; it is sent home"), stacklevel=2)
         self.refused = problem
+        self._warned.add(problem)
         with suppress(Exception):
             within(CONNECT, lambda: self.client.retire_workers(workers=[problem.split()[1]], close_workers=True))
 
@@ -215,7 +218,7 @@ class Submissions:
             self._again(run, future, problem)
         elif "failed" in answer:
             name, message = answer["failed"]
-            if name in OF_WORKERS or len(run.futures) > 1:
+            if name in OF_WORKERS or (len(run.futures) > 1 and name not in ERRORS):
                 self._again(run, future, f"{name} on its workers: {message}")
             else:
                 self.fail(run, ERRORS.get(name, OSError), message if name in ERRORS else f"{name}: {message}")
