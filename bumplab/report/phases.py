@@ -94,7 +94,7 @@ def figure(record: RunRecord, phases: Sequence[Phase]) -> Figure:
     """Fig. 3: for each phase its samples and, beside them, the embedding of layer 4 with a key of its colours."""
     width, height = 4.1 * len(phases), 2.3
     made = Figure(figsize=(width, height))
-    for number, phase in enumerate(phases):
+    for number, phase in enumerate(phases):  # in inches a phase takes 4.1, and each of its two squares 2.0
         squares = [((4.1 * number + at) / width, 0.05 / height, 2.0 / width, 2.0 / height) for at in (0.04, 2.06)]
         left, right = (made.add_axes(square, xticks=[], yticks=[]) for square in squares)
         _samples(left, record, phase)

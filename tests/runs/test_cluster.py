@@ -139,14 +139,26 @@ def test_a_run_goes_on_from_its_checkpoint_where_workers_see_the_store(farm, tmp
     assert len(record.rows) == len(spec.measured_steps())
 
 
+@pytest.fixture
+def slow_and_fast(own_farm, tmp_path, monkeypatch):
+    """Begins a session of two workers. A run takes the worker "slow" so many seconds, and soon goes to "fast" too."""
+
+    @contextlib.contextmanager
+    def begin(train, seconds):
+        monkeypatch.setattr(engine, "SHORT", 0.5)
+        own_farm.add("slow", SLOW=str(seconds))
+        own_farm.add("fast")
+        with session(tmp_path / "runs", own_farm.address, train) as cluster:
+            until(lambda: len(cluster.workers) == 2)
+            yield cluster
+
+    return begin
+
+
 @pytest.mark.slow
-def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "SHORT", 0.5)
-    own_farm.add("slow", SLOW="60")
-    own_farm.add("fast")
+def test_the_first_to_come_home_wins_over_a_slow_worker(slow_and_fast, tmp_path):
     asked, log = specs(5), tmp_path / "log"
-    with session(tmp_path / "runs", own_farm.address, planted(log, 0.2)) as cluster:
-        until(lambda: len(cluster.workers) == 2)
+    with slow_and_fast(planted(log, 0.2), 60) as cluster:
         assert rows(cluster.obtain(asked)) == as_planted(asked)
     (seed,) = (seed for seed, name in noted(log, "begins") if name == "slow")
     assert (seed, "fast") in noted(log, "ends")
@@ -154,25 +166,17 @@ def test_the_first_to_come_home_wins_over_a_slow_worker(own_farm, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_run_whose_second_worker_fails_is_still_that_of_the_first(own_farm, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "SHORT", 0.5)
-    own_farm.add("slow", SLOW="6")
-    own_farm.add("fast")
+def test_a_run_whose_second_worker_fails_is_still_that_of_the_first(slow_and_fast, tmp_path):
     asked, log = specs(5), tmp_path / "log"
-    with session(tmp_path / "runs", own_farm.address, planted_once(log, 0.2)) as cluster:
-        until(lambda: len(cluster.workers) == 2)
+    with slow_and_fast(planted_once(log, 0.2), 6) as cluster:
         assert rows(cluster.obtain(asked)) == as_planted(asked)
     assert noted(log, "fails"), "no run was given to a second worker"
 
 
 @pytest.mark.slow
-def test_a_run_whose_second_worker_dies_before_its_first_one_fails_goes_to_any_other(own_farm, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "SHORT", 0.5)
-    own_farm.add("slow", SLOW="6")
-    own_farm.add("fast")
+def test_a_run_whose_second_worker_dies_before_its_first_one_fails_goes_to_any_other(slow_and_fast, tmp_path):
     asked, log = specs(5), tmp_path / "log"
-    with session(tmp_path / "runs", own_farm.address, planted_third(log, 0.2)) as cluster:
-        until(lambda: len(cluster.workers) == 2)
+    with slow_and_fast(planted_third(log, 0.2), 6) as cluster:
         cluster.ask(asked)
         until(lambda: all(map(cluster.store.has, asked)))
     names = [name for seed, name in noted(log, "begins")]
